@@ -1,0 +1,1 @@
+//! The control API of weaved: types, paths, one small client

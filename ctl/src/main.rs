@@ -1,0 +1,3 @@
+//! weavectl
+
+fn main() {}

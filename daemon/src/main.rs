@@ -1,0 +1,3 @@
+//! weaved
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! UDP encapsulation in user space: framing, sealing, path MTU, heartbeats, segmentation

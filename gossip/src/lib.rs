@@ -1,0 +1,1 @@
+//! The mesh: handshake, connections, topology, routes, gossip channels

@@ -1,0 +1,1 @@
+//! Hosts as namespaces, scenarios, and the judges of what they saw

@@ -1,0 +1,3 @@
+//! weave-lab
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Kernel network devices: bridge, veth, TAP, namespaces, addresses, routes

@@ -1,0 +1,1 @@
+//! The kernel's Open vSwitch datapath: sockets, upcalls, flows, reconciliation

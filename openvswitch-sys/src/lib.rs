@@ -1,0 +1,1 @@
+//! Kernel UAPI of Open vSwitch: constants and a pure codec

@@ -1,0 +1,1 @@
+//! The switch: which frame goes to which peer by which path
