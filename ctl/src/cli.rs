@@ -1,0 +1,350 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::launch::LaunchArgs;
+
+/// Control weaved, the container network of this host
+#[derive(Debug, Parser)]
+#[command(name = "weavectl", version, max_term_width = 100, after_help = OVERVIEW)]
+pub(crate) struct Cli {
+    /// Socket that weaved listens on
+    #[arg(long, global = true, value_name = "PATH", env = "WEAVE_SOCKET", default_value = api::DEFAULT_SOCKET)]
+    pub(crate) socket: PathBuf,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Start weaved, and wait until it is ready
+    #[command(after_help = LAUNCH)]
+    Launch(Box<LaunchArgs>),
+    /// End weaved; containers stay attached and their traffic goes on
+    #[command(after_help = STOP)]
+    Stop,
+    /// Leave the network and remove everything of it from this host
+    #[command(after_help = RESET)]
+    Reset(ResetArgs),
+    /// Connect to peers, and keep trying
+    #[command(after_help = CONNECT)]
+    Connect(ConnectArgs),
+    /// Stop trying to connect to peers; live connections stay
+    #[command(after_help = FORGET)]
+    Forget(ForgetArgs),
+    /// Show the state of the network as this host sees it
+    #[command(after_help = STATUS)]
+    Status(StatusArgs),
+    /// Look at the flows in the kernel
+    #[command(after_help = FLOWS)]
+    Flows {
+        #[command(subcommand)]
+        command: FlowsCommand,
+    },
+    /// Give a container an interface on the network, with addresses
+    #[command(after_help = ATTACH)]
+    Attach(AttachArgs),
+    /// Take addresses from a container, and with the last its interface
+    #[command(after_help = DETACH)]
+    Detach(DetachArgs),
+    /// List attached containers: id, MAC address, addresses
+    #[command(after_help = PS)]
+    Ps(PsArgs),
+    /// Print everything that weaved knows
+    #[command(after_help = REPORT)]
+    Report {
+        /// Form of the output
+        #[arg(long, value_enum, default_value_t = Format::Json)]
+        format: Format,
+    },
+    /// Print the versions of weavectl and of the running weaved
+    #[command(after_help = VERSION)]
+    Version,
+    /// Print a completion script for a shell
+    #[command(after_help = COMPLETION)]
+    Completion {
+        /// The shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Run a program in a session of its own; the first half of a launch without systemd
+    #[command(hide = true)]
+    Detached {
+        program: PathBuf,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        args: Vec<OsString>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum FlowsCommand {
+    /// Print every flow, one per line
+    #[command(after_help = FLOWS)]
+    Dump {
+        /// Form of the output
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+}
+
+/// The form of what is printed
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people
+    Text,
+    /// For programs
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ResetArgs {
+    /// Clean this host also when weaved is not running
+    #[arg(long)]
+    pub(crate) force: bool,
+    /// State directory to remove, where weaved is not running to tell [default: /var/lib/weave]
+    #[arg(long, value_name = "DIR", requires = "force")]
+    pub(crate) state_dir: Option<PathBuf>,
+    /// Datapath to remove, where weaved is not running to tell [default: weave]
+    #[arg(long, value_name = "NAME", requires = "force")]
+    pub(crate) datapath: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ConnectArgs {
+    /// Forget every other target
+    #[arg(long)]
+    pub(crate) replace: bool,
+    #[arg(value_name = "PEER", required = true, help = "Peers: host[:port]")]
+    pub(crate) peers: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ForgetArgs {
+    /// Peers, as they were given to connect or launch
+    #[arg(value_name = "PEER", required = true)]
+    pub(crate) peers: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// One part of it, in detail
+    #[arg(value_enum)]
+    pub(crate) part: Option<StatusPart>,
+    /// Form of the output
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum StatusPart {
+    /// Connections of this host: direction, address, state, path, peer, MTU, round trip
+    Connections,
+    /// Every peer, with its connections
+    Peers,
+    /// Peers that this host was told to connect to
+    Targets,
+}
+
+// clap cannot have an optional positional before a required one: the last of `args` is the container.
+#[derive(Debug, Args)]
+#[command(override_usage = "weavectl attach [OPTIONS] [CIDR]... <CONTAINER>")]
+pub(crate) struct AttachArgs {
+    /// Addresses, as in 10.32.1.1/24; then the container: a process id, the path of a network
+    /// namespace, or a name from `ip netns`
+    #[arg(value_name = "CIDR|CONTAINER", required = true)]
+    pub(crate) args: Vec<String>,
+    /// Do not route multicast to the interface
+    #[arg(long)]
+    pub(crate) no_multicast_route: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(override_usage = "weavectl detach [OPTIONS] [CIDR]... <CONTAINER>")]
+pub(crate) struct DetachArgs {
+    /// Addresses to take, or none for all; then the container
+    #[arg(value_name = "CIDR|CONTAINER", required = true)]
+    pub(crate) args: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PsArgs {
+    /// Only these containers
+    #[arg(value_name = "CONTAINER")]
+    pub(crate) containers: Vec<String>,
+    /// Form of the output
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+const OVERVIEW: &str = "\
+EXAMPLES:
+  weavectl launch                          start the first host of a network
+  weavectl launch 192.168.1.10             start a host that joins it
+  weavectl attach 10.32.1.1/24 c1          attach the network namespace c1
+  weavectl status connections              see which hosts are connected, and how
+
+EXIT STATUS:
+  0  done
+  1  failed; one line on standard error says why
+  2  wrong usage
+  4  what was named does not exist";
+
+const LAUNCH: &str = "\
+weaved is started by systemd where systemd runs and has a unit for it, else as a process of its own.
+Flags that are not given are left to weaved.
+
+EXAMPLES:
+  weavectl launch                                   the first host
+  weavectl launch 192.168.1.10 host3:7000           a host that joins
+  WEAVE_PASSWORD=secret weavectl launch host1       encrypted: every host needs the same password
+  weavectl launch --resume                          join the peers known from before
+  weavectl launch --mtu 8916 --trusted-subnets 10.1.0.0/16,10.2.0.0/16 host1";
+
+const STOP: &str = "\
+EXAMPLES:
+  weavectl stop";
+
+const RESET: &str = "\
+EXAMPLES:
+  weavectl reset                 leave the network, then clean this host
+  weavectl reset --force         the same, and clean this host even if weaved is not running";
+
+const CONNECT: &str = "\
+EXAMPLES:
+  weavectl connect 192.168.1.11 host3:7000
+  weavectl connect --replace 192.168.1.12          and forget all others";
+
+const FORGET: &str = "\
+EXAMPLES:
+  weavectl forget 192.168.1.11";
+
+const STATUS: &str = "\
+EXAMPLES:
+  weavectl status
+  weavectl status connections
+  weavectl status peers --format json
+
+Connections are established, held (the peer restarts), pending (no path works yet), retrying,
+failed, or connecting.";
+
+const FLOWS: &str = "\
+EXAMPLES:
+  weavectl flows dump
+  weavectl flows dump --format json
+
+Tunnel peers are written as nickname(short id).";
+
+const ATTACH: &str = "\
+EXAMPLES:
+  weavectl attach 10.32.1.1/24 c1                  the namespace c1 of `ip netns`
+  weavectl attach 10.32.1.1/24 10.32.2.1/24 4711   the container of process 4711
+  weavectl attach 10.32.1.1/24 /run/netns/c1";
+
+const DETACH: &str = "\
+EXAMPLES:
+  weavectl detach c1                     all addresses and the interface
+  weavectl detach 10.32.2.1/24 4711      one address";
+
+const PS: &str = "\
+EXAMPLES:
+  weavectl ps
+  weavectl ps c1 4711";
+
+const REPORT: &str = "\
+EXAMPLES:
+  weavectl report > report.json
+  weavectl report --format text";
+
+const VERSION: &str = "\
+EXAMPLES:
+  weavectl version";
+
+const COMPLETION: &str = "\
+EXAMPLES:
+  weavectl completion bash > /etc/bash_completion.d/weavectl
+  weavectl completion zsh > ~/.zfunc/_weavectl";
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_examples() {
+        fn check(command: &clap::Command) {
+            let help = command
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            assert!(help.contains("EXAMPLES:"), "{}", command.get_name());
+            command
+                .get_subcommands()
+                .filter(|inner| !inner.is_hide_set())
+                .for_each(check);
+        }
+        check(&Cli::command());
+    }
+
+    #[test]
+    fn usage_is_told_from_use() {
+        for (args, right) in [
+            (&["status"][..], true),
+            (&["status", "connections", "--format", "json"], true),
+            (&["--socket", "/tmp/s", "status"], true),
+            (&["status", "--socket", "/tmp/s"], true),
+            (&["status", "dns"], false),
+            (&["status", "--format", "xml"], false),
+            (&["flows", "dump", "--format", "json"], true),
+            (&["flows"], false),
+            (&["attach", "10.0.1.1/24", "c1"], true),
+            (&["attach", "c1"], true),
+            (&["attach"], false),
+            (&["detach", "c1"], true),
+            (&["detach"], false),
+            (&["connect"], false),
+            (&["connect", "--replace", "host1", "host2"], true),
+            (&["forget"], false),
+            (&["forget", "host1"], true),
+            (&["ps"], true),
+            (&["ps", "c1", "c2"], true),
+            (&["stop"], true),
+            (&["stop", "now"], false),
+            (&["reset", "--force"], true),
+            (&["reset", "--state-dir", "/x"], false),
+            (&["report", "--format", "text"], true),
+            (&["completion", "bash"], true),
+            (&["completion", "cmd"], false),
+            (&["version"], true),
+            (
+                &["launch", "--no-fastdp", "--no-discovery", "host1", "host2"],
+                true,
+            ),
+            (
+                &[
+                    "launch",
+                    "--port=7000",
+                    "--name",
+                    "7a:00:00:00:00:01",
+                    "--password",
+                    "-x",
+                ],
+                true,
+            ),
+            (&["launch", "--mtu"], false),
+            (&["launch", "--colour", "blue"], false),
+            (&[], false),
+        ] {
+            let parsed = Cli::try_parse_from(["weavectl"].iter().chain(args));
+            assert_eq!(parsed.is_ok(), right, "{args:?}: {parsed:?}");
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! `attach`, `detach`, and `ps`.
+
+use anyhow::{Context as _, Result, bail};
+use api::{Addresses, AttachRequest, Attachment, ContainerSpec, DetachRequest, parse_cidr, routes};
+use ipnetwork::IpNetwork;
+
+use crate::cli::{AttachArgs, DetachArgs, PsArgs};
+use crate::daemon::Daemon;
+use crate::exit::NotFound;
+use crate::{print, text};
+
+pub(crate) fn attach(args: &AttachArgs, daemon: &Daemon) -> Result<()> {
+    let (addresses, container) = split(&args.args)?;
+    if addresses.is_empty() {
+        bail!(NO_IPAM);
+    }
+    let request = AttachRequest {
+        container,
+        addresses,
+        multicast_route: !args.no_multicast_route,
+    };
+    daemon.send(&routes::ATTACH, &request)?;
+    print_addresses(&request.addresses)
+}
+
+pub(crate) fn detach(args: &DetachArgs, daemon: &Daemon) -> Result<()> {
+    let (addresses, container) = split(&args.args)?;
+    let request = DetachRequest { container, addresses };
+    let detached = daemon.send(&routes::DETACH, &request)?;
+    print_addresses(&detached.addresses)
+}
+
+pub(crate) fn ps(args: &PsArgs, daemon: &Daemon) -> Result<()> {
+    let all = daemon.ask(&routes::CONTAINERS)?;
+    let (shown, missing) = select(all, &args.containers);
+    print::answer(&shown, args.format, |shown| text::Containers(shown))?;
+    match missing.as_slice() {
+        [] => Ok(()),
+        [one] => Err(NotFound(format!("container {one} is not attached")).into()),
+        many => Err(NotFound(format!("containers {} are not attached", many.join(", "))).into()),
+    }
+}
+
+/// `[CIDR]... CONTAINER` as its two parts
+fn split(args: &[String]) -> Result<(Addresses, ContainerSpec)> {
+    let (container, addresses) = args.split_last().context("no container given")?;
+    if parse_address(container).is_ok() {
+        bail!("no container given: {container:?} is an address");
+    }
+    let container = container.parse()?;
+    let addresses: Vec<IpNetwork> = addresses
+        .iter()
+        .map(|text| parse_address(text))
+        .collect::<Result<_>>()?;
+    Ok((Addresses::try_from(addresses)?, container))
+}
+
+/// A CIDR as Weave's commands take it, with or without `ip:` before it
+fn parse_address(text: &str) -> Result<IpNetwork> {
+    if text.starts_with("net:") {
+        bail!(NO_IPAM);
+    }
+    Ok(parse_cidr(text.strip_prefix("ip:").unwrap_or(text))?)
+}
+
+fn print_addresses(addresses: &[IpNetwork]) -> Result<()> {
+    if addresses.is_empty() {
+        return Ok(());
+    }
+    let texts: Vec<String> = addresses.iter().map(|address| address.ip().to_string()).collect();
+    print::text(&format_args!("{}\n", texts.join(" ")))
+}
+
+/// Those of the containers that are named, all if none is, and the names that stand for none
+fn select(all: Vec<Attachment>, named: &[String]) -> (Vec<Attachment>, Vec<String>) {
+    if named.is_empty() {
+        return (all, Vec::new());
+    }
+    let (mut shown, mut missing): (Vec<Attachment>, _) = (Vec::new(), Vec::new());
+    for name in named {
+        let before = shown.len();
+        for container in all.iter().filter(|container| goes_by(container, name)) {
+            if !shown.contains(container) {
+                shown.push(container.clone());
+            }
+        }
+        if shown.len() == before && !shown.iter().any(|container| goes_by(container, name)) {
+            missing.push(name.clone());
+        }
+    }
+    (shown, missing)
+}
+
+/// By its id, by the first 12 or more characters of a long id, or by any form of its namespace
+fn goes_by(container: &Attachment, name: &str) -> bool {
+    let id = container.container.as_str();
+    let netns = container.netns.as_deref();
+    id == name
+        || (name.len() >= text::SHORT_ID && id.starts_with(name))
+        || netns == Some(name)
+        || netns.is_some_and(|netns| {
+            ["/run/netns/", "/var/run/netns/"]
+                .iter()
+                .any(|dir| netns.strip_prefix(dir) == Some(name))
+                || netns == format!("/proc/{name}/ns/net")
+        })
+}
+
+const NO_IPAM: &str = "automatic addresses need IPAM, which this build does not have; give a CIDR";
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_arguments_are_split_or_an_error(args in prop::collection::vec(".{0,30}", 0..5)) {
+            let _ = split(&args);
+        }
+    }
+
+    fn args(texts: &[&str]) -> Vec<String> {
+        texts.iter().map(|&text| text.to_owned()).collect()
+    }
+
+    #[test]
+    fn the_last_argument_is_the_container() {
+        for (given, addresses, container) in [
+            (&["10.0.1.1/24", "c1"][..], &["10.0.1.1/24"][..], "c1"),
+            (&["ip:10.2.1.2/24", "4711"], &["10.2.1.2/24"], "4711"),
+            (
+                &["10.0.1.1/24", "10.0.2.1/24", "/run/netns/c1"],
+                &["10.0.1.1/24", "10.0.2.1/24"],
+                "/run/netns/c1",
+            ),
+            (&["c1"], &[], "c1"),
+        ] {
+            let (parsed, spec) = split(&args(given)).unwrap();
+            let parsed: Vec<String> = parsed.iter().map(ToString::to_string).collect();
+            assert_eq!(
+                (parsed, spec.to_string()),
+                (args(addresses), container.to_owned())
+            );
+        }
+    }
+
+    #[test]
+    fn each_mistake_is_told() {
+        for (given, told) in [
+            (&["10.0.1.1", "c1"][..], "\"10.0.1.1\" is not a CIDR"),
+            (&["10.0.1.1/33", "c1"], "\"10.0.1.1/33\" is not a CIDR"),
+            (&["ip:c2", "c1"], "\"c2\" is not a CIDR"),
+            (
+                &["10.0.1.1/24"],
+                "no container given: \"10.0.1.1/24\" is an address",
+            ),
+            (&["10.0.1.1/24", "ip:10.0.1.2/24"], "no container given"),
+            (&["net:10.2.1.0/24", "c1"], NO_IPAM),
+            (&["net:default", "c1"], NO_IPAM),
+            (
+                &["10.0.1.1/24", "10.0.2.2/16", "c1"],
+                "networks of 10.0.1.1/24 and 10.0.2.2/16 overlap",
+            ),
+            (
+                &["10.0.1.1/24", "10.0.1.1/24", "c1"],
+                "address 10.0.1.1 is given twice",
+            ),
+            (&["10.0.1.1/24", "a/b"], "\"a/b\" is no container"),
+            (&["10.0.1.1/24", ""], "\"\" is no container"),
+        ] {
+            let error = split(&args(given)).unwrap_err().to_string();
+            assert!(error.contains(told), "{given:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn containers_go_by_several_names() {
+        let id = "0123456789abcdef0123456789abcdef";
+        let all: Vec<Attachment> = serde_json::from_value(serde_json::json!([
+            { "container": id, "mac": "02:00:00:00:00:01", "addresses": [], "netns": "/proc/4711/ns/net" },
+            { "container": "c1", "mac": "02:00:00:00:00:02", "addresses": [], "netns": "/run/netns/c1" },
+        ]))
+        .unwrap();
+        for (names, shown, missing) in [
+            (&[][..], &[id, "c1"][..], &[][..]),
+            (&["c1"], &["c1"], &[]),
+            (&["/run/netns/c1", "c1"], &["c1"], &[]),
+            (&["4711"], &[id], &[]),
+            (&["0123456789ab", id], &[id], &[]),
+            (&["0123"], &[], &["0123"]),
+            (&["c2", "c1"], &["c1"], &["c2"]),
+        ] {
+            let (selected, absent) = select(all.clone(), &args(names));
+            let selected: Vec<&str> = selected.iter().map(|c| c.container.as_str()).collect();
+            assert_eq!((selected, absent), (shown.to_vec(), args(missing)), "{names:?}");
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! The flags of `launch`, checked.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
+use api::parse_cidr;
+use clap::Args;
+use model::{IfName, NickName, PeerName};
+
+use crate::targets;
+
+// Texts, so that each mistake gets one line of our own words.
+#[derive(Debug, Default, Args)]
+pub(crate) struct LaunchArgs {
+    /// Control port (TCP) and sleeve port (UDP); VXLAN uses the next one [default: 6783]
+    #[arg(long, value_name = "PORT")]
+    port: Option<String>,
+    /// Local address to listen on and dial from [default: any]
+    #[arg(long, value_name = "ADDRESS")]
+    host: Option<String>,
+    /// Peer name, as in 7a:c0:00:12:34:56 [default: made from this host's key]
+    #[arg(long, value_name = "NAME")]
+    name: Option<String>,
+    /// What people call this host [default: its host name]
+    #[arg(long, value_name = "NICKNAME")]
+    nickname: Option<String>,
+    /// Password of the network; WEAVE_PASSWORD is the better way, as other users of this host can
+    /// read the command line
+    #[arg(
+        long,
+        env = "WEAVE_PASSWORD",
+        hide_env_values = true,
+        allow_hyphen_values = true
+    )]
+    password: Option<String>,
+    /// Never use the kernel's Open vSwitch datapath
+    #[arg(long)]
+    no_fastdp: bool,
+    /// Connect only to the peers given here
+    #[arg(long)]
+    no_discovery: bool,
+    /// MTU of containers' interfaces, 576 to 65535 [default: the underlay's less the overhead]
+    #[arg(long, value_name = "BYTES")]
+    mtu: Option<String>,
+    /// Name of the datapath, or of the bridge where there is no Open vSwitch [default: weave]
+    #[arg(long, value_name = "NAME")]
+    datapath: Option<String>,
+    /// Networks between which data need not be encrypted, with commas between them
+    #[arg(long, value_name = "CIDR,...")]
+    trusted_subnets: Option<String>,
+    /// Most connections to peers; 0 for no limit [default: 0]
+    #[arg(long, value_name = "COUNT")]
+    conn_limit: Option<String>,
+    /// Connect to the peers known when weaved last ran
+    #[arg(long)]
+    resume: bool,
+    /// Outer UDP checksum of VXLAN packets: on or off [default: on]
+    #[arg(long, value_name = "on|off")]
+    vxlan_csum: Option<String>,
+    /// How often each path to a peer is probed, as in 500ms or 2s [default: 500ms]
+    #[arg(long, value_name = "TIME")]
+    heartbeat_interval: Option<String>,
+    /// How long a peer that restarts keeps its routes and flows, as in 5s [default: 5s]
+    #[arg(long, value_name = "TIME")]
+    restart_grace: Option<String>,
+    /// Where identity, targets and attachments are kept [default: /var/lib/weave]
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<String>,
+    /// How much to log: debug, info, warning, or error [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// Log of a weaved that systemd does not start [default: /var/log/weaved.log]
+    #[arg(long, value_name = "FILE")]
+    log_file: Option<String>,
+    /// Start weaved as a process of its own even where systemd has a unit for it
+    #[arg(long)]
+    pub(super) no_systemd: bool,
+    #[arg(value_name = "PEER", help = "Peers to connect to: host[:port]")]
+    peers: Vec<String>,
+}
+
+/// What weaved is started with; every value is good
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Settings {
+    /// weaved's command line without the program
+    pub(super) flags: Vec<String>,
+    /// Kept off every command line
+    pub(super) password: Option<String>,
+    /// The log that was asked for
+    pub(super) log_file: Option<PathBuf>,
+}
+
+impl Settings {
+    pub(super) fn new(args: LaunchArgs, socket: &Path) -> Result<Self> {
+        let mut flags = Vec::new();
+        let mut push = |flag: &str, value: Option<String>| {
+            flags.extend(value.map(|value| format!("--{flag}={value}")));
+        };
+        push("port", checked("port", args.port, port)?);
+        push("host", checked("host", args.host, address)?);
+        push("name", checked("name", args.name, name)?);
+        push("nickname", checked("nickname", args.nickname, nickname)?);
+        push("mtu", checked("mtu", args.mtu, mtu)?);
+        push("datapath", checked("datapath", args.datapath, device)?);
+        push(
+            "trusted-subnets",
+            checked("trusted-subnets", args.trusted_subnets, subnets)?.filter(|list| !list.is_empty()),
+        );
+        push("conn-limit", checked("conn-limit", args.conn_limit, count)?);
+        push("vxlan-csum", checked("vxlan-csum", args.vxlan_csum, on_or_off)?);
+        push(
+            "heartbeat-interval",
+            checked("heartbeat-interval", args.heartbeat_interval, milliseconds)?,
+        );
+        push(
+            "restart-grace",
+            checked("restart-grace", args.restart_grace, milliseconds)?,
+        );
+        push("state-dir", checked("state-dir", args.state_dir, path)?);
+        push("log-level", checked("log-level", args.log_level, log_level)?);
+        if socket != Path::new(api::DEFAULT_SOCKET) {
+            let socket = socket.to_str().context("the socket's path is not UTF-8")?;
+            push("socket", checked("socket", Some(socket.to_owned()), path)?);
+        }
+        for (flag, is_set) in [
+            ("--no-fastdp", args.no_fastdp),
+            ("--no-discovery", args.no_discovery),
+            ("--resume", args.resume),
+        ] {
+            if is_set {
+                flags.push(flag.to_owned());
+            }
+        }
+        let peers = targets::parse(&args.peers)?;
+        ensure!(
+            !args.resume || peers.is_empty(),
+            "--resume takes the peers known from before; give no others with it"
+        );
+        flags.extend(peers.iter().map(ToString::to_string));
+        Ok(Self {
+            flags,
+            password: args
+                .password
+                .filter(|text| !text.is_empty())
+                .map(password)
+                .transpose()?,
+            log_file: checked("log-file", args.log_file, path)?.map(PathBuf::from),
+        })
+    }
+}
+
+/// The value of a flag as weaved takes it, or one line that says what is wrong with it
+fn checked(flag: &str, text: Option<String>, check: fn(&str) -> Result<String>) -> Result<Option<String>> {
+    let Some(text) = text else { return Ok(None) };
+    check(&text)
+        .map(Some)
+        .with_context(|| format!("bad --{flag} {text:?}"))
+}
+
+fn port(text: &str) -> Result<String> {
+    match text.parse::<u16>() {
+        Ok(port @ 1..=65534) => Ok(port.to_string()),
+        Ok(_) | Err(_) => bail!("a port is a number from 1 to 65534"),
+    }
+}
+
+fn address(text: &str) -> Result<String> {
+    let address: Result<IpAddr, _> = text.parse();
+    address
+        .map(|address| address.to_string())
+        .map_err(|_bad| anyhow!("not an IP address"))
+}
+
+fn name(text: &str) -> Result<String> {
+    match text.parse::<PeerName>() {
+        Ok(name) => Ok(name.to_string()),
+        Err(error @ model::PeerNameError::NotAStation(_)) => Err(error.into()),
+        Err(error @ model::PeerNameError::Form(_)) => bail!("{error}, as in 7a:c0:00:12:34:56"),
+    }
+}
+
+fn nickname(text: &str) -> Result<String> {
+    Ok(text.parse::<NickName>()?.to_string())
+}
+
+fn mtu(text: &str) -> Result<String> {
+    match text.parse::<u16>() {
+        Ok(mtu @ 576..) => Ok(mtu.to_string()),
+        Ok(_) | Err(_) => bail!("an MTU is a number from 576 to 65535"),
+    }
+}
+
+fn device(text: &str) -> Result<String> {
+    Ok(text.parse::<IfName>()?.to_string())
+}
+
+fn subnets(text: &str) -> Result<String> {
+    let subnets = text.split(',').map(str::trim).filter(|subnet| !subnet.is_empty());
+    let subnets: Vec<String> = subnets
+        .map(|subnet| Ok(parse_cidr(subnet)?.to_string()))
+        .collect::<Result<_>>()?;
+    Ok(subnets.join(","))
+}
+
+fn count(text: &str) -> Result<String> {
+    let count: Result<u32, _> = text.parse();
+    count
+        .map(|count| count.to_string())
+        .map_err(|_bad| anyhow!("not a number"))
+}
+
+fn on_or_off(text: &str) -> Result<String> {
+    ensure!(matches!(text, "on" | "off"), "either on or off");
+    Ok(text.to_owned())
+}
+
+/// `500`, `500ms` or `2s`, as the number of milliseconds that weaved takes
+fn milliseconds(text: &str) -> Result<String> {
+    let (number, factor) = match text.strip_suffix("ms") {
+        Some(number) => (number, 1),
+        None => text.strip_suffix('s').map_or((text, 1), |number| (number, 1000)),
+    };
+    let number: Option<u64> = number.parse().ok();
+    match number.and_then(|number| number.checked_mul(factor)) {
+        Some(ms @ 20..=600_000) => Ok(ms.to_string()),
+        Some(_) | None => bail!("a time from 20ms to 600s"),
+    }
+}
+
+fn log_level(text: &str) -> Result<String> {
+    match text {
+        "debug" | "info" | "warning" | "error" => Ok(text.to_owned()),
+        "warn" => Ok("warning".to_owned()),
+        _ => bail!("one of debug, info, warning, error"),
+    }
+}
+
+/// The path from the root: weaved runs in another directory
+fn path(text: &str) -> Result<String> {
+    ensure!(!text.is_empty() && !text.contains(char::is_control), "not a path");
+    let path = std::path::absolute(text)?;
+    Ok(path.to_str().context("not UTF-8")?.to_owned())
+}
+
+fn password(text: String) -> Result<String> {
+    ensure!(text.len() <= 1024, "the password is longer than 1024 bytes");
+    ensure!(
+        !text.contains(char::is_control),
+        "the password contains a control character"
+    );
+    Ok(text)
+}
+
+#[cfg(test)]
+mod tests;

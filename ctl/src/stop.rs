@@ -1,0 +1,77 @@
+//! `stop` and `reset`.
+
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use api::{Stopping, routes};
+use model::IfName;
+
+use crate::cli::ResetArgs;
+use crate::daemon::Daemon;
+use crate::process::{self, Process, wait_until};
+
+/// How long weaved may take to end after it said that it would
+const STOP_LIMIT: Duration = Duration::from_secs(10);
+/// A reset also removes every interface, and tells every peer.
+const RESET_LIMIT: Duration = Duration::from_secs(60);
+
+pub(crate) fn stop(daemon: &Daemon) -> Result<()> {
+    match daemon.ask(&routes::STOP) {
+        Ok(Stopping { pid }) => wait_for_end(pid, STOP_LIMIT, daemon),
+        Err(error) if error.is_not_running() => bail!("weaved is not running"),
+        Err(error) => Err(error.into()),
+    }
+}
+
+pub(crate) fn reset(args: &ResetArgs, daemon: &Daemon) -> Result<()> {
+    let datapath: Option<IfName> = args.datapath.as_deref().map(str::parse).transpose()?;
+    match daemon.patient(RESET_LIMIT)?.ask(&routes::RESET) {
+        Ok(Stopping { pid }) => wait_for_end(pid, RESET_LIMIT, daemon),
+        Err(error) if error.is_not_running() && args.force => clean_up(args, datapath),
+        Err(error) if error.is_not_running() => {
+            bail!(
+                "weaved is not running; to clean up this host without telling its peers: weavectl reset --force"
+            )
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn wait_for_end(pid: u32, limit: Duration, daemon: &Daemon) -> Result<()> {
+    let process = Process::with_id(pid);
+    // In a container /proc may not show weaved, so that its socket has to be silent too.
+    let is_gone = || {
+        process.is_gone()
+            && daemon
+                .ask(&routes::HEALTH)
+                .map_or(true, |health| health.pid != pid)
+    };
+    ensure!(
+        wait_until(is_gone, limit),
+        "weaved (pid {pid}) has not ended within {} s",
+        limit.as_secs()
+    );
+    Ok(())
+}
+
+/// Lets weaved's own program remove what a weaved that is gone left behind
+fn clean_up(args: &ResetArgs, datapath: Option<IfName>) -> Result<()> {
+    ensure!(
+        nix::unistd::geteuid().is_root(),
+        "cleaning up changes the network of this host; run it as root"
+    );
+    let mut command = Command::new(process::weaved()?);
+    command.arg("--reset");
+    if let Some(dir) = &args.state_dir {
+        command.arg("--state-dir").arg(dir);
+    }
+    if let Some(name) = datapath {
+        command.args(["--datapath", name.as_str()]);
+    }
+    let status = command
+        .status()
+        .with_context(|| format!("cannot run {}", command.get_program().display()))?;
+    ensure!(status.success(), "weaved --reset failed ({status})");
+    Ok(())
+}
