@@ -1,0 +1,51 @@
+//! How a connection ends.
+
+use crate::output::Disconnect;
+use crate::reject::Reject;
+
+/// Why a connection is no more
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Ended {
+    /// The TCP connection ended without a goodbye
+    #[error(transparent)]
+    Disconnected(Disconnect),
+    /// The TCP connection ended before the other side had introduced itself
+    #[error("{0} during the handshake")]
+    DuringHandshake(Disconnect),
+    /// The other side did not introduce itself in time
+    #[error("handshake timed out")]
+    HandshakeTimeout,
+    /// Nothing came for too long
+    #[error("no heartbeat from the remote")]
+    Silence,
+    /// The first bytes are those of another protocol
+    #[error("the remote does not speak the weave protocol")]
+    Foreign,
+    /// Bytes that are no message, or a message at the wrong time
+    #[error("malformed message")]
+    Malformed,
+    /// A frame or a message longer than allowed
+    #[error("message too long")]
+    Oversized,
+    /// A frame that the other side did not seal
+    #[error("unable to decrypt TCP msg")]
+    Forged,
+    /// We refused the connection
+    #[error("{}", .0.text(true))]
+    Rejected(Reject),
+    /// The other side refused the connection
+    #[error("{}", .0.text(false))]
+    Refused(Reject),
+    /// Another connection to the same peer stays
+    #[error("multiple connections to the same peer")]
+    Duplicate,
+    /// The other side leaves for good
+    #[error("the peer has left")]
+    Left,
+    /// The other side will be back at once
+    #[error("the peer restarts")]
+    Restarting,
+    /// The operator removed the peer
+    #[error("the peer was removed")]
+    Removed,
+}

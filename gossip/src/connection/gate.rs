@@ -1,0 +1,90 @@
+//! Which frame may come when.
+//!
+//! ```text
+//!            their prologue       Noise done            their Hello
+//!  Prologue ──────────────► Noise ──────────► Greeting ─────────────► Up
+//!      │ reject               │ reject           │ reject (until sealed)  │ goodbye
+//!      │ 5 s                  │ 5 s              │ 5 s                    │ silence
+//!      └──────────────────────┴───────┬──────────┴────────────────────────┘
+//!                                     ▼
+//!                                   Closed
+//! ```
+//! The side that accepts learns only from the third Noise message whether the passwords agree, when
+//! the side that dialled is already Greeting: hence a clear reject is heard there, until the first
+//! sealed frame has proved that the other side has the keys.
+
+use crate::frame::FrameKind;
+
+/// Where a connection is
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Prologue,
+    Noise,
+    Greeting { heard: bool },
+    Up,
+    Closed,
+}
+
+/// What to do with a frame
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pass {
+    /// Give it to the Noise handshake
+    Handshake,
+    /// The other side refuses us
+    Reject,
+    /// Open it
+    Open,
+    /// No peer sends this at this point
+    Malformed,
+}
+
+impl Phase {
+    pub(crate) const fn pass(self, frame: FrameKind) -> Pass {
+        use FrameKind::{Handshake, Reject, Sealed};
+        match (self, frame) {
+            (Self::Noise, Handshake) => Pass::Handshake,
+            (Self::Noise | Self::Greeting { heard: false }, Reject) => Pass::Reject,
+            (Self::Greeting { .. } | Self::Up, Sealed) => Pass::Open,
+            // A prologue comes before any frame; a closed connection reads nothing.
+            (Self::Prologue | Self::Closed, Handshake | Reject | Sealed)
+            | (Self::Noise, Sealed)
+            | (Self::Greeting { .. } | Self::Up, Handshake)
+            | (Self::Greeting { heard: true } | Self::Up, Reject) => Pass::Malformed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_frame_in_every_phase() {
+        use FrameKind::{Handshake, Reject, Sealed};
+        use Pass::Malformed;
+        #[rustfmt::skip]
+        let table = [
+            (Phase::Prologue,                  Handshake, Malformed),
+            (Phase::Prologue,                  Reject,    Malformed),
+            (Phase::Prologue,                  Sealed,    Malformed),
+            (Phase::Noise,                     Handshake, Pass::Handshake),
+            (Phase::Noise,                     Reject,    Pass::Reject),
+            (Phase::Noise,                     Sealed,    Malformed),
+            (Phase::Greeting { heard: false }, Handshake, Malformed),
+            (Phase::Greeting { heard: false }, Reject,    Pass::Reject),
+            (Phase::Greeting { heard: false }, Sealed,    Pass::Open),
+            (Phase::Greeting { heard: true },  Handshake, Malformed),
+            (Phase::Greeting { heard: true },  Reject,    Malformed),
+            (Phase::Greeting { heard: true },  Sealed,    Pass::Open),
+            (Phase::Up,                        Handshake, Malformed),
+            (Phase::Up,                        Reject,    Malformed),
+            (Phase::Up,                        Sealed,    Pass::Open),
+            (Phase::Closed,                    Handshake, Malformed),
+            (Phase::Closed,                    Reject,    Malformed),
+            (Phase::Closed,                    Sealed,    Malformed),
+        ];
+        for (phase, frame, pass) in table {
+            assert_eq!(phase.pass(frame), pass, "{phase:?} {frame:?}");
+        }
+    }
+}

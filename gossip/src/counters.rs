@@ -1,0 +1,83 @@
+//! What happened, in numbers.
+
+use crate::connection::Ended;
+
+/// How often each odd thing happened since the start
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// Connections whose handshake came to its end
+    pub handshakes: u64,
+    /// Connections that were not completed in time
+    pub handshake_timeouts: u64,
+    /// Connections of programs that speak something else
+    pub foreign: u64,
+    /// Connections that we refused, for version, password, limit, name
+    pub refused: u64,
+    /// Of these: the other side has another password
+    pub wrong_passwords: u64,
+    /// Of these: the name belongs to another peer
+    pub name_collisions: u64,
+    /// Connections that the other side refused
+    pub refused_by_peer: u64,
+    /// Connections that were accepted by the kernel while too many were in their handshake
+    pub not_accepted: u64,
+    /// Connections closed for a frame that was not sealed by the other side
+    pub forged: u64,
+    /// Connections closed for bytes that are no message
+    pub malformed: u64,
+    /// Connections closed for a frame or a message over its limit
+    pub oversized: u64,
+    /// Connections closed because nothing came
+    pub silent: u64,
+    /// Connections closed because there was another to the same peer
+    pub duplicates: u64,
+    /// Messages of a kind or version that we do not know; skipped
+    pub unknown_messages: u64,
+    /// Records that were newer than ours
+    pub records_merged: u64,
+    /// Records that we had already
+    pub records_known: u64,
+    /// Records of peers beyond the most that a network may have; dropped
+    pub records_dropped: u64,
+    /// Claims on our own name that we had to answer with a newer record
+    pub refutations: u64,
+    /// Records sent, to neighbours
+    pub records_sent: u64,
+    /// Messages to peers that were not connected; dropped
+    pub messages_dropped: u64,
+    /// Times that this process did not run for long, so that silence proved nothing
+    pub starved: u64,
+}
+
+impl Counters {
+    pub(crate) const fn count_end(&mut self, ended: Ended) {
+        use crate::reject::Reject;
+        match ended {
+            Ended::HandshakeTimeout => self.handshake_timeouts += 1,
+            Ended::Foreign => self.foreign += 1,
+            Ended::Rejected(reject) => {
+                self.refused += 1;
+                match reject {
+                    Reject::PasswordWrong => self.wrong_passwords += 1,
+                    Reject::NameCollision(_) => self.name_collisions += 1,
+                    Reject::Versions { .. }
+                    | Reject::PasswordMissing
+                    | Reject::PasswordUnexpected
+                    | Reject::ConnectionLimit(_)
+                    | Reject::Ourselves => {}
+                }
+            }
+            Ended::Refused(_) => self.refused_by_peer += 1,
+            Ended::Forged => self.forged += 1,
+            Ended::Malformed => self.malformed += 1,
+            Ended::Oversized => self.oversized += 1,
+            Ended::Silence => self.silent += 1,
+            Ended::Duplicate => self.duplicates += 1,
+            Ended::Disconnected(_)
+            | Ended::DuringHandshake(_)
+            | Ended::Left
+            | Ended::Restarting
+            | Ended::Removed => {}
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! Records: ours, those of others, and their exchange with neighbours.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use log::{debug, info, warn};
+use model::{PeerName, ShortId};
+
+use super::Mesh;
+use crate::config::Config;
+use crate::digest::{Difference, Digest, Stamp};
+use crate::message::Message;
+use crate::neighbours::Neighbours;
+use crate::output::{ConnId, Event};
+use crate::records::{MAX_ADDRESSES, Merged, PeerRecord};
+use crate::routes::{self, Topology};
+use crate::{short_ids, wire};
+
+/// What changes in our own record, beside our neighbours
+#[derive(Debug)]
+pub(super) struct Own {
+    pub(super) short_id: ShortId,
+    pub(super) epoch: u64,
+    version: u64,
+    /// Something that the record tells may have changed
+    stale: bool,
+    /// The newest claim on our name by somebody else, or by our own past
+    claim: Option<Stamp>,
+}
+
+impl Own {
+    pub(super) const fn new(short_id: ShortId, epoch: u64) -> Self {
+        Self {
+            short_id,
+            epoch,
+            version: 1,
+            stale: false,
+            claim: None,
+        }
+    }
+
+    /// What we say of ourselves
+    pub(super) fn record(&self, config: &Config, neighbours: &Neighbours) -> PeerRecord {
+        let links = neighbours
+            .iter()
+            .map(|(peer, neighbour)| (peer, neighbour.link()));
+        PeerRecord {
+            name: config.name,
+            key: config.static_key.public(),
+            nickname: config.nickname.clone(),
+            uid: config.uid,
+            epoch: self.epoch,
+            version: self.version,
+            short_id: self.short_id,
+            addresses: addresses(neighbours),
+            connections: links.collect(),
+        }
+    }
+
+    /// Goes beyond a claim on our name
+    fn outbid(&mut self, claim: Stamp) {
+        let (epoch, version) = match claim.version.checked_add(1) {
+            Some(version) => (claim.epoch, version),
+            None => (claim.epoch.saturating_add(1), 1),
+        };
+        if (epoch, version) > (self.epoch, self.version) {
+            (self.epoch, self.version) = (epoch, version);
+        }
+    }
+}
+
+impl Mesh {
+    /// Our record may have to tell something else
+    pub(super) fn own_changed(&mut self, now: Instant) {
+        self.own.stale = true;
+        self.schedule.routes_stale(&self.config.timers, now);
+    }
+
+    /// At the end of each call: our record tells what is
+    pub(super) fn settle(&mut self, now: Instant) {
+        if !std::mem::take(&mut self.own.stale) || self.stopped {
+            return;
+        }
+        let mut record = self.own.record(&self.config, &self.neighbours);
+        if self.table.get(record.name).is_some_and(|known| **known == record) {
+            return;
+        }
+        if self
+            .table
+            .get(record.name)
+            .is_some_and(|known| known.stamp() >= record.stamp())
+        {
+            self.own.version += 1;
+            record.version = self.own.version;
+        }
+        self.table.merge(record);
+        self.flood
+            .push(self.config.name, None, self.config.timers.flood, now);
+        self.schedule.routes_stale(&self.config.timers, now);
+    }
+
+    pub(super) fn heard_digest(&mut self, conn: ConnId, digest: Digest) {
+        if self.table.digest() != digest {
+            let stamps = self.table.stamps().into_iter().collect();
+            self.tell(conn, &Message::Summary(stamps));
+        }
+    }
+
+    pub(super) fn heard_summary(&mut self, conn: ConnId, theirs: BTreeMap<PeerName, Stamp>, now: Instant) {
+        let Difference { give, mut want } = Difference::between(&self.table.stamps(), &theirs);
+        self.send_records(conn, &give);
+        if let Some(claim) = theirs.get(&self.config.name) {
+            self.consider_claim(*claim, now);
+        }
+        want.retain(|name| *name != self.config.name);
+        if !want.is_empty() {
+            self.tell(conn, &Message::Want(want));
+        }
+    }
+
+    /// Sends those of the records that we have, in messages that fit the limit
+    pub(super) fn send_records(&mut self, conn: ConnId, names: &[PeerName]) {
+        let mut batch = Vec::new();
+        let mut bytes = 0;
+        for name in names {
+            let Some(record) = self.table.get(*name) else {
+                continue;
+            };
+            let record = PeerRecord::clone(record);
+            let size = wire::record_bytes(&record);
+            if bytes + size > BATCH && !batch.is_empty() {
+                self.tell(conn, &Message::Records(std::mem::take(&mut batch)));
+                bytes = 0;
+            }
+            self.counters.records_sent += 1;
+            bytes += size;
+            batch.push(record);
+        }
+        if !batch.is_empty() {
+            self.tell(conn, &Message::Records(batch));
+        }
+    }
+
+    pub(super) fn heard_records(&mut self, teller: PeerName, records: Vec<PeerRecord>, now: Instant) {
+        for record in records {
+            let (name, stamp) = (record.name, record.stamp());
+            if name == self.config.name {
+                self.consider_claim(stamp, now);
+                continue;
+            }
+            match self.table.merge(record) {
+                Merged::Newer => {
+                    self.counters.records_merged += 1;
+                    self.flood.push(name, Some(teller), self.config.timers.flood, now);
+                    self.schedule.routes_stale(&self.config.timers, now);
+                }
+                Merged::Known => {
+                    self.counters.records_known += 1;
+                    if self.table.get(name).is_some_and(|known| known.stamp() == stamp) {
+                        self.flood.has(name, teller);
+                    }
+                }
+                Merged::Full => self.counters.records_dropped += 1,
+            }
+        }
+    }
+
+    /// Tells neighbours of the changes that they do not know
+    pub(super) fn flush_flood(&mut self, now: Instant) {
+        let Some(changes) = self.flood.take_due(now) else {
+            return;
+        };
+        let neighbours: Vec<(PeerName, ConnId)> = self.neighbours.up().collect();
+        for (neighbour, conn) in neighbours {
+            let records = changes.names().filter_map(|name| self.table.get(name));
+            let concerning = records.filter(|record| changes.concerns(record, self.config.name, neighbour));
+            let names: Vec<PeerName> = concerning.map(|record| record.name).collect();
+            self.send_records(conn, &names);
+        }
+    }
+
+    /// Asks every neighbour whether its table is ours
+    pub(super) fn send_digests(&mut self) {
+        let digest = self.table.digest();
+        let neighbours: Vec<ConnId> = self.neighbours.up().map(|(_, conn)| conn).collect();
+        for conn in neighbours {
+            self.tell(conn, &Message::Digest(digest));
+        }
+    }
+
+    /// Somebody has a record of our name with this stamp
+    fn consider_claim(&mut self, claim: Stamp, now: Instant) {
+        let ours = self.table.get(self.config.name).map(|record| record.stamp());
+        if ours.is_none_or(|ours| claim <= ours) {
+            return;
+        }
+        self.own.claim = self.own.claim.max(Some(claim));
+        self.schedule.refute_soon(now);
+    }
+
+    /// Answers the newest claim on our name
+    pub(super) fn refute(&mut self, now: Instant) {
+        let Some(claim) = self.own.claim.take() else {
+            return;
+        };
+        warn!("somebody claimed to be {} with a newer record", self.config.name);
+        self.counters.refutations += 1;
+        self.own.outbid(claim);
+        self.own_changed(now);
+    }
+
+    /// Computes reachability, the topology, and whom to dial
+    pub(super) fn compute_routes(&mut self, now: Instant) {
+        self.resolve_short_id(now);
+        self.settle(now);
+        let reachable = routes::reachable(self.config.name, |name| self.table.get(name).cloned());
+        let all = self.table.iter().map(|record| (record.name, Arc::clone(record)));
+        let peers: BTreeMap<PeerName, Arc<PeerRecord>> =
+            all.filter(|(name, _)| reachable.contains(name)).collect();
+        self.unreachable.retain(|name, _| !reachable.contains(name));
+        for record in self
+            .table
+            .iter()
+            .filter(|record| !reachable.contains(&record.name))
+        {
+            self.unreachable.entry(record.name).or_insert(now);
+        }
+        if peers != self.topology.peers {
+            self.announced.extend(peers.keys().copied());
+            self.topology = Arc::new(Topology::new(self.config.name, peers));
+            self.outputs
+                .event(Event::TopologyChanged(Arc::clone(&self.topology)));
+        }
+        if self.config.discovery {
+            let own = addresses(&self.neighbours);
+            let peers = self.topology.peers.values().map(Arc::as_ref);
+            let is_up = |peer| self.neighbours.is_up(peer);
+            let (timers, rng) = (&self.config.timers, &mut self.rng);
+            self.targets
+                .discover(self.config.name, &own, peers, is_up, timers, rng, now);
+        }
+    }
+
+    /// Forgets whom nobody has named for long enough
+    pub(super) fn collect(&mut self, now: Instant) {
+        let delay = self.config.timers.collect;
+        let gone: Vec<PeerName> = self
+            .unreachable
+            .extract_if(.., |_, since| *since + delay <= now)
+            .map(|(name, _)| name)
+            .collect();
+        for name in gone {
+            debug!("peer {name} is gone");
+            self.table.remove(name);
+            if self.announced.remove(&name) {
+                self.outputs.event(Event::PeerGone(name));
+            }
+        }
+    }
+
+    /// Gives our short id up if a lower name has it
+    fn resolve_short_id(&mut self, now: Instant) {
+        let (name, id) = (self.config.name, self.own.short_id);
+        if let Some(other) = short_ids::resolve(name, id, &self.table, &mut self.rng) {
+            info!("short id {id} belongs to another peer; ours is {other}");
+            self.own.short_id = other;
+            self.outputs.event(Event::ShortIdChanged(other));
+            self.own_changed(now);
+        }
+    }
+}
+
+/// Where we may be dialled, by what the ends of our connections saw
+fn addresses(neighbours: &Neighbours) -> Vec<SocketAddr> {
+    let seen = neighbours
+        .iter()
+        .filter_map(|(_, neighbour)| neighbour.greeting.as_ref());
+    let mut addresses: Vec<SocketAddr> = seen
+        .flat_map(|greeting| greeting.our_addresses)
+        .map(|address| SocketAddr::new(address.ip().to_canonical(), address.port()))
+        .filter(|address| !address.ip().is_unspecified() && address.port() != 0)
+        .collect();
+    addresses.sort_unstable();
+    addresses.dedup();
+    addresses.truncate(MAX_ADDRESSES);
+    addresses
+}
+
+/// How many bytes of records go into one message
+const BATCH: usize = 256 * 1024;

@@ -1,0 +1,384 @@
+//! The machine that the daemon drives: it composes the others and decides nothing of its own.
+//!
+//! | file | part |
+//! |---|---|
+//! | `mod` | inputs, outputs, views |
+//! | `connections` | bytes, handshakes, who is welcome, who is lost |
+//! | `gossip` | records: ours, those of others, their exchange with neighbours |
+//! | `timers` | what happens when, and the rule for a process that did not run |
+
+mod connections;
+mod gossip;
+mod timers;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use model::{PeerName, ShortId, Target};
+use rand::rngs::StdRng;
+
+use crate::config::{Config, Departure, Held};
+use crate::connection::{Connection, Ended, Secrets};
+use crate::counters::Counters;
+use crate::flood::Flood;
+use crate::message::{Goodbye, Message};
+use crate::neighbours::{Change, Neighbours};
+use crate::output::{Channel, ConnId, DialId, Disconnect, Event, Output, Refusal, SendError};
+use crate::outputs::Outputs;
+use crate::records::Table;
+use crate::routes::Topology;
+use crate::short_ids;
+use crate::status::ConnectionStatus;
+use crate::targets::Targets;
+use crate::wire::{MAX_CHANNEL_BYTES, MAX_VERSION_TEXT};
+
+use gossip::Own;
+use timers::Schedule;
+
+/// The mesh as one peer sees it
+///
+/// After every call that takes `&mut self`: [`Mesh::poll_output`] until there is none, then
+/// [`Mesh::poll_timeout`], and [`Mesh::handle_timeout`] when that time has come.
+pub struct Mesh {
+    config: Config,
+    secrets: Secrets,
+    rng: StdRng,
+    own: Own,
+    connections: BTreeMap<ConnId, Connection>,
+    next_conn: u64,
+    neighbours: Neighbours,
+    table: Table,
+    flood: Flood,
+    targets: Targets,
+    topology: Arc<Topology>,
+    /// Peers of which the daemon has heard and not yet that they are gone
+    announced: BTreeSet<PeerName>,
+    /// Since when nobody that we reach names these
+    unreachable: BTreeMap<PeerName, Instant>,
+    schedule: Schedule,
+    outputs: Outputs,
+    counters: Counters,
+    stopped: bool,
+}
+
+impl Mesh {
+    /// A mesh of one peer, which dials those that it held before
+    pub fn new(mut config: Config, mut rng: StdRng, now: Instant) -> Self {
+        let mut end = config.version.len().min(MAX_VERSION_TEXT);
+        while !config.version.is_char_boundary(end) {
+            end -= 1;
+        }
+        config.version.truncate(end);
+        let mut outputs = Outputs::default();
+        let short_id = config.short_id.unwrap_or_else(|| {
+            let drawn = short_ids::draw(&mut rng);
+            outputs.event(Event::ShortIdChanged(drawn));
+            drawn
+        });
+        let neighbours = Neighbours::held(&config.held, &config.timers, now);
+        let mut targets = Targets::new(config.control_port);
+        for Held { peer, address } in &config.held {
+            let until = now + config.timers.restart_grace;
+            targets.add_held(*peer, *address, until, &config.timers, now);
+        }
+        let own = Own::new(short_id, config.epoch);
+        let secrets = Secrets {
+            keys: config.static_key.clone(),
+            psk: config.psk.clone(),
+        };
+        let mut table = Table::default();
+        let record = own.record(&config, &neighbours);
+        table.merge(record.clone());
+        let peers = BTreeMap::from([(config.name, Arc::new(record))]);
+        let topology = Arc::new(Topology::new(config.name, peers));
+        outputs.event(Event::TopologyChanged(Arc::clone(&topology)));
+        let schedule = Schedule::new(&config.timers, &mut rng, now);
+        Self {
+            announced: BTreeSet::from([config.name]),
+            config,
+            secrets,
+            rng,
+            own,
+            connections: BTreeMap::new(),
+            next_conn: 0,
+            neighbours,
+            table,
+            flood: Flood::default(),
+            targets,
+            topology,
+            unreachable: BTreeMap::new(),
+            schedule,
+            outputs,
+            counters: Counters::default(),
+            stopped: false,
+        }
+    }
+
+    /// The operator's targets: in place of those before, or beside them; each is dialled at once
+    pub fn set_targets(&mut self, targets: Vec<Target>, replace: bool, now: Instant) {
+        let before = self.targets.user();
+        self.targets.set(targets, replace, &self.config.timers, now);
+        self.tell_targets(&before);
+        self.settle(now);
+    }
+
+    /// Targets that the operator takes back; the connections that they led to stay
+    pub fn forget(&mut self, targets: &[Target], now: Instant) {
+        let before = self.targets.user();
+        self.targets.forget(targets);
+        self.tell_targets(&before);
+        self.settle(now);
+    }
+
+    /// How an [`Output::Dial`] came to its end: with both ends of the connection, or an error for the
+    /// operator; without an id in return the connection is not wanted any more, and is to be closed
+    pub fn dialled(
+        &mut self,
+        dial: DialId,
+        result: Result<(SocketAddr, SocketAddr), String>,
+        now: Instant,
+    ) -> Option<ConnId> {
+        let conn = ConnId(self.next_conn);
+        let outcome = result.as_ref().map(|_ends| conn).map_err(Clone::clone);
+        let wanted = self
+            .targets
+            .dialled(dial, outcome, &self.config.timers, &mut self.rng, now);
+        let conn = match result {
+            Ok(ends) if wanted && !self.stopped => Some(self.connect(true, ends, now)),
+            Ok(_) | Err(_) => None,
+        };
+        self.settle(now);
+        conn
+    }
+
+    /// A connection that the kernel accepted, by its ends; refused, it is to be closed
+    pub fn accepted(
+        &mut self,
+        local: SocketAddr,
+        remote: SocketAddr,
+        now: Instant,
+    ) -> Result<ConnId, Refusal> {
+        if self.stopped {
+            return Err(Refusal::ShutDown);
+        }
+        let unknown = |connection: &&Connection| !connection.outbound && !connection.is_up();
+        if self.connections.values().filter(unknown).count() >= MAX_HANDSHAKES {
+            self.counters.not_accepted += 1;
+            return Err(Refusal::Handshakes(MAX_HANDSHAKES));
+        }
+        let conn = self.connect(false, (local, remote), now);
+        self.settle(now);
+        Ok(conn)
+    }
+
+    /// Bytes that a connection received; those of one that is closed are ignored
+    pub fn handle_input(&mut self, conn: ConnId, bytes: &[u8], now: Instant) {
+        if let Some(connection) = self.connections.get_mut(&conn) {
+            connection.feed(bytes, &self.config.timers, now);
+            self.read(conn, now);
+        }
+        self.settle(now);
+    }
+
+    /// A connection's end, other than by [`Output::Close`]
+    pub fn disconnected(&mut self, conn: ConnId, how: Disconnect, now: Instant) {
+        if let Some(connection) = self.connections.get_mut(&conn) {
+            let ended = connection.disconnected(how);
+            self.drop_connection(conn, ended, now);
+        }
+        self.settle(now);
+    }
+
+    /// Whether there is a data path to a neighbour; routes lead only over neighbours with one
+    ///
+    /// A neighbour that comes back ([`Event::NeighbourUp`] with `resumed`) keeps what was said last.
+    /// After a restart of this process it counts as having a path for a grace period: what is true
+    /// has to be said by then.
+    pub fn path_established(&mut self, peer: PeerName, established: bool, now: Instant) {
+        self.change_neighbour(peer, Change::Path(established), now);
+        self.settle(now);
+    }
+
+    /// A message to a neighbour; in order, and not lost while that neighbour stays up
+    pub fn send(
+        &mut self,
+        peer: PeerName,
+        channel: Channel,
+        bytes: Vec<u8>,
+        now: Instant,
+    ) -> Result<(), SendError> {
+        if bytes.len() > MAX_CHANNEL_BYTES {
+            return Err(SendError::TooLong(bytes.len()));
+        }
+        let neighbour = self.neighbours.get(peer);
+        let Some(conn) = neighbour.and_then(|neighbour| neighbour.state.conn()) else {
+            self.counters.messages_dropped += 1;
+            return Err(SendError::NotConnected(peer));
+        };
+        self.tell(conn, &Message::Channel(channel, bytes));
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Interfaces, addresses or routes of this host changed: targets are dialled at once
+    pub fn network_changed(&mut self, now: Instant) {
+        self.targets.hurry(&self.config.timers, &mut self.rng, now);
+        self.settle(now);
+    }
+
+    /// Forgets a peer that is not connected, and its addresses; whether anything was known of it
+    ///
+    /// A peer that others are connected to comes back with what they say of it.
+    pub fn remove_peer(&mut self, peer: PeerName, now: Instant) -> bool {
+        if peer == self.config.name || self.neighbours.is_up(peer) {
+            return false;
+        }
+        self.targets.left(peer);
+        let held = self.neighbours.remove(peer).is_some();
+        if held {
+            let reason = crate::output::DownReason::Removed;
+            self.outputs.event(Event::NeighbourDown { peer, reason });
+            self.own_changed(now);
+        }
+        let known = self.table.remove(peer).is_some();
+        self.unreachable.remove(&peer);
+        if self.announced.remove(&peer) {
+            self.outputs.event(Event::PeerGone(peer));
+        }
+        self.schedule.routes_stale(&self.config.timers, now);
+        self.settle(now);
+        held || known
+    }
+
+    /// Says goodbye to everybody and closes every connection; nothing happens after that
+    pub fn shut_down(&mut self, departure: Departure, _now: Instant) {
+        let goodbye = match departure {
+            Departure::Restart => Goodbye::Restart,
+            Departure::Leave => Goodbye::Leave,
+        };
+        for (conn, mut connection) in std::mem::take(&mut self.connections) {
+            connection.close(goodbye);
+            self.outputs.send(conn, connection.take_output());
+            self.outputs.push(Output::Close { conn });
+        }
+        self.stopped = true;
+    }
+
+    /// Does what is due; see [`Mesh::poll_timeout`]
+    pub fn handle_timeout(&mut self, now: Instant) {
+        if !self.stopped {
+            self.run_timers(now);
+            self.settle(now);
+        }
+    }
+
+    /// What the driver has to do next
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop()
+    }
+
+    /// When [`Mesh::handle_timeout`] is to be called, and what for
+    pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
+        if self.stopped { None } else { self.next_timer() }
+    }
+
+    /// Who we are
+    pub const fn name(&self) -> PeerName {
+        self.config.name
+    }
+
+    /// Our short id
+    pub const fn short_id(&self) -> ShortId {
+        self.own.short_id
+    }
+
+    /// Our epoch, which is later than that of the configuration if somebody knew a later one: the next
+    /// start's must be greater than this
+    pub const fn epoch(&self) -> u64 {
+        self.own.epoch
+    }
+
+    /// The newest topology, as in the last [`Event::TopologyChanged`]
+    pub fn topology(&self) -> &Arc<Topology> {
+        &self.topology
+    }
+
+    /// The operator's targets
+    pub fn targets(&self) -> Vec<Target> {
+        self.targets.user()
+    }
+
+    /// What happened so far
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// Every neighbour, then every target that does not lead to one
+    pub fn connections(&self, now: Instant) -> Vec<ConnectionStatus> {
+        let neighbours = self.neighbours.iter();
+        let neighbours =
+            neighbours.map(|(peer, neighbour)| ConnectionStatus::of_neighbour(peer, neighbour, now));
+        let targets = self.targets.iter().filter_map(|(target, entry)| {
+            let has_line = entry.peer.is_some_and(|peer| self.neighbours.get(peer).is_some());
+            if has_line {
+                None
+            } else {
+                ConnectionStatus::of_target(target, entry, now)
+            }
+        });
+        neighbours.chain(targets).collect()
+    }
+
+    /// The neighbours to be held through a restart: the next start's [`Config::held`]
+    pub fn neighbours(&self) -> Vec<Held> {
+        let established = self
+            .neighbours
+            .iter()
+            .filter(|(_, neighbour)| neighbour.state.established());
+        let held = established.map(|(peer, neighbour)| Held {
+            peer,
+            address: neighbour.dial,
+        });
+        held.collect()
+    }
+
+    /// The neighbours of before our restart, or of before their own, that are not back yet
+    pub fn held(&self) -> Vec<PeerName> {
+        let held = self
+            .neighbours
+            .iter()
+            .filter(|(_, neighbour)| neighbour.state.conn().is_none());
+        held.map(|(peer, _)| peer).collect()
+    }
+
+    fn tell_targets(&mut self, before: &[Target]) {
+        let after = self.targets.user();
+        if after != before {
+            self.outputs.event(Event::TargetsChanged(after));
+        }
+    }
+
+    /// Sends a message on a connection
+    fn tell(&mut self, conn: ConnId, message: &Message) {
+        if let Some(connection) = self.connections.get_mut(&conn) {
+            connection.send(message);
+            self.outputs.send(conn, connection.take_output());
+        }
+    }
+
+    /// Closes a connection with a word of farewell
+    fn close(&mut self, conn: ConnId, goodbye: Goodbye, ended: Ended, now: Instant) {
+        if let Some(connection) = self.connections.get_mut(&conn) {
+            connection.close(goodbye);
+            self.outputs.send(conn, connection.take_output());
+            self.outputs.push(Output::Close { conn });
+            self.drop_connection(conn, ended, now);
+        }
+    }
+}
+
+/// The most connections of which nobody knows yet whose they are: they cost memory before anybody
+/// has shown a password
+const MAX_HANDSHAKES: usize = 256;

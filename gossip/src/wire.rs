@@ -1,0 +1,157 @@
+//! The bytes of messages; the only place that knows the encoding.
+//!
+//! ```text
+//!  0             4     5         6
+//! +-------------+-----+---------+------------- - -
+//! | length (BE) | tag | version | body: bincode, varint, little endian; a channel's is raw
+//! +-------------+-----+---------+------------- - -
+//! ```
+//! The length counts from the tag on. A tag or a version that is not known is skipped, so that a
+//! newer peer may say more. A body that is not exactly one value is an error.
+
+use model::PeerName;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::message::{Hello, Message};
+use crate::output::Channel;
+use crate::records::{MAX_PEERS, PeerRecord, is_station};
+use crate::reject::Reject;
+
+/// The longest message, from its tag on
+pub(crate) const LIMIT: usize = 1 << 20;
+
+/// The longest that [`crate::Mesh::send`] takes: a message less tag, version and channel
+pub const MAX_CHANNEL_BYTES: usize = LIMIT - 3;
+
+/// The longest version text in a Hello
+pub(crate) const MAX_VERSION_TEXT: usize = 64;
+
+/// Appends a message with its length
+pub(crate) fn emit(message: &Message, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(&[0; 4]);
+    match message {
+        Message::Hello(hello) => body(out, HELLO, hello),
+        Message::Keepalive => body(out, KEEPALIVE, &()),
+        Message::Goodbye(goodbye) => body(out, GOODBYE, goodbye),
+        Message::Digest(digest) => body(out, DIGEST, digest),
+        Message::Summary(stamps) => body(out, SUMMARY, stamps),
+        Message::Want(names) => body(out, WANT, names),
+        Message::Records(records) => body(out, RECORDS, records),
+        Message::Channel(Channel(channel), bytes) => {
+            out.extend_from_slice(&[CHANNEL, VERSION, *channel]);
+            out.extend_from_slice(bytes);
+        }
+    }
+    let len = u32::try_from(out.len() - start - 4).expect("messages are made to fit the limit");
+    out[start..start + 4].copy_from_slice(&len.to_be_bytes());
+}
+
+/// The message in `bytes`, without its length; none if this program does not know its kind
+pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Message>, WireError> {
+    let &[tag, version, ref body @ ..] = bytes else {
+        return Err(WireError::Short);
+    };
+    if version != VERSION {
+        return Ok(None);
+    }
+    Ok(Some(match tag {
+        HELLO => Message::Hello(Box::new(sound(value::<Hello>(body)?, |hello| {
+            is_station(hello.name) && hello.version.len() <= MAX_VERSION_TEXT
+        })?)),
+        KEEPALIVE => {
+            value::<()>(body)?;
+            Message::Keepalive
+        }
+        GOODBYE => Message::Goodbye(value(body)?),
+        DIGEST => Message::Digest(value(body)?),
+        SUMMARY => Message::Summary(sound(value::<Vec<_>>(body)?, |stamps| {
+            stamps.len() <= MAX_PEERS && stamps.iter().all(|(name, _)| is_station(*name))
+        })?),
+        WANT => Message::Want(sound(value::<Vec<PeerName>>(body)?, |names| {
+            names.len() <= MAX_PEERS
+        })?),
+        RECORDS => Message::Records(sound(value::<Vec<PeerRecord>>(body)?, |records| {
+            records.len() <= MAX_PEERS && records.iter().all(PeerRecord::is_sound)
+        })?),
+        CHANNEL => {
+            let (channel, bytes) = body.split_first().ok_or(WireError::Short)?;
+            Message::Channel(Channel(*channel), bytes.to_vec())
+        }
+        _unknown => return Ok(None),
+    }))
+}
+
+/// The body of a reject frame
+pub(crate) fn emit_reject(reject: Reject) -> Vec<u8> {
+    let mut out = Vec::new();
+    append(&mut out, &reject);
+    out
+}
+
+/// The reason in the body of a reject frame
+pub(crate) fn parse_reject(body: &[u8]) -> Result<Reject, WireError> {
+    value(body)
+}
+
+/// Nearly the size of a record's bytes, never less
+pub(crate) fn record_bytes(record: &PeerRecord) -> usize {
+    // Name, key, counters as varints, uid, short id; then per address an IPv6 one with its port, and
+    // per connection that with a name and two flags.
+    100 + record.nickname.as_str().len() + 24 * record.addresses.len() + 32 * record.connections.len()
+}
+
+/// The bytes are no message
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum WireError {
+    /// Not even a tag and a version
+    #[error("a message of less than two bytes")]
+    Short,
+    /// Not one value of the kind that the tag says
+    #[error("a malformed message")]
+    Malformed,
+    /// A value that no peer would send
+    #[error("a message out of bounds")]
+    OutOfBounds,
+}
+
+const VERSION: u8 = 1;
+
+const HELLO: u8 = 1;
+const KEEPALIVE: u8 = 2;
+const GOODBYE: u8 = 3;
+const DIGEST: u8 = 4;
+const SUMMARY: u8 = 5;
+const WANT: u8 = 6;
+const RECORDS: u8 = 7;
+const CHANNEL: u8 = 8;
+
+fn body<T: Serialize>(out: &mut Vec<u8>, tag: u8, value: &T) {
+    out.extend_from_slice(&[tag, VERSION]);
+    append(out, value);
+}
+
+fn append<T: Serialize>(out: &mut Vec<u8>, value: &T) {
+    let bytes = bincode::serde::encode_to_vec(value, bincode::config::standard());
+    out.extend_from_slice(&bytes.expect("messages hold nothing that cannot be encoded"));
+}
+
+fn value<T: DeserializeOwned>(body: &[u8]) -> Result<T, WireError> {
+    let config = bincode::config::standard().with_limit::<LIMIT>();
+    match bincode::serde::decode_from_slice(body, config) {
+        Ok((value, read)) if read == body.len() => Ok(value),
+        Ok(_) | Err(_) => Err(WireError::Malformed),
+    }
+}
+
+fn sound<T>(value: T, is_sound: impl FnOnce(&T) -> bool) -> Result<T, WireError> {
+    if is_sound(&value) {
+        Ok(value)
+    } else {
+        Err(WireError::OutOfBounds)
+    }
+}
+
+#[cfg(test)]
+mod tests;
