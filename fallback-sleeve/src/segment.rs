@@ -17,6 +17,8 @@
 
 mod gso;
 
+use std::ops::Range;
+
 use crate::checksum;
 use crate::datagram::{MAX_LEN, Room};
 use crate::headers::{ADDRESSES, ETHERNET, Version, put_word, word};
@@ -60,6 +62,17 @@ pub struct Segments {
     pub stride: usize,
     /// Bytes of all; the last datagram may be shorter than the stride
     pub len: usize,
+}
+
+impl Segments {
+    /// The ranges of the buffer that one send each takes: as many datagrams as UDP and the kernel allow
+    pub fn sends(self) -> impl Iterator<Item = Range<usize>> {
+        let most = (MAX_LEN / self.stride.max(1)).clamp(1, Segmenter::MAX_SEGMENTS);
+        let step = most * self.stride.max(1);
+        (0..self.len)
+            .step_by(step)
+            .map(move |start| start..self.len.min(start + step))
+    }
 }
 
 impl<'a> Segmenter<'a> {
