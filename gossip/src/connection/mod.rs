@@ -221,7 +221,7 @@ impl Connection {
                 Phase::Noise => self.read_frame(secrets)?,
                 Phase::Greeting { .. } | Phase::Up => match self.read_message()? {
                     Step::Wait => self.read_frame(secrets)?,
-                    step => step,
+                    step @ (Step::Again | Step::Tell(_)) => step,
                 },
             };
             match next {
@@ -370,11 +370,9 @@ impl Connection {
     }
 
     fn emit_clear(&mut self, kind: FrameKind, body: &[u8]) {
-        let append = |out: &mut Vec<u8>| {
-            out.extend_from_slice(body);
-            Ok::<(), std::convert::Infallible>(())
-        };
-        let Ok(()) = frame::emit(kind, &mut self.out, append);
+        let start = frame::begin(kind, &mut self.out);
+        self.out.extend_from_slice(body);
+        frame::end(start, &mut self.out);
     }
 }
 

@@ -25,9 +25,12 @@ impl Stream {
     pub(crate) fn write(&mut self, message: &Message, out: &mut Vec<u8>) -> Result<(), NoiseError> {
         let mut bytes = Vec::new();
         wire::emit(message, &mut bytes);
-        bytes
-            .chunks(PLAINTEXT)
-            .try_for_each(|piece| frame::emit(FrameKind::Sealed, out, |out| self.session.seal(piece, out)))
+        for piece in bytes.chunks(PLAINTEXT) {
+            let body = frame::begin(FrameKind::Sealed, out);
+            self.session.seal(piece, out)?;
+            frame::end(body, out);
+        }
+        Ok(())
     }
 
     pub(crate) fn push(&mut self, sealed: &[u8]) -> Result<(), NoiseError> {

@@ -86,10 +86,7 @@ impl Mesh {
             | Ended::Restarting
             | Ended::Removed => false,
         };
-        let timers = &self.config.timers;
-        let rng = &mut self.rng;
-        self.targets
-            .ended(conn, None, ended.to_string(), is_final, timers, rng, now);
+        self.targets.failed(conn, ended.to_string(), is_final, now);
     }
 
     /// Something happens to a neighbour: the daemon, the targets and our record learn of it
@@ -101,17 +98,15 @@ impl Mesh {
             Change::Lost { ended, .. } => ended.to_string(),
             Change::Hello(_) | Change::Path(_) | Change::GraceOver => String::new(),
         };
-        let (timers, rng) = (&self.config.timers, &mut self.rng);
         match (before, &after) {
             (State::Up { .. }, Ok(State::Held { until, .. })) => {
                 info!("neighbour {peer} is held: {error}");
-                self.targets.lost(peer, &error, Some(*until), timers, rng, now);
+                self.targets.lost(peer, &error, Some(*until), now);
                 self.outputs.event(Event::NeighbourHeld { peer });
             }
             (_, Err(reason)) => {
                 info!("neighbour {peer} is down: {reason}");
-                self.targets
-                    .lost(peer, &reason.to_string(), None, timers, rng, now);
+                self.targets.lost(peer, &reason.to_string(), None, now);
                 match reason {
                     DownReason::Left | DownReason::Removed => self.targets.left(peer),
                     DownReason::GraceOver | DownReason::Ended(_) | DownReason::Silent => {}
@@ -179,9 +174,7 @@ impl Mesh {
                 }
             }
             Verdict::Duplicate => {
-                let (timers, rng) = (&self.config.timers, &mut self.rng);
-                self.targets
-                    .ended(conn, Some(peer), String::new(), false, timers, rng, now);
+                self.targets.found(conn, peer, now);
                 self.close(conn, Goodbye::Duplicate, Ended::Duplicate, now);
             }
             Verdict::Refuse(reject) => {

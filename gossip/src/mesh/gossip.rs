@@ -237,22 +237,21 @@ impl Mesh {
             let own = addresses(&self.neighbours);
             let peers = self.topology.peers.values().map(Arc::as_ref);
             let is_up = |peer| self.neighbours.is_up(peer);
-            let (timers, rng) = (&self.config.timers, &mut self.rng);
-            self.targets
-                .discover(self.config.name, &own, peers, is_up, timers, rng, now);
+            self.targets.discover(&own, peers, is_up, now);
         }
     }
 
     /// Forgets whom nobody has named for long enough
     pub(super) fn collect(&mut self, now: Instant) {
         let delay = self.config.timers.collect;
-        let gone: Vec<PeerName> = self
+        let due = self
             .unreachable
-            .extract_if(.., |_, since| *since + delay <= now)
-            .map(|(name, _)| name)
-            .collect();
+            .iter()
+            .filter(|(_, since)| **since + delay <= now);
+        let gone: Vec<PeerName> = due.map(|(name, _)| *name).collect();
         for name in gone {
             debug!("peer {name} is gone");
+            self.unreachable.remove(&name);
             self.table.remove(name);
             if self.announced.remove(&name) {
                 self.outputs.event(Event::PeerGone(name));

@@ -25,7 +25,8 @@ use crate::counters::Counters;
 use crate::flood::Flood;
 use crate::message::{Goodbye, Message};
 use crate::neighbours::{Change, Neighbours};
-use crate::output::{Channel, ConnId, DialId, Disconnect, Event, Output, Refusal, SendError};
+use crate::noise;
+use crate::output::{Channel, ConnId, DialId, Disconnect, DownReason, Event, Output, Refusal, SendError};
 use crate::outputs::Outputs;
 use crate::records::Table;
 use crate::routes::Topology;
@@ -78,10 +79,15 @@ impl Mesh {
             drawn
         });
         let neighbours = Neighbours::held(&config.held, &config.timers, now);
-        let mut targets = Targets::new(config.control_port);
+        let mut targets = Targets::new(
+            config.name,
+            config.control_port,
+            config.timers,
+            noise::fork(&mut rng),
+        );
         for Held { peer, address } in &config.held {
             let until = now + config.timers.restart_grace;
-            targets.add_held(*peer, *address, until, &config.timers, now);
+            targets.add_held(*peer, *address, until, now);
         }
         let own = Own::new(short_id, config.epoch);
         let secrets = Secrets {
@@ -119,7 +125,7 @@ impl Mesh {
     /// The operator's targets: in place of those before, or beside them; each is dialled at once
     pub fn set_targets(&mut self, targets: Vec<Target>, replace: bool, now: Instant) {
         let before = self.targets.user();
-        self.targets.set(targets, replace, &self.config.timers, now);
+        self.targets.set(targets, replace, now);
         self.tell_targets(&before);
         self.settle(now);
     }
@@ -142,9 +148,7 @@ impl Mesh {
     ) -> Option<ConnId> {
         let conn = ConnId(self.next_conn);
         let outcome = result.as_ref().map(|_ends| conn).map_err(Clone::clone);
-        let wanted = self
-            .targets
-            .dialled(dial, outcome, &self.config.timers, &mut self.rng, now);
+        let wanted = self.targets.dialled(dial, outcome, now);
         let conn = match result {
             Ok(ends) if wanted && !self.stopped => Some(self.connect(true, ends, now)),
             Ok(_) | Err(_) => None,
@@ -224,7 +228,7 @@ impl Mesh {
 
     /// Interfaces, addresses or routes of this host changed: targets are dialled at once
     pub fn network_changed(&mut self, now: Instant) {
-        self.targets.hurry(&self.config.timers, &mut self.rng, now);
+        self.targets.hurry(now);
         self.settle(now);
     }
 
@@ -238,7 +242,7 @@ impl Mesh {
         self.targets.left(peer);
         let held = self.neighbours.remove(peer).is_some();
         if held {
-            let reason = crate::output::DownReason::Removed;
+            let reason = DownReason::Removed;
             self.outputs.event(Event::NeighbourDown { peer, reason });
             self.own_changed(now);
         }

@@ -45,7 +45,8 @@ impl Schedule {
     }
 
     pub(super) fn refute_soon(&mut self, now: Instant) {
-        self.refute.get_or_insert(self.refute_from.max(now));
+        let from = self.refute_from.max(now);
+        self.refute.get_or_insert(from);
     }
 }
 
@@ -149,9 +150,7 @@ impl Mesh {
             is_up: &|peer| self.neighbours.is_up(peer),
             limit: self.limit_reached(),
         };
-        let dials = self
-            .targets
-            .due(&circumstances, &self.config.timers, &mut self.rng, now);
+        let dials = self.targets.due(&circumstances, now);
         for (dial, target) in dials {
             self.outputs.push(Output::Dial { dial, target });
         }

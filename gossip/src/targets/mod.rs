@@ -19,8 +19,11 @@ pub(crate) use entry::{Entry, State};
 /// Everything that is or was dialled
 #[derive(Debug)]
 pub(crate) struct Targets {
-    entries: BTreeMap<Target, Entry>,
+    us: PeerName,
     default_port: u16,
+    timers: Timers,
+    rng: StdRng,
+    entries: BTreeMap<Target, Entry>,
     next_dial: u64,
 }
 
@@ -33,10 +36,13 @@ pub(crate) struct Circumstances<'a> {
 }
 
 impl Targets {
-    pub(crate) const fn new(default_port: u16) -> Self {
+    pub(crate) const fn new(us: PeerName, default_port: u16, timers: Timers, rng: StdRng) -> Self {
         Self {
-            entries: BTreeMap::new(),
+            us,
             default_port,
+            timers,
+            rng,
+            entries: BTreeMap::new(),
             next_dial: 0,
         }
     }
@@ -48,25 +54,20 @@ impl Targets {
     }
 
     /// The operator names targets, in place of all before or beside them; each is dialled at once
-    pub(crate) fn set(&mut self, targets: Vec<Target>, replace: bool, timers: &Timers, now: Instant) {
+    pub(crate) fn set(&mut self, targets: Vec<Target>, replace: bool, now: Instant) {
         if replace {
-            let before: Vec<Target> = self
-                .user()
-                .into_iter()
-                .filter(|target| !targets.contains(target))
-                .collect();
-            self.forget(&before);
+            let mut others = self.user();
+            others.retain(|target| !targets.contains(target));
+            self.forget(&others);
         }
         for target in targets {
-            let entry = self
-                .entries
-                .entry(target)
-                .or_insert_with(|| Entry::new(true, None, now, timers));
+            let new = || Entry::new(true, None, now, &self.timers);
+            let entry = self.entries.entry(target).or_insert_with(new);
             entry.user = true;
             if entry.state == State::Never {
                 entry.state = State::Waiting { due: now };
             }
-            entry.hurry(now, timers);
+            entry.hurry(now, &self.timers);
         }
     }
 
@@ -81,37 +82,34 @@ impl Targets {
     /// Peers say where they may be dialled; `own` are our own addresses
     pub(crate) fn discover<'a>(
         &mut self,
-        us: PeerName,
         own: &[SocketAddr],
         peers: impl Iterator<Item = &'a PeerRecord>,
         is_up: impl Fn(PeerName) -> bool,
-        timers: &Timers,
-        rng: &mut StdRng,
         now: Instant,
     ) {
         let mut spoken_of = BTreeSet::new();
-        for record in peers.filter(|record| record.name != us) {
-            for address in record
-                .addresses
-                .iter()
-                .filter(|address| is_dialable(**address, own))
-            {
-                let target = Target::from(*address);
-                if !self.entries.contains_key(&target) && self.entries.len() < MAX_ENTRIES {
-                    let courtesy = if us > record.name {
-                        timers.courtesy
-                    } else {
-                        Duration::ZERO
-                    };
-                    let due = now + courtesy + jitter(rng);
-                    let mut entry = Entry::new(false, Some(record.name), due, timers);
-                    if is_up(record.name) {
-                        entry.connected(now);
-                    }
-                    self.entries.insert(target.clone(), entry);
-                }
-                spoken_of.insert(target);
+        let addresses =
+            |record: &'a PeerRecord| record.addresses.iter().map(|address| (record.name, *address));
+        let us = self.us;
+        for (peer, address) in peers.filter(|record| record.name != us).flat_map(addresses) {
+            if !is_dialable(address, own) {
+                continue;
             }
+            let target = Target::from(address);
+            if !self.entries.contains_key(&target) && self.entries.len() < MAX_ENTRIES {
+                let courtesy = if us > peer {
+                    self.timers.courtesy
+                } else {
+                    Duration::ZERO
+                };
+                let due = now + courtesy + jitter(&mut self.rng);
+                let mut entry = Entry::new(false, Some(peer), due, &self.timers);
+                if is_up(peer) {
+                    entry.connected(now);
+                }
+                self.entries.insert(target.clone(), entry);
+            }
+            spoken_of.insert(target);
         }
         self.entries.retain(|target, entry| {
             let remembered = entry.remembered.is_some_and(|until| now < until);
@@ -120,42 +118,22 @@ impl Targets {
     }
 
     /// A neighbour of the time before our restart
-    pub(crate) fn add_held(
-        &mut self,
-        peer: PeerName,
-        address: SocketAddr,
-        until: Instant,
-        timers: &Timers,
-        now: Instant,
-    ) {
-        let entry = self
-            .entries
-            .entry(Target::from(address))
-            .or_insert_with(|| Entry::new(false, Some(peer), now, timers));
-        entry.peer = Some(peer);
-        entry.remembered = Some(now + timers.remember);
-        entry.urge(until, timers, now);
+    pub(crate) fn add_held(&mut self, peer: PeerName, address: SocketAddr, until: Instant, now: Instant) {
+        let new = || Entry::new(false, Some(peer), now, &self.timers);
+        let entry = self.entries.entry(Target::from(address)).or_insert_with(new);
+        entry.remembered = Some(now + self.timers.remember);
+        entry.urge(until, &self.timers, now);
     }
 
     /// What is to be dialled at this moment; what was dialled too long ago has failed
-    pub(crate) fn due(
-        &mut self,
-        circumstances: &Circumstances<'_>,
-        timers: &Timers,
-        rng: &mut StdRng,
-        now: Instant,
-    ) -> Vec<(DialId, Target)> {
-        let mut busy: BTreeSet<PeerName> = self
-            .entries
-            .values()
-            .filter(|entry| entry.is_active())
-            .filter_map(|entry| entry.peer)
-            .collect();
-        let mut room =
-            MAX_DIALS.saturating_sub(self.entries.values().filter(|entry| entry.is_active()).count());
+    pub(crate) fn due(&mut self, circumstances: &Circumstances<'_>, now: Instant) -> Vec<(DialId, Target)> {
+        let active: Vec<&Entry> = self.entries.values().filter(|entry| entry.is_active()).collect();
+        let mut busy: BTreeSet<PeerName> = active.iter().filter_map(|entry| entry.peer).collect();
+        let mut room = MAX_DIALS.saturating_sub(active.len());
         let mut dials = Vec::new();
+        let (timers, rng) = (&self.timers, &mut self.rng);
         for (target, entry) in &mut self.entries {
-            if !entry.timeout().is_some_and(|due| due <= now) {
+            if entry.timeout().is_none_or(|due| due > now) {
                 continue;
             }
             if let State::Dialling { .. } = entry.state {
@@ -171,34 +149,25 @@ impl Targets {
                 entry.failed(error, false, timers, rng, now);
                 continue;
             }
+            // One address of a peer at a time.
             let taken = entry.peer.is_some_and(|peer| !busy.insert(peer));
             if taken || (room == 0 && !entry.user) {
-                entry.state = State::Waiting {
-                    due: now + timers.held_retry,
-                };
+                let due = now + timers.held_retry;
+                entry.state = State::Waiting { due };
                 continue;
             }
             room = room.saturating_sub(1);
             let dial = DialId(self.next_dial);
             self.next_dial += 1;
-            entry.state = State::Dialling {
-                dial,
-                deadline: now + timers.dial,
-            };
+            let deadline = now + timers.dial;
+            entry.state = State::Dialling { dial, deadline };
             dials.push((dial, target.clone()));
         }
         dials
     }
 
     /// A dial came to its end; whether its connection is still wanted
-    pub(crate) fn dialled(
-        &mut self,
-        dial: DialId,
-        result: Result<ConnId, String>,
-        timers: &Timers,
-        rng: &mut StdRng,
-        now: Instant,
-    ) -> bool {
+    pub(crate) fn dialled(&mut self, dial: DialId, result: Result<ConnId, String>, now: Instant) -> bool {
         let is_this =
             |entry: &&mut Entry| matches!(entry.state, State::Dialling { dial: other, .. } if other == dial);
         let Some(entry) = self.entries.values_mut().find(is_this) else {
@@ -210,65 +179,48 @@ impl Targets {
                 true
             }
             Err(error) => {
-                entry.failed(error, false, timers, rng, now);
+                entry.failed(error, false, &self.timers, &mut self.rng, now);
                 false
             }
         }
     }
 
-    /// A peer introduced itself on this connection, and it is a neighbour at this address
+    /// A peer introduced itself on this connection, and is a neighbour that listens at this address
     pub(crate) fn up(&mut self, conn: ConnId, peer: PeerName, address: SocketAddr, now: Instant) {
+        self.found(conn, peer, now);
         for (target, entry) in &mut self.entries {
-            if entry.state == (State::Greeting { conn }) {
+            let leads_there = entry.peer == Some(peer) || target.address(self.default_port) == Some(address);
+            // One that is being dialled finds out by itself.
+            if leads_there && !entry.is_active() {
                 entry.peer = Some(peer);
                 entry.connected(now);
-            } else if entry.peer == Some(peer) || target.address(self.default_port) == Some(address) {
-                // One that is being dialled finds out by itself.
-                if !entry.is_active() {
-                    entry.peer = Some(peer);
-                    entry.connected(now);
-                }
             }
         }
     }
 
-    /// The connection ended, or is not wanted, and this says why; `peer` if it is a neighbour anyway
-    pub(crate) fn ended(
-        &mut self,
-        conn: ConnId,
-        peer: Option<PeerName>,
-        error: String,
-        is_final: bool,
-        timers: &Timers,
-        rng: &mut StdRng,
-        now: Instant,
-    ) {
+    /// The connection led to this peer, which is a neighbour, by this connection or another
+    pub(crate) fn found(&mut self, conn: ConnId, peer: PeerName, now: Instant) {
         let is_this = |entry: &&mut Entry| entry.state == (State::Greeting { conn });
-        let Some(entry) = self.entries.values_mut().find(is_this) else {
-            return;
-        };
-        if peer.is_some() {
-            entry.peer = peer;
+        if let Some(entry) = self.entries.values_mut().find(is_this) {
+            entry.peer = Some(peer);
             entry.connected(now);
-        } else {
-            entry.failed(error, is_final, timers, rng, now);
+        }
+    }
+
+    /// The connection ended before it led to a neighbour
+    pub(crate) fn failed(&mut self, conn: ConnId, error: String, is_final: bool, now: Instant) {
+        let is_this = |entry: &&mut Entry| entry.state == (State::Greeting { conn });
+        if let Some(entry) = self.entries.values_mut().find(is_this) {
+            entry.failed(error, is_final, &self.timers, &mut self.rng, now);
         }
     }
 
     /// A neighbour lost its connection; it is expected back until then, if it is held
-    pub(crate) fn lost(
-        &mut self,
-        peer: PeerName,
-        error: &str,
-        held_until: Option<Instant>,
-        timers: &Timers,
-        rng: &mut StdRng,
-        now: Instant,
-    ) {
+    pub(crate) fn lost(&mut self, peer: PeerName, error: &str, held_until: Option<Instant>, now: Instant) {
         for entry in self.entries.values_mut().filter(|entry| entry.peer == Some(peer)) {
-            entry.lost(error.to_owned(), timers, rng, now);
+            entry.lost(error.to_owned(), &self.timers, &mut self.rng, now);
             if let Some(until) = held_until {
-                entry.urge(until, timers, now);
+                entry.urge(until, &self.timers, now);
             }
         }
     }
@@ -280,9 +232,9 @@ impl Targets {
     }
 
     /// The network changed: what failed before may succeed
-    pub(crate) fn hurry(&mut self, timers: &Timers, rng: &mut StdRng, now: Instant) {
+    pub(crate) fn hurry(&mut self, now: Instant) {
         for entry in self.entries.values_mut() {
-            entry.hurry(now + jitter(rng), timers);
+            entry.hurry(now + jitter(&mut self.rng), &self.timers);
         }
     }
 

@@ -1,0 +1,593 @@
+//! A small internet on a virtual clock: hosts that run one mesh each, TCP between them, data paths.
+//!
+//! Bytes arrive in order, cut at random, after a random delay. A cut between two hosts stalls what is
+//! under way; a reset loses it. Everything is drawn from one generator, so that a seed is a run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use gossip::{
+    Channel, Config, ConnId, Departure, DialId, Disconnect, Event, Held, Mesh, Offer, Output, Psk,
+    StaticKeypair, Timers, Topology,
+};
+use model::{PeerName, ShortId, Target, Uid};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use zeroize::Zeroizing;
+
+/// A host, by its place
+pub type HostId = usize;
+
+/// Everything
+pub struct World {
+    pub now: Instant,
+    pub rng: StdRng,
+    pub hosts: Vec<Host>,
+    start: Instant,
+    agenda: BTreeMap<(Instant, u64), Happening>,
+    sequence: u64,
+    wires: BTreeMap<WireId, Wire>,
+    next_wire: WireId,
+    cuts: BTreeSet<(HostId, HostId)>,
+    trace: blake3::Hasher,
+    spin: (Instant, u32),
+}
+
+/// One host, its disk, and its daemon if that runs
+pub struct Host {
+    pub mesh: Option<Mesh>,
+    pub name: PeerName,
+    /// Everything the mesh told since [`World::forget_events`]
+    pub events: Vec<Event>,
+    pub password: Option<u8>,
+    pub discovery: bool,
+    pub targets: Vec<HostId>,
+    /// Given by the operator; drawn if absent
+    pub short_id: Option<ShortId>,
+    keys: StaticKeypair,
+    epoch: u64,
+    held: Vec<Held>,
+    wires: BTreeMap<ConnId, (WireId, Side)>,
+    starved_until: Instant,
+}
+
+type WireId = u64;
+/// 0 dialled, 1 accepted
+type Side = usize;
+
+/// One TCP connection
+struct Wire {
+    ends: [Option<(HostId, ConnId)>; 2],
+    hosts: [HostId; 2],
+    /// The earliest that anything may arrive at each side
+    arrival: [Instant; 2],
+    /// What a cut keeps from each side
+    stalled: [Vec<Segment>; 2],
+}
+
+enum Segment {
+    Bytes(Vec<u8>),
+    End(Disconnect),
+}
+
+enum Happening {
+    Arrive {
+        wire: WireId,
+        side: Side,
+        segment: Segment,
+    },
+    Connect {
+        from: HostId,
+        incarnation: u64,
+        dial: DialId,
+        target: Target,
+    },
+    Path {
+        at: HostId,
+        to: HostId,
+        up: bool,
+    },
+    Start {
+        host: HostId,
+    },
+}
+
+impl World {
+    /// So many hosts, none of which runs
+    pub fn new(seed: u64, count: usize) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
+        let now = Instant::now();
+        let hosts = (0..count).map(|_| {
+            let keys = StaticKeypair::generate(&mut rng);
+            Host {
+                mesh: None,
+                name: keys.peer_name(),
+                events: vec![],
+                password: None,
+                discovery: true,
+                targets: vec![],
+                short_id: None,
+                keys,
+                epoch: 0,
+                held: vec![],
+                wires: BTreeMap::new(),
+                starved_until: now,
+            }
+        });
+        let hosts = hosts.collect();
+        Self {
+            now,
+            rng,
+            hosts,
+            start: now,
+            agenda: BTreeMap::new(),
+            sequence: 0,
+            wires: BTreeMap::new(),
+            next_wire: 0,
+            cuts: BTreeSet::new(),
+            trace: blake3::Hasher::new(),
+            spin: (now, 0),
+        }
+    }
+
+    /// Starts the daemon of a host, with what its disk holds
+    pub fn start(&mut self, id: HostId) {
+        if self.hosts[id].mesh.is_some() {
+            return;
+        }
+        let rng = StdRng::from_rng(&mut self.rng);
+        let uid = Uid(self.rng.random());
+        let targets = self.hosts[id]
+            .targets
+            .iter()
+            .map(|to| Target::from(address(*to)))
+            .collect();
+        let host = &mut self.hosts[id];
+        host.epoch += 1;
+        let config = Config {
+            name: host.name,
+            nickname: format!("host{id}").parse().unwrap(),
+            static_key: host.keys.clone(),
+            psk: host.password.map(|byte| Psk::new(Zeroizing::new([byte; 32]))),
+            short_id: host.short_id,
+            epoch: host.epoch,
+            uid,
+            control_port: PORT,
+            version: "sim".to_owned(),
+            discovery: host.discovery,
+            conn_limit: None,
+            trusted_subnets: vec![],
+            offer: Offer {
+                fastdp: true,
+                vxlan_port: 6784,
+                sleeve_port: 6783,
+                overlay_mtu: 1450,
+            },
+            held: std::mem::take(&mut host.held),
+            timers: Timers::default(),
+        };
+        let mut mesh = Mesh::new(config, rng, self.now);
+        mesh.set_targets(targets, false, self.now);
+        host.mesh = Some(mesh);
+        self.note(id, "start");
+        self.drain(id);
+    }
+
+    /// Ends the daemon: by a signal that it hears (with a departure), or by one that it does not
+    pub fn stop(&mut self, id: HostId, departure: Option<Departure>) {
+        if self.hosts[id].mesh.is_none() {
+            return;
+        }
+        self.note(id, "stop");
+        let now = self.now;
+        let host = &mut self.hosts[id];
+        if let Some(mesh) = &mut host.mesh {
+            host.held = match departure {
+                Some(Departure::Leave) => vec![],
+                Some(Departure::Restart) | None => mesh.neighbours(),
+            };
+            if let Some(departure) = departure {
+                mesh.shut_down(departure, now);
+            }
+        }
+        self.drain(id);
+        self.hosts[id].mesh = None;
+        for (wire, side) in std::mem::take(&mut self.hosts[id].wires).into_values() {
+            self.close(wire, side, Disconnect::Eof);
+        }
+    }
+
+    /// Starts the daemon after a while
+    pub fn start_after(&mut self, id: HostId, delay: Duration) {
+        self.plan(self.now + delay, Happening::Start { host: id });
+    }
+
+    /// No packet passes between the two any more
+    pub fn cut(&mut self, a: HostId, b: HostId) {
+        self.cuts.insert((a.min(b), a.max(b)));
+        for (at, to) in [(a, b), (b, a)] {
+            let missed = self.now + Duration::from_millis(1500);
+            self.plan(missed, Happening::Path { at, to, up: false });
+        }
+    }
+
+    /// Packets pass again
+    pub fn heal(&mut self, a: HostId, b: HostId) {
+        if !self.cuts.remove(&(a.min(b), a.max(b))) {
+            return;
+        }
+        for (at, to) in [(a, b), (b, a)] {
+            let seen = self.now + Duration::from_millis(500);
+            self.plan(seen, Happening::Path { at, to, up: true });
+        }
+        let between = |wire: &&Wire| wire.hosts == [a, b] || wire.hosts == [b, a];
+        let wires: Vec<WireId> = self
+            .wires
+            .iter()
+            .filter(|(_, wire)| between(wire))
+            .map(|(id, _)| *id)
+            .collect();
+        for wire in wires {
+            for side in 0..2 {
+                let stalled = self
+                    .wires
+                    .get_mut(&wire)
+                    .map(|wire| std::mem::take(&mut wire.stalled[side]));
+                for segment in stalled.unwrap_or_default() {
+                    self.arrive(wire, side, segment);
+                }
+            }
+        }
+    }
+
+    /// One of the TCP connections is reset at both ends; what is under way is lost
+    pub fn reset_one(&mut self) {
+        let wires: Vec<WireId> = self.wires.keys().copied().collect();
+        if wires.is_empty() {
+            return;
+        }
+        let wire = wires[self.rng.random_range(0..wires.len())];
+        self.agenda
+            .retain(|_, happening| !matches!(happening, Happening::Arrive { wire: of, .. } if *of == wire));
+        for side in 0..2 {
+            self.arrive(wire, side, Segment::End(Disconnect::Reset));
+        }
+    }
+
+    /// The host's daemon does not run for so long, though it is not stopped
+    pub fn starve(&mut self, id: HostId, how_long: Duration) {
+        self.hosts[id].starved_until = self.now + how_long;
+        self.note(id, "starve");
+    }
+
+    /// The world goes on for so long
+    pub fn run_for(&mut self, how_long: Duration) {
+        let end = self.now + how_long;
+        while self.step(end) {}
+        self.now = end;
+    }
+
+    /// A call into a host's mesh, and what follows from it
+    pub fn with<T>(&mut self, id: HostId, call: impl FnOnce(&mut Mesh, Instant) -> T) -> Option<T> {
+        let now = self.now;
+        let result = self.hosts[id].mesh.as_mut().map(|mesh| call(mesh, now));
+        self.drain(id);
+        result
+    }
+
+    /// Injects bytes into a connection of the host, as somebody on the way could
+    pub fn inject(&mut self, id: HostId, bytes: &[u8]) {
+        let conns: Vec<ConnId> = self.hosts[id].wires.keys().copied().collect();
+        if let Some(conn) = conns.first().copied() {
+            self.with(id, |mesh, now| mesh.handle_input(conn, bytes, now));
+        }
+    }
+
+    pub fn forget_events(&mut self) {
+        for host in &mut self.hosts {
+            host.events.clear();
+        }
+    }
+
+    /// A hash over everything that any mesh ever told
+    pub fn trace(&self) -> blake3::Hash {
+        self.trace.finalize()
+    }
+
+    pub fn running(&self) -> impl Iterator<Item = &Mesh> {
+        self.hosts.iter().filter_map(|host| host.mesh.as_ref())
+    }
+
+    fn step(&mut self, end: Instant) -> bool {
+        let planned = self.agenda.first_key_value().map(|((when, _), _)| *when);
+        let timer = self
+            .hosts
+            .iter()
+            .enumerate()
+            .filter_map(|(id, host)| Some((host.due()?, id)))
+            .min();
+        let next = planned.into_iter().chain(timer.map(|(due, _)| due)).min();
+        let Some(next) = next.filter(|next| *next <= end) else {
+            return false;
+        };
+        self.now = self.now.max(next);
+        self.spin = if self.spin.0 == self.now {
+            (self.now, self.spin.1 + 1)
+        } else {
+            (self.now, 0)
+        };
+        assert!(self.spin.1 < 100_000, "the clock stands still");
+        if planned == Some(next) {
+            if let Some((_, happening)) = self.agenda.pop_first() {
+                self.happen(happening);
+            }
+        } else if let Some((_, id)) = timer {
+            self.with(id, |mesh, now| mesh.handle_timeout(now));
+        }
+        true
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Start { host } => self.start(host),
+            Happening::Path { at, to, up } => {
+                let is_cut = self.cuts.contains(&(at.min(to), at.max(to)));
+                let lives = self.hosts[to].mesh.is_some();
+                let peer = self.hosts[to].name;
+                // A path to a dead daemon is frozen, not down; one that is cut cannot come up.
+                if if up { lives && !is_cut } else { is_cut } {
+                    self.with(at, |mesh, now| mesh.path_established(peer, up, now));
+                }
+            }
+            Happening::Connect {
+                from,
+                incarnation,
+                dial,
+                target,
+            } => {
+                if self.hosts[from].epoch == incarnation {
+                    self.connect(from, dial, &target);
+                }
+            }
+            Happening::Arrive { wire, side, segment } => self.deliver(wire, side, segment),
+        }
+    }
+
+    fn connect(&mut self, from: HostId, dial: DialId, target: &Target) {
+        let to = target
+            .address(PORT)
+            .and_then(|address| host_at(address, self.hosts.len()));
+        let (local, remote) = (ephemeral(from, self.next_wire), target.address(PORT));
+        let is_cut = to.is_some_and(|to| self.cuts.contains(&(from.min(to), from.max(to))));
+        let refused = match (to, remote) {
+            _ if is_cut => Err("no route to host"),
+            (Some(to), Some(remote)) if self.hosts[to].mesh.is_some() => Ok((to, remote)),
+            _ => Err("connection refused"),
+        };
+        match refused {
+            Err(error) => {
+                self.with(from, |mesh, now| {
+                    assert_eq!(mesh.dialled(dial, Err(error.to_owned()), now), None)
+                });
+            }
+            Ok((to, remote)) => {
+                let id = self.next_wire;
+                self.next_wire += 1;
+                let now = self.now;
+                // The wire is there before either mesh writes to it.
+                let wire = Wire {
+                    ends: [None, None],
+                    hosts: [from, to],
+                    arrival: [now, now],
+                    stalled: [vec![], vec![]],
+                };
+                self.wires.insert(id, wire);
+                let accepted = self.hosts[to]
+                    .mesh
+                    .as_mut()
+                    .map(|mesh| mesh.accepted(remote, local, now));
+                self.attach(id, 1, to, accepted.and_then(Result::ok));
+                let dialled = self.hosts[from]
+                    .mesh
+                    .as_mut()
+                    .map(|mesh| mesh.dialled(dial, Ok((local, remote)), now));
+                self.attach(id, 0, from, dialled.flatten());
+                self.drain(to);
+                self.drain(from);
+            }
+        }
+    }
+
+    fn attach(&mut self, id: WireId, side: Side, host: HostId, conn: Option<ConnId>) {
+        match conn {
+            Some(conn) => {
+                self.hosts[host].wires.insert(conn, (id, side));
+                if let Some(wire) = self.wires.get_mut(&id) {
+                    wire.ends[side] = Some((host, conn));
+                }
+            }
+            None => self.close(id, side, Disconnect::Reset),
+        }
+    }
+
+    fn deliver(&mut self, id: WireId, side: Side, segment: Segment) {
+        let Some(wire) = self.wires.get_mut(&id) else {
+            return;
+        };
+        let [a, b] = wire.hosts;
+        if self.cuts.contains(&(a.min(b), a.max(b))) {
+            wire.stalled[side].push(segment);
+            return;
+        }
+        let Some((host, conn)) = wire.ends[side] else {
+            return;
+        };
+        let wake = self.hosts[host].starved_until;
+        if wake > self.now {
+            // Unread until the daemon runs again; in order, because the agenda keeps the order.
+            self.plan(
+                wake,
+                Happening::Arrive {
+                    wire: id,
+                    side,
+                    segment,
+                },
+            );
+            return;
+        }
+        match segment {
+            Segment::Bytes(bytes) => {
+                let cut = self.rng.random_range(1..=bytes.len());
+                for piece in bytes.chunks(cut) {
+                    self.with(host, |mesh, now| mesh.handle_input(conn, piece, now));
+                }
+            }
+            Segment::End(how) => {
+                self.unplug(id, side);
+                self.with(host, |mesh, now| mesh.disconnected(conn, how, now));
+            }
+        }
+    }
+
+    /// Takes everything that the mesh has to say
+    fn drain(&mut self, id: HostId) {
+        while let Some(output) = self.hosts[id].mesh.as_mut().and_then(Mesh::poll_output) {
+            match output {
+                Output::Dial { dial, target } => {
+                    let from = id;
+                    let incarnation = self.hosts[id].epoch;
+                    let when = self.now + self.delay();
+                    self.plan(
+                        when,
+                        Happening::Connect {
+                            from,
+                            incarnation,
+                            dial,
+                            target,
+                        },
+                    );
+                }
+                Output::Send { conn, bytes } => {
+                    if let Some((wire, side)) = self.hosts[id].wires.get(&conn).copied() {
+                        self.arrive(wire, 1 - side, Segment::Bytes(bytes));
+                    }
+                }
+                Output::Close { conn } => {
+                    if let Some((wire, side)) = self.hosts[id].wires.get(&conn).copied() {
+                        self.close(wire, side, Disconnect::Eof);
+                    }
+                }
+                Output::Event(event) => self.hear(id, event),
+            }
+        }
+    }
+
+    fn hear(&mut self, id: HostId, event: Event) {
+        self.note(id, &format!("{event:?}"));
+        match &event {
+            Event::NeighbourUp { peer, .. } => {
+                let to = self.hosts.iter().position(|host| host.name == *peer);
+                let when = self.now + Duration::from_millis(self.rng.random_range(50..300));
+                if let Some(to) = to {
+                    self.plan(when, Happening::Path { at: id, to, up: true });
+                }
+            }
+            Event::ShortIdChanged(short_id) => self.hosts[id].short_id = Some(*short_id),
+            Event::TopologyChanged(topology) => {
+                for record in topology.peers.values() {
+                    self.note(id, &format!("{:?}", record.stamp()));
+                }
+            }
+            Event::NeighbourHeld { .. }
+            | Event::NeighbourDown { .. }
+            | Event::Message { .. }
+            | Event::PeerGone(_)
+            | Event::TargetsChanged(_) => {}
+        }
+        self.hosts[id].events.push(event);
+    }
+
+    /// One side closes: the other reads the end after everything that was written
+    fn close(&mut self, id: WireId, side: Side, how: Disconnect) {
+        self.unplug(id, side);
+        self.arrive(id, 1 - side, Segment::End(how));
+    }
+
+    fn unplug(&mut self, id: WireId, side: Side) {
+        let Some(wire) = self.wires.get_mut(&id) else {
+            return;
+        };
+        if let Some((host, conn)) = wire.ends[side].take() {
+            self.hosts[host].wires.remove(&conn);
+        }
+        if wire.ends == [None, None] {
+            self.wires.remove(&id);
+        }
+    }
+
+    /// The segment comes to that side, after what was sent before
+    fn arrive(&mut self, id: WireId, side: Side, segment: Segment) {
+        let delay = self.delay();
+        let Some(wire) = self.wires.get_mut(&id) else {
+            return;
+        };
+        let when = (self.now + delay).max(wire.arrival[side]);
+        wire.arrival[side] = when;
+        self.plan(
+            when,
+            Happening::Arrive {
+                wire: id,
+                side,
+                segment,
+            },
+        );
+    }
+
+    fn delay(&mut self) -> Duration {
+        Duration::from_micros(self.rng.random_range(200..5_000))
+    }
+
+    fn plan(&mut self, when: Instant, happening: Happening) {
+        self.sequence += 1;
+        self.agenda.insert((when, self.sequence), happening);
+    }
+
+    fn note(&mut self, id: HostId, what: &str) {
+        let when = (self.now - self.start).as_nanos();
+        if std::env::var_os("WEAVE_SIM_TRACE").is_some() {
+            println!("{:>10.3} host{id} {what}", (self.now - self.start).as_secs_f64());
+        }
+        self.trace.update(format!("{when} {id} {what}\n").as_bytes());
+    }
+}
+
+impl Host {
+    pub fn topology(&self) -> &Arc<Topology> {
+        self.mesh.as_ref().expect("the host runs").topology()
+    }
+
+    fn due(&self) -> Option<Instant> {
+        let (due, _why) = self.mesh.as_ref()?.poll_timeout()?;
+        Some(due.max(self.starved_until))
+    }
+}
+
+/// Where the host listens
+pub fn address(id: HostId) -> SocketAddr {
+    SocketAddr::from(([192, 0, 2, id as u8 + 1], PORT))
+}
+
+/// A message for a test
+pub const CHANNEL: Channel = Channel(7);
+
+const PORT: u16 = 6783;
+
+fn host_at(at: SocketAddr, count: usize) -> Option<HostId> {
+    (0..count).find(|id| address(*id) == at)
+}
+
+fn ephemeral(id: HostId, wire: WireId) -> SocketAddr {
+    SocketAddr::new(address(id).ip(), 32768 + (wire % 28000) as u16)
+}
