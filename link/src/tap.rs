@@ -1,0 +1,191 @@
+//! TAP devices whose frames carry a virtio header, so that 64 KiB of TCP cross in one read.
+//!
+//! A persistent TAP stays when its last queue is closed: a daemon that comes back adopts the device
+//! with its master, addresses and index. Only opening is here; reading, writing and the header's
+//! fields belong to whoever moves the frames.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
+
+use model::IfName;
+use nix::errno::Errno;
+
+use crate::ioctl;
+
+/// Bytes of `struct virtio_net_hdr` in front of each frame of a TAP opened with
+/// [`TapOptions::vnet_hdr`]
+pub const VNET_HEADER_LEN: usize = 10;
+
+/// How to open a TAP
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TapOptions {
+    /// Each frame has a `virtio_net_hdr`, and may be larger than the MTU or lack its checksum
+    pub vnet_hdr: bool,
+    /// How many queues, at least one: flows are spread over them by hash
+    pub queues: usize,
+    /// The device stays when its last queue is closed
+    pub persist: bool,
+    /// Reads and writes never wait
+    pub nonblocking: bool,
+}
+
+impl Default for TapOptions {
+    fn default() -> Self {
+        Self {
+            vnet_hdr: true,
+            queues: 1,
+            persist: true,
+            nonblocking: true,
+        }
+    }
+}
+
+/// An open TAP; closing all of its queues removes the device unless it is persistent
+#[derive(Debug)]
+pub struct Tap {
+    /// One descriptor per queue
+    pub queues: Vec<OwnedFd>,
+    /// The kernel also hands over UDP segmentation (Linux 6.2 and later); always `false` without
+    /// [`TapOptions::vnet_hdr`]
+    pub uso: bool,
+    /// The device was there before
+    pub adopted: bool,
+}
+
+impl Tap {
+    /// Opens, and creates where it is missing, the TAP `name` in the calling thread's network
+    /// namespace
+    ///
+    /// The device is left down and without a master where it is new.
+    pub fn open(name: &IfName, options: TapOptions) -> Result<Self, TapError> {
+        let kernel = |errno| TapError::from_errno(name, errno);
+        // A multi-queue TAP lets anybody with the right add a queue, and would then share out its
+        // frames among them. It has a carrier exactly while a queue is open.
+        let adopted = match ioctl::carrier(name) {
+            Ok(true) => return Err(TapError::Busy(name.clone())),
+            Ok(false) => true,
+            Err(Errno::ENODEV) => false,
+            Err(Errno::EOPNOTSUPP) => return Err(TapError::OtherKind(name.clone())),
+            Err(errno) => return Err(kernel(errno)),
+        };
+        let mut queues = Vec::new();
+        for _queue in 0..options.queues.max(1) {
+            let file = open_tun(options.nonblocking)?;
+            ioctl::tun_set_iff(file.as_fd(), name, flags(options)).map_err(kernel)?;
+            queues.push(file);
+        }
+        let mut uso = false;
+        if let Some(queue) = queues.first() {
+            // These three belong to the device, whichever queue they are set on.
+            let queue = queue.as_fd();
+            if options.vnet_hdr {
+                ioctl::tun_set_vnet_header_size(queue, VNET_HEADER_LEN as libc::c_int).map_err(kernel)?;
+                ioctl::tun_set_offload(queue, TCP_OFFLOADS).map_err(kernel)?;
+                uso = ioctl::tun_set_offload(queue, TCP_OFFLOADS | UDP_OFFLOADS).is_ok();
+            }
+            // Last, so that a device that could not be set up disappears.
+            ioctl::tun_set_persist(queue, options.persist).map_err(kernel)?;
+        }
+        Ok(Self { queues, uso, adopted })
+    }
+
+    /// Removes a persistent TAP; one that is not there is removed already
+    pub fn remove(name: &IfName) -> Result<(), TapError> {
+        let kernel = |errno| TapError::from_errno(name, errno);
+        match ioctl::carrier(name) {
+            Ok(true) => return Err(TapError::Busy(name.clone())),
+            Ok(false) => {}
+            Err(Errno::ENODEV) => return Ok(()),
+            Err(Errno::EOPNOTSUPP) => return Err(TapError::OtherKind(name.clone())),
+            Err(errno) => return Err(kernel(errno)),
+        }
+        let file = open_tun(true)?;
+        let plain = TapOptions {
+            vnet_hdr: false,
+            ..TapOptions::default()
+        };
+        ioctl::tun_set_iff(file.as_fd(), name, flags(plain)).map_err(kernel)?;
+        ioctl::tun_set_persist(file.as_fd(), false).map_err(kernel)
+    }
+}
+
+fn flags(options: TapOptions) -> libc::c_int {
+    // Multi-queue also for one queue: a device keeps this flag for life, and the number of queues
+    // may differ at the next start.
+    let flags = libc::IFF_TAP | libc::IFF_NO_PI | libc::IFF_MULTI_QUEUE;
+    if options.vnet_hdr {
+        flags | libc::IFF_VNET_HDR
+    } else {
+        flags
+    }
+}
+
+fn open_tun(nonblocking: bool) -> Result<OwnedFd, TapError> {
+    let custom = if nonblocking { libc::O_NONBLOCK } else { 0 };
+    let opened = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(custom)
+        .open(DEV_NET_TUN);
+    match opened {
+        Ok(file) => Ok(file.into()),
+        Err(error) => match error.raw_os_error().map(Errno::from_raw) {
+            Some(Errno::ENOENT | Errno::ENODEV | Errno::ENXIO) => Err(TapError::NoTun),
+            Some(_) | None => Err(TapError::OpenTun(error)),
+        },
+    }
+}
+
+/// The TAP is not open; a device that this call created is gone again
+#[derive(Debug, thiserror::Error)]
+pub enum TapError {
+    /// `/dev/net/tun` is missing, or the kernel has no driver behind it: `modprobe tun`
+    #[error("the kernel's tun driver is missing: no /dev/net/tun")]
+    NoTun,
+    /// `/dev/net/tun` is there and cannot be opened: permissions, or a limit
+    #[error("cannot open /dev/net/tun")]
+    OpenTun(#[source] io::Error),
+    /// Another process has the TAP open
+    #[error("the TAP {0} is in use by another process")]
+    Busy(IfName),
+    /// A device of this name exists and is no multi-queue TAP; an operator must remove it
+    #[error("the device {0} exists and is not a multi-queue TAP")]
+    OtherKind(IfName),
+    /// `CAP_NET_ADMIN` is missing
+    #[error("not permitted to open the TAP {0}")]
+    NotPermitted(IfName),
+    /// The kernel, for another reason
+    #[error("cannot set up the TAP {name}")]
+    Kernel {
+        /// Which one
+        name: IfName,
+        /// What the kernel said
+        #[source]
+        errno: Errno,
+    },
+}
+
+impl TapError {
+    fn from_errno(name: &IfName, errno: Errno) -> Self {
+        let name = name.clone();
+        if errno == Errno::EBUSY {
+            Self::Busy(name)
+        } else if errno == Errno::EINVAL {
+            Self::OtherKind(name)
+        } else if matches!(errno, Errno::EPERM | Errno::EACCES) {
+            Self::NotPermitted(name)
+        } else {
+            Self::Kernel { name, errno }
+        }
+    }
+}
+
+const DEV_NET_TUN: &str = "/dev/net/tun";
+const TCP_OFFLOADS: libc::c_uint =
+    libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6 | libc::TUN_F_TSO_ECN;
+const UDP_OFFLOADS: libc::c_uint = libc::TUN_F_USO4 | libc::TUN_F_USO6;
+
+#[cfg(test)]
+mod tests;
