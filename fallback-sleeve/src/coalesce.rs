@@ -16,6 +16,8 @@
 
 mod candidate;
 mod slot;
+#[cfg(test)]
+mod tests;
 
 use std::io::IoSlice;
 use std::ops::Range;

@@ -10,6 +10,8 @@ mod headers;
 pub mod heartbeat;
 pub mod mtu;
 mod open;
+#[cfg(test)]
+mod packets;
 pub mod probe;
 mod reassemble;
 pub mod rekey;

@@ -1,5 +1,8 @@
 //! The other end of [`fragment`](crate::fragment): pieces become frames again.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 

@@ -16,6 +16,8 @@
 //! [`fill`](Segmenter::fill) wrote.
 
 mod gso;
+#[cfg(test)]
+mod tests;
 
 use std::ops::Range;
 

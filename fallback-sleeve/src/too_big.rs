@@ -8,6 +8,9 @@
 //! A frame that may not be answered is fragmented below IP, where neither DF nor IPv6 forbid it
 //! (RFC 8200 section 5 even asks a link of less than 1280 bytes for it): slow, but not lost.
 
+#[cfg(test)]
+mod tests;
+
 use crate::checksum;
 use crate::headers::{
     ADDRESSES, ETHERNET, IPPROTO_ICMP, IPPROTO_ICMPV6, IPV4, IPV6, Network, Version, ipv4, ipv6, put_word,
