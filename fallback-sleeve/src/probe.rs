@@ -23,6 +23,10 @@
 
 mod liveness;
 mod search;
+#[cfg(test)]
+mod sim;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -271,7 +275,7 @@ impl PathProbe {
     pub fn status(&self) -> ProbeStatus {
         let mtu = self.search.mtu();
         let reason = match self.liveness.phase() {
-            Phase::Untried if self.hears_peer => Some(ProbeReason::OneWay),
+            Phase::Untried if self.hears_peer && self.liveness.has_judged() => Some(ProbeReason::OneWay),
             Phase::Untried => Some(ProbeReason::Unanswered),
             Phase::Up if mtu.is_some() => None,
             Phase::Up if self.search.is_running() => Some(ProbeReason::Searching),

@@ -17,6 +17,8 @@
 //! is ever offered twice**.
 
 mod offer;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::sync::Arc;

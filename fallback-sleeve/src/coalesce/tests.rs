@@ -110,6 +110,8 @@ fn frames_of_other_peers_are_not_joined() {
     assert_eq!(count, 3, "a range outside of the arena is left out");
 }
 
+type Change = fn(&mut Spec);
+
 /// A change to the second of three segments, and how many frames are written then
 fn with_second(change: impl Fn(&mut Spec)) -> usize {
     let mut specs = Spec::tcp4(3000).segments(1000);
@@ -127,7 +129,7 @@ fn with_second(change: impl Fn(&mut Spec)) -> usize {
 #[test]
 fn only_what_segmentation_gives_back_is_joined() {
     assert_eq!(with_second(|_| ()), 1);
-    let table: [(&str, usize, fn(&mut Spec)); 16] = [
+    let table: [(&str, usize, Change); 16] = [
         ("gap", 3, |s| s.sequence = s.sequence.wrapping_add(1)),
         ("identification", 3, |s| s.id = s.id.wrapping_add(1)),
         ("CE", 3, |s| s.tos = 3),

@@ -35,6 +35,8 @@ struct Beat {
     started: Instant,
     /// Pings are repeated at this distance
     gap: Duration,
+    /// When to repeat the latest ping
+    retry: Instant,
     tries: u32,
     answered: bool,
     full: bool,
@@ -59,6 +61,7 @@ impl Liveness {
                 number: 0,
                 started: now,
                 gap: interval,
+                retry: now,
                 tries: MAX_TRIES,
                 answered: true,
                 full: false,
@@ -83,6 +86,11 @@ impl Liveness {
 
     pub(super) fn beat(&self) -> u64 {
         self.beat.number
+    }
+
+    /// Whether there was time for a first answer
+    pub(super) fn has_judged(&self) -> bool {
+        self.judged > 0
     }
 
     pub(super) fn full_missed(&self) -> u32 {
@@ -112,6 +120,7 @@ impl Liveness {
                 number: self.beat.number + 1,
                 started: now,
                 gap,
+                retry: now + gap,
                 tries: 1,
                 answered: false,
                 full,
@@ -126,6 +135,7 @@ impl Liveness {
         }
         if self.retry_at().is_some_and(|at| now >= at) {
             self.beat.tries += 1;
+            self.beat.retry = now + self.beat.gap;
             return Some(Tries {
                 beat: self.beat.number,
                 small: !self.beat.answered,
@@ -147,6 +157,9 @@ impl Liveness {
         }
         if beat <= self.answered {
             return;
+        }
+        if self.is_hopeless() {
+            self.beat.retry = now + self.beat.gap;
         }
         let in_a_row = beat == self.answered + 1;
         self.answered = beat;
@@ -208,13 +221,16 @@ impl Liveness {
     }
 
     fn retry_at(&self) -> Option<Instant> {
-        let hopeless = matches!(self.phase, Phase::Untried | Phase::Down { good: 0 });
         let done = self.beat.answered && (self.beat.full_answered || !self.beat.full);
-        if hopeless || done || self.judged >= self.beat.number || self.beat.tries >= MAX_TRIES {
+        if self.is_hopeless() || done || self.judged >= self.beat.number || self.beat.tries >= MAX_TRIES {
             return None;
         }
-        let at = self.beat.started + self.beat.gap * self.beat.tries;
-        (at < self.judge_at()).then_some(at)
+        (self.beat.retry < self.judge_at()).then_some(self.beat.retry)
+    }
+
+    /// Whether repeating pings would only be noise
+    fn is_hopeless(&self) -> bool {
+        matches!(self.phase, Phase::Untried | Phase::Down { good: 0 })
     }
 }
 

@@ -149,9 +149,11 @@ impl MtuSearch {
             self.finish(now);
             return None;
         };
+        // Packets are being lost meanwhile, and a wrong answer counts only if full-size beats confirm it.
+        let hurry = if search.below == Below::No { 1 } else { 2 };
         search.probe = Some(Probe {
             size,
-            expires: now + timeout,
+            expires: now + timeout / hurry,
         });
         Some(size)
     }

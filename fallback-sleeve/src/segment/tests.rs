@@ -20,7 +20,7 @@ fn cut(
         assert!(segments.len <= MAX_LEN && segments.count <= Segmenter::MAX_SEGMENTS);
         let datagrams: Vec<_> = out[..segments.len].chunks(segments.stride).collect();
         assert_eq!(datagrams.len(), segments.count);
-        assert!(segments.sends().eq([(0..segments.len)]));
+        assert!(segments.sends().eq(std::iter::once(0..segments.len)));
         for datagram in datagrams {
             let end = datagram.len() - room.tail;
             assert!(

@@ -18,7 +18,7 @@ fn v6() -> Spec {
 fn expect_reply(frame: &[u8], mtu: u16) -> Vec<u8> {
     match too_big(frame, mtu) {
         TooBig::Reply(reply) => reply,
-        other => panic!("no reply but {other:?}"),
+        other @ (TooBig::MayFragment | TooBig::Nothing) => panic!("no reply but {other:?}"),
     }
 }
 
@@ -90,8 +90,11 @@ fn tags_of_the_container_are_given_back_and_taken_off_the_mtu() {
     }
 }
 
+/// A byte, and where to put it
+type Change = (usize, u8);
+
 /// What becomes of a frame with these changes, at byte offsets from its IP header
-fn with(spec: &Spec, changes: &[(usize, u8)]) -> TooBig {
+fn with(spec: &Spec, changes: &[Change]) -> TooBig {
     let mut frame = spec.frame();
     for (at, byte) in changes {
         frame[spec.l3() + at] = *byte;
@@ -101,7 +104,7 @@ fn with(spec: &Spec, changes: &[(usize, u8)]) -> TooBig {
 
 #[test]
 fn what_may_not_be_answered_is_fragmented() {
-    let table: [(&str, Spec, &[(usize, u8)]); 15] = [
+    let table: [(&str, Spec, &[Change]); 15] = [
         ("no DF", v4(), &[(6, 0)]),
         ("later fragment", v4(), &[(6, 0x40), (7, 1)]),
         ("ICMP destination unreachable", v4(), &[(9, 1), (20, 3)]),
