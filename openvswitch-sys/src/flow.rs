@@ -75,6 +75,14 @@ impl Flow {
         })
     }
 
+    /// How long ago it last matched, in milliseconds, when `CLOCK_MONOTONIC` reads `now_ms`
+    pub const fn used_ms_ago(&self, now_ms: u64) -> Option<u64> {
+        match self.used {
+            None => None,
+            Some(used) => Some(now_ms.saturating_sub(used)),
+        }
+    }
+
     /// Appends the attributes of a reply, in the kernel's order, with the canonical key as this crate
     /// writes it
     pub fn write(&self, w: &mut AttrWriter<'_>) {

@@ -137,12 +137,12 @@ impl FlowKey {
 
     /// Appends the attributes of `OVS_FLOW_ATTR_KEY`
     pub fn write_key(&self, w: &mut AttrWriter<'_>) {
-        self.write(w, Side::Key);
+        self.write(w, Side::Key, None);
     }
 
     /// Appends the attributes of `OVS_FLOW_ATTR_MASK`
     pub fn write_mask(&self, w: &mut AttrWriter<'_>) {
-        self.write(w, Side::Mask);
+        self.write(w, Side::Mask, None);
     }
 
     /// The flow's id: the head of the BLAKE3 of the encoded key
@@ -161,7 +161,12 @@ impl FlowKey {
         masks_exactly(&key, mask).then_some(key)
     }
 
-    fn write(&self, w: &mut AttrWriter<'_>, side: Side) {
+    /// The key of a packet that has this Ethernet type under its tags
+    pub(crate) fn write_packet_key(&self, w: &mut AttrWriter<'_>, ethertype: Option<u16>) {
+        self.write(w, Side::Key, ethertype);
+    }
+
+    fn write(&self, w: &mut AttrWriter<'_>, side: Side, ethertype: Option<u16>) {
         w.put(OVS_KEY_ATTR_IN_PORT, &side.of(self.in_port.0.to_ne_bytes()));
         if let Some(tunnel) = self.tunnel {
             w.nest(OVS_KEY_ATTR_TUNNEL, |w| {
@@ -174,12 +179,15 @@ impl FlowKey {
             });
         }
         w.put(OVS_KEY_ATTR_ETHERNET, &side.of(ethernet(self.src, self.dst)));
-        match self.vlans {
-            Vlans::None => {}
-            Vlans::One(tag) => write_tag(w, side, tag, |_none| {}),
-            Vlans::Two(outer, inner) => {
-                write_tag(w, side, outer, |w| write_tag(w, side, inner, |_none| {}));
+        let payload = |w: &mut AttrWriter<'_>| {
+            if let Some(ethertype) = ethertype {
+                w.put(OVS_KEY_ATTR_ETHERTYPE, &ethertype.to_be_bytes());
             }
+        };
+        match self.vlans {
+            Vlans::None => payload(w),
+            Vlans::One(tag) => write_tag(w, side, tag, payload),
+            Vlans::Two(outer, inner) => write_tag(w, side, outer, |w| write_tag(w, side, inner, payload)),
         }
     }
 }

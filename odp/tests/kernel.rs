@@ -1,0 +1,2 @@
+//! Against the kernel's own Open vSwitch.
+fn main() {}
