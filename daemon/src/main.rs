@@ -1,3 +1,91 @@
-//! weaved
+//! weaved, the controller of a container network on every host.
+//!
+//! Config → build → spawn → drain: nothing starts before everything is bound, one token stops all,
+//! and the log says how the stop went. What a restart needs (the datapath, its ports and flows, the
+//! TAP, the containers' devices) stays when the process ends; `--reset` takes everything down.
+//!
+//! Threads: the control task and the API on the runtime; one thread that owns the switch and the
+//! kernel's datapath; two that carry sleeve packets.
 
-fn main() {}
+mod app;
+mod attachments;
+mod build;
+mod config;
+mod connections;
+mod control;
+mod datapath;
+mod identity;
+mod neighbours;
+mod reset;
+mod routes;
+mod server;
+mod shutdown;
+mod sleeve;
+mod store;
+mod switch_drops;
+mod views;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser as _;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config::Args;
+use crate::shutdown::{Ending, Shutdown};
+
+/// What a stop may take, before the process ends with the work undone.
+const GRACE: Duration = Duration::from_millis(4500);
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    env_logger::Builder::new()
+        .filter_level(args.log_level.into())
+        .init();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
+    let ended = match runtime {
+        Ok(runtime) => runtime.block_on(run(args)),
+        Err(error) => Err(error.into()),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            log::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> anyhow::Result<()> {
+    anyhow::ensure!(
+        nix::unistd::geteuid().is_root(),
+        "weaved has to be root: it makes network devices and enters the containers' namespaces"
+    );
+    if args.reset {
+        return reset::reset(&args.datapath, &args.state_dir, &args.socket).await;
+    }
+    let shutdown = Shutdown::new();
+    let daemon = build::build(&args, &shutdown).await?;
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let running = daemon.spawn(&shutdown);
+    let _not_under_systemd = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    tokio::select! {
+        () = shutdown.token().cancelled() => {}
+        _ = terminate.recv() => shutdown.ask(Ending::Signal),
+        _ = interrupt.recv() => shutdown.ask(Ending::Signal),
+    }
+    let ending = shutdown.ending();
+    log::info!("stopping");
+    let _not_under_systemd = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    if tokio::time::timeout(GRACE, running.drain(ending)).await.is_err() {
+        log::warn!("not everything stopped within {GRACE:?}; ending all the same");
+    }
+    if ending == Ending::Reset {
+        reset::reset(&args.datapath, &args.state_dir, &args.socket).await?;
+    }
+    log::info!("stopped");
+    Ok(())
+}

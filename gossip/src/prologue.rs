@@ -34,6 +34,11 @@ pub struct Versions {
     pub max: u8,
 }
 
+impl Versions {
+    /// What this program speaks
+    pub const OURS: Self = VERSIONS;
+}
+
 impl fmt::Display for Versions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "[{},{}]", self.min, self.max)

@@ -1,0 +1,344 @@
+//! Everything is bound and made here; nothing runs yet.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context as _;
+use fallback_sleeve::Suite;
+use gossip::{Config, Held, Mesh, Offer, Psk, Timers};
+use link::Links;
+use model::{IfName, NickName, PathKind, PeerName, ShortId, Target, Uid};
+use overlay::{FastdpHere, MacTable};
+use rand::rngs::{StdRng, SysRng};
+use rand::{Rng as _, SeedableRng as _};
+use tokio::net::{TcpListener, TcpSocket};
+use tokio::sync::mpsc;
+use tokio_util::task::TaskTracker;
+use zeroize::Zeroizing;
+
+use crate::app::App;
+use crate::attachments::Attachments;
+use crate::config::{Args, Switchable, password};
+use crate::connections::Connections;
+use crate::control::{self, Control, Facts, INPUT_QUEUE, Input, forwarding};
+use crate::datapath::{self, Datapath};
+use crate::identity;
+use crate::neighbours::{Neighbours, Settings};
+use crate::routes::TopologyRoutes;
+use crate::server::Server;
+use crate::shutdown::{Ending, Shutdown};
+use crate::sleeve::{Sleeve, UdpSocket};
+use crate::store::{Slot, Store};
+use crate::switch_drops::SwitchDrops;
+
+/// The sleeve's TAP
+pub(crate) const TAP: &str = "weave-sleeve";
+/// Stations that the sleeve's threads remember
+const MACS: usize = 16 << 10;
+/// Connections that the kernel keeps for us to accept
+const BACKLOG: u32 = 128;
+
+/// A daemon that is ready to start
+pub(crate) struct Daemon {
+    control: Control,
+    listener: TcpListener,
+    server: Server,
+    app: App,
+    sleeve: Sleeve,
+    datapath: Datapath,
+    store: Arc<Store>,
+    links: Links,
+    own_devices: Vec<IfName>,
+    inputs: mpsc::Sender<Input>,
+}
+
+/// A daemon that runs
+pub(crate) struct Running {
+    tasks: TaskTracker,
+    sleeve: Sleeve,
+    datapath: Datapath,
+    store: Arc<Store>,
+}
+
+/// Binds, opens and makes everything that the daemon needs
+pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Daemon> {
+    let now = Instant::now();
+    let mut rng = StdRng::try_from_rng(&mut SysRng).context("the kernel gives no randomness")?;
+    let password = password(args)?;
+    let store = Arc::new(Store::open(&args.state_dir)?);
+    let server = Server::bind(&args.socket).await?;
+    let listener = listen(SocketAddr::new(args.host, args.port))?;
+    let udp =
+        UdpSocket::bind(SocketAddr::new(args.host, args.port)).with_context(|| in_use("UDP", args.port))?;
+
+    let links = Links::open()?;
+    let tap_name: IfName = TAP.parse()?;
+    let own_devices = vec![args.datapath.clone(), tap_name.clone()];
+    let underlay_mtu = links.underlay_mtu(&own_devices).await?.unwrap_or(1500);
+    let suite = if password.is_some() {
+        Suite::fastest_sealed()
+    } else {
+        Suite::Clear
+    };
+    let overlay_mtu = args
+        .mtu
+        .unwrap_or_else(|| fallback_sleeve::mtu::inner_mtu(underlay_mtu, PathKind::Sleeve, suite));
+
+    let (inputs, receiver) = mpsc::channel(INPUT_QUEUE);
+    let macs = Arc::new(MacTable::new(MACS, rng.next_u64()));
+    let switch_drops = Arc::new(SwitchDrops::default());
+
+    let static_key = identity::load_or_create(&store, &mut rng)?;
+    let name = args.name.unwrap_or_else(|| static_key.peer_name());
+    let nickname = nickname(args)?;
+    let restarted = store.value::<bool>(Slot::STOPPED)? == Some(false);
+    let held = if restarted { held(&store)? } else { Vec::new() };
+    let epoch = next_epoch(&store)?;
+    store.put(Slot::STOPPED, &false)?;
+
+    let odp = datapath::openvswitch(!args.no_fastdp)?;
+    let fastdp = odp.as_ref().err().copied().unwrap_or(FastdpHere::Capable);
+    let uid = Uid(rng.next_u64());
+    let mesh_rng = StdRng::from_rng(&mut rng);
+    let mut mesh = Mesh::new(
+        Config {
+            name,
+            nickname: nickname.clone(),
+            static_key,
+            psk: password.map(|password| psk(&password)).transpose()?,
+            short_id: store.value::<ShortId>(Slot::SHORT_ID)?,
+            epoch,
+            uid,
+            control_port: args.port,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            discovery: !args.no_discovery,
+            conn_limit: (args.conn_limit > 0).then_some(args.conn_limit),
+            trusted_subnets: args.trusted_subnets.clone(),
+            offer: Offer {
+                fastdp: fastdp == FastdpHere::Capable,
+                vxlan_port: args.port + 1,
+                sleeve_port: args.port,
+                overlay_mtu,
+            },
+            held: held.clone(),
+            timers: Timers {
+                restart_grace: args.restart_grace,
+                ..Timers::default()
+            },
+        },
+        mesh_rng,
+        now,
+    );
+    store.put(Slot::SHORT_ID, &mesh.short_id())?;
+    mesh.set_targets(targets(args, &store, restarted)?, true, now);
+
+    let topology = Arc::clone(mesh.topology());
+    let plan = datapath::Plan {
+        name: args.datapath.clone(),
+        tap: tap_name,
+        peer: name,
+        vxlan_port: args.port + 1,
+        csum: args.vxlan_csum == Switchable::On,
+        overlay_mtu,
+        macs: Arc::clone(&macs),
+        drops: Arc::clone(&switch_drops),
+    };
+    let opened = datapath::open(
+        plan,
+        odp,
+        &links,
+        TopologyRoutes(Arc::clone(&topology)),
+        inputs.clone(),
+    )
+    .await?;
+    let (datapath, mode) = (opened.datapath, opened.mode);
+
+    let sleeve = Sleeve::start(
+        udp,
+        opened.tap,
+        opened.uso,
+        forwarding(mode, &topology, std::iter::empty()),
+        macs,
+        switch_drops,
+        inputs.clone(),
+    )
+    .context("cannot start the sleeve's threads")?;
+
+    let attachments =
+        Attachments::open(links.clone(), datapath.clone(), Arc::clone(&store), overlay_mtu).await?;
+    let settings = Settings {
+        heartbeat_interval: args.heartbeat_interval,
+        fastdp,
+        underlay_mtu,
+        overlay_mtu,
+    };
+    let control = Control {
+        facts: Facts {
+            name,
+            nickname,
+            uid,
+            port: args.port,
+            host: args.host,
+            encryption: suite.is_sealed(),
+            discovery: !args.no_discovery,
+            overlay_mtu,
+            datapath: args.datapath.clone(),
+            trusted_subnets: args.trusted_subnets.clone(),
+            restart_grace: args.restart_grace,
+            mode,
+        },
+        neighbours: Neighbours::new(settings, StdRng::from_rng(&mut rng)),
+        connections: Connections::new(inputs.clone()),
+        datapath: datapath.clone(),
+        sleeve: sleeve.clone(),
+        store: Arc::clone(&store),
+        inputs: receiver,
+        inputs_sender: inputs.clone(),
+        topology,
+        awaited: held.iter().map(|held| held.peer).collect::<BTreeSet<PeerName>>(),
+        settle_at: Some(now + args.restart_grace),
+        mesh,
+    };
+    let app = App {
+        control: inputs.clone(),
+        attachments,
+        datapath: datapath.clone(),
+        sleeve: sleeve.clone(),
+        shutdown: shutdown.clone(),
+    };
+    log::info!(
+        "peer {name} on port {}, containers' MTU {overlay_mtu}, {}",
+        args.port,
+        datapath.describe()
+    );
+    Ok(Daemon {
+        control,
+        listener,
+        server,
+        app,
+        sleeve,
+        datapath,
+        store,
+        links,
+        own_devices,
+        inputs,
+    })
+}
+
+impl Daemon {
+    /// Starts every task
+    pub(crate) fn spawn(self, shutdown: &Shutdown) -> Running {
+        let tasks = TaskTracker::new();
+        let stop = shutdown.token();
+        tasks.spawn(self.control.run(shutdown.clone()));
+        tasks.spawn(control::accept(self.listener, self.inputs.clone(), stop.clone()));
+        tasks.spawn(self.server.serve(self.app.clone(), stop.clone()));
+        tasks.spawn(crate::attachments::follow_links(
+            self.links,
+            self.own_devices,
+            self.app.attachments,
+            self.inputs,
+            stop.clone(),
+        ));
+        tasks.close();
+        Running {
+            tasks,
+            sleeve: self.sleeve,
+            datapath: self.datapath,
+            store: self.store,
+        }
+    }
+}
+
+impl Running {
+    /// Ends every task and thread; the kernel's part goes on
+    pub(crate) async fn drain(self, ending: Ending) {
+        self.tasks.wait().await;
+        let (sleeve, datapath) = (self.sleeve, self.datapath);
+        let stopped = tokio::task::spawn_blocking(move || {
+            sleeve.stop();
+            datapath.stop();
+        });
+        if stopped.await.is_err() {
+            log::error!("a packet thread ended badly");
+        }
+        if ending == Ending::Stop
+            && let Err(error) = self.store.put(Slot::STOPPED, &true)
+        {
+            log::error!("{:#}", anyhow::Error::from(error));
+        }
+    }
+}
+
+fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    let bind = || {
+        let socket = if address.is_ipv4() {
+            TcpSocket::new_v4()
+        } else {
+            TcpSocket::new_v6()
+        }?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    bind().with_context(|| in_use("TCP", address.port()))
+}
+
+fn in_use(protocol: &str, port: u16) -> String {
+    format!("cannot use {protocol} port {port}; is another weaved running? --port gives another")
+}
+
+fn nickname(args: &Args) -> anyhow::Result<NickName> {
+    if let Some(nickname) = &args.nickname {
+        return Ok(nickname.clone());
+    }
+    let host = nix::unistd::gethostname().context("cannot read the host name")?;
+    host.to_string_lossy()
+        .parse()
+        .context("the host name is no nickname; give one with --nickname")
+}
+
+/// Peers to dial: after a crash or a restart those that were known then too
+fn targets(args: &Args, store: &Store, restarted: bool) -> anyhow::Result<Vec<Target>> {
+    let mut targets = args.peers.clone();
+    if args.resume || restarted {
+        for target in store.value::<Vec<Target>>(Slot::TARGETS)?.unwrap_or_default() {
+            if !targets.contains(&target) {
+                targets.push(target);
+            }
+        }
+    }
+    Ok(targets)
+}
+
+fn held(store: &Store) -> anyhow::Result<Vec<Held>> {
+    let neighbours: Vec<(PeerName, SocketAddr)> = store.value(Slot::NEIGHBOURS)?.unwrap_or_default();
+    Ok(neighbours
+        .into_iter()
+        .map(|(peer, address)| Held { peer, address })
+        .collect())
+}
+
+/// A number that is larger at each start, also where the state was lost
+fn next_epoch(store: &Store) -> anyhow::Result<u64> {
+    let last = store.value::<u64>(Slot::EPOCH)?.unwrap_or(0);
+    let clock = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_millis());
+    let epoch = last.saturating_add(1).max(u64::try_from(clock).unwrap_or(0));
+    store.put(Slot::EPOCH, &epoch)?;
+    Ok(epoch)
+}
+
+/// The key that the password stands for: slow to compute, so that guesses are
+fn psk(password: &Zeroizing<String>) -> anyhow::Result<Psk> {
+    // The salt is one for all networks because all hosts of one must come to the same key.
+    const SALT: &[u8] = b"weaved network password";
+    let mut key = Zeroizing::new([0; 32]);
+    argon2::Argon2::default()
+        .hash_password_into(password.as_bytes(), SALT, key.as_mut_slice())
+        .map_err(|error| anyhow::anyhow!("cannot derive the network's key: {error}"))?;
+    Ok(Psk::new(key))
+}

@@ -1,0 +1,190 @@
+//! The command line, parsed into values that are valid.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{ArgAction, Parser, ValueEnum};
+use ipnetwork::IpNetwork;
+use model::{IfName, NickName, PeerName, Target};
+use zeroize::Zeroizing;
+
+/// weaved, the controller of a container network: gossips topology with its peers and programs
+/// the kernel's Open vSwitch datapath
+#[derive(Debug, Parser)]
+#[command(name = "weaved", version, after_help = EXAMPLES)]
+pub(crate) struct Args {
+    /// Control port (TCP) and sleeve port (UDP); VXLAN uses the next one
+    #[arg(long, value_name = "PORT", default_value_t = 6783, value_parser = clap::value_parser!(u16).range(1..=65534))]
+    pub(crate) port: u16,
+    /// Local address to listen on
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0")]
+    pub(crate) host: IpAddr,
+    /// Peer name instead of the one made from this host's key
+    #[arg(long, value_name = "MAC")]
+    pub(crate) name: Option<PeerName>,
+    /// What people call this peer; the host name by default
+    #[arg(long, value_name = "NAME")]
+    pub(crate) nickname: Option<NickName>,
+    /// File that holds the network's password (else WEAVE_PASSWORD)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) password_file: Option<PathBuf>,
+    /// Never use the kernel's Open vSwitch datapath
+    #[arg(long)]
+    pub(crate) no_fastdp: bool,
+    /// Connect only to the peers given here
+    #[arg(long)]
+    pub(crate) no_discovery: bool,
+    /// MTU of the containers' interfaces; by default the underlay's, less the encapsulation
+    #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u16).range(576..))]
+    pub(crate) mtu: Option<u16>,
+    /// Name of the datapath, or of the bridge where there is no Open vSwitch
+    #[arg(long, value_name = "NAME", default_value = "weave")]
+    pub(crate) datapath: IfName,
+    /// Networks between which data need not be encrypted, with commas between them
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    pub(crate) trusted_subnets: Vec<IpNetwork>,
+    /// Most connections to peers; 0 for no limit
+    #[arg(long, value_name = "COUNT", default_value_t = 0)]
+    pub(crate) conn_limit: usize,
+    /// Connect to the peers known when weaved last ran
+    #[arg(long, conflicts_with = "peers")]
+    pub(crate) resume: bool,
+    /// How much to log
+    #[arg(long, value_enum, default_value_t = LogLevel::Info)]
+    pub(crate) log_level: LogLevel,
+    /// Outer UDP checksum of VXLAN packets
+    #[arg(long, value_enum, default_value_t = Switchable::On)]
+    pub(crate) vxlan_csum: Switchable,
+    /// How often each path to a peer is probed
+    #[arg(long, value_name = "MILLISECONDS", default_value = "500", value_parser = milliseconds)]
+    pub(crate) heartbeat_interval: Duration,
+    /// How long a peer that restarts keeps its routes and flows
+    #[arg(long, value_name = "MILLISECONDS", default_value = "5000", value_parser = milliseconds)]
+    pub(crate) restart_grace: Duration,
+    /// Where identity, targets and attachments are kept
+    #[arg(
+        long,
+        value_name = "DIR",
+        default_value = "/var/lib/weave",
+        env = "WEAVE_STATE_DIR"
+    )]
+    pub(crate) state_dir: PathBuf,
+    /// Socket of the control API
+    #[arg(long, value_name = "PATH", default_value = api::DEFAULT_SOCKET, env = "WEAVE_SOCKET")]
+    pub(crate) socket: PathBuf,
+    /// Remove the datapath, every device and the state, and exit
+    #[arg(long, action = ArgAction::SetTrue, conflicts_with = "peers")]
+    pub(crate) reset: bool,
+    /// Peers to connect to: host[:port]
+    #[arg(value_name = "PEER")]
+    pub(crate) peers: Vec<Target>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  weaved                                 the first host
+  weaved 192.168.1.10                    a host that joins it
+  WEAVE_PASSWORD=secret weaved host1     encrypted; every host needs the same password
+  weaved --mtu 8916 --conn-limit 0 host1 host2
+
+weavectl launch starts weaved in the background. Exit status: 0 after a stop that was asked for,
+1 when it could not start or had to end, 2 for a wrong command line.";
+
+/// `--log-level`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogLevel {
+    /// Every packet that leaves the usual way
+    Debug,
+    /// What changes
+    Info,
+    /// What needs a look
+    Warning,
+    /// What ends the daemon
+    Error,
+}
+
+impl From<LogLevel> for log::LevelFilter {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Debug => Self::Debug,
+            LogLevel::Info => Self::Info,
+            LogLevel::Warning => Self::Warn,
+            LogLevel::Error => Self::Error,
+        }
+    }
+}
+
+/// A flag that says on or off
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Switchable {
+    /// On
+    On,
+    /// Off
+    Off,
+}
+
+fn milliseconds(text: &str) -> Result<Duration, String> {
+    match text.parse::<u64>() {
+        Ok(ms @ 20..=600_000) => Ok(Duration::from_millis(ms)),
+        Ok(_) | Err(_) => Err("a number of milliseconds from 20 to 600000".to_owned()),
+    }
+}
+
+/// The network's password: `--password-file`, else `WEAVE_PASSWORD`
+///
+/// An empty variable counts as none, so that unit files can name it always.
+pub(crate) fn password(args: &Args) -> anyhow::Result<Option<Zeroizing<String>>> {
+    use anyhow::Context as _;
+
+    let text = match &args.password_file {
+        Some(path) => Some(
+            std::fs::read_to_string(path)
+                .with_context(|| format!("cannot read the password file {}", path.display()))?,
+        ),
+        None => std::env::var("WEAVE_PASSWORD").ok(),
+    };
+    let Some(text) = text.map(Zeroizing::new) else {
+        return Ok(None);
+    };
+    let text = Zeroizing::new(text.trim_end_matches(['\n', '\r']).to_owned());
+    if text.is_empty() {
+        anyhow::ensure!(args.password_file.is_none(), "the password file is empty");
+        return Ok(None);
+    }
+    anyhow::ensure!(text.len() <= 1024, "the password is longer than 1024 bytes");
+    Ok(Some(text))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn wrong_values_are_refused_by_name() {
+        for (flags, named) in [
+            (&["--port", "0"][..], "--port"),
+            (&["--port", "65535"], "--port"),
+            (&["--mtu", "100"], "--mtu"),
+            (&["--name", "ff:ff:ff:ff:ff:ff"], "--name"),
+            (&["--nickname", "a b"], "--nickname"),
+            (&["--datapath", "much-too-long-for-linux"], "--datapath"),
+            (&["--trusted-subnets", "10.0.0.0/33"], "--trusted-subnets"),
+            (&["--heartbeat-interval", "0"], "--heartbeat-interval"),
+            (&[":99"], "invalid peer name \":99\""),
+            (&["--resume", "host1"], "--resume"),
+        ] {
+            let error = Args::try_parse_from(["weaved"].iter().chain(flags))
+                .unwrap_err()
+                .to_string();
+            assert!(error.contains(named), "{flags:?}: {error}");
+        }
+    }
+}

@@ -1,0 +1,704 @@
+//! What the switch thread does: upcalls in; verdicts, flows and packets out.
+
+use std::collections::BTreeMap;
+use std::os::fd::AsFd as _;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::Receiver;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+use api::DatapathStats;
+use fallback_sleeve::too_big::{TooBig, too_big};
+use model::{IfName, Mac, PeerName, ShortId, Vni};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use odp::{
+    Datapath, Dpif as _, Execute, Odp, PacketKey, Reasserted, UpcallSocket, VportEvents, VportSpec,
+    monotonic_ms,
+};
+use openvswitch_sys::{
+    Action, FlowKey, FlowMatch, PortNo, SetTunnel, TunnelKey, Ufid, Upcall, UpcallCommand, Vport, VportKind,
+};
+use overlay::{Command, Config, Path as SwitchPath, Place, PortRole, SeenFlow, Switch, SwitchOutput, Tunnel};
+use tokio::sync::mpsc;
+
+use super::switch_thread::{Message, Shared, Status};
+use super::{Beat, BeatOut, FlowDump, MacPlace, Plan};
+use crate::control::Input;
+use crate::neighbours::{BEAT_ETHERTYPE, Path};
+use crate::routes::TopologyRoutes;
+use crate::switch_drops::SwitchDrops;
+
+/// `ovs-dpctl show` and other programs change how upcalls are dispatched; this puts it right.
+const REASSERT: Duration = Duration::from_secs(1);
+/// How often flows are looked at: for their age, and for what others did to them.
+const DUMP: Duration = Duration::from_secs(30);
+/// Batches of one socket between two looks at the others.
+const ROUNDS: usize = 4;
+/// Longest heartbeat body that is passed on; the rest is padding.
+const BEAT_BODY: usize = 64;
+/// Bytes of an Ethernet header
+const ETHERNET: usize = 14;
+
+/// The switch thread's state
+pub(super) struct Worker {
+    odp: Odp,
+    datapath: Datapath,
+    upcalls: Vec<UpcallSocket>,
+    events: VportEvents,
+    switch: Switch,
+    routes: TopologyRoutes,
+    control: mpsc::Sender<Input>,
+    tap: IfName,
+    /// Every port's name and role
+    ports: BTreeMap<PortNo, (String, PortRole)>,
+    /// VXLAN ports by UDP port
+    tunnels: BTreeMap<u16, PortNo>,
+    csum: bool,
+    work: Work,
+    drops: Arc<SwitchDrops>,
+    counters: Counters,
+    reassert_at: Instant,
+    dump_at: Instant,
+}
+
+/// What a batch of upcalls comes to, in the order in which the kernel is to do it
+#[derive(Default)]
+struct Work {
+    changes: Vec<Change>,
+    packets: Vec<Packet>,
+}
+
+/// A packet to be sent with actions
+struct Packet {
+    bytes: Vec<u8>,
+    key: Key,
+    actions: Vec<Action>,
+    hash: Option<u64>,
+}
+
+enum Key {
+    InPort(PortNo),
+    /// That of the upcall, as the kernel had it
+    Raw(Vec<u8>),
+}
+
+enum Change {
+    Put(FlowKey, Vec<Action>),
+    Delete(Ufid),
+}
+
+#[derive(Default)]
+struct Counters {
+    /// Times that the kernel had no room for upcalls
+    overruns: u64,
+    malformed: u64,
+    beats_dropped: u64,
+    flows_failed: u64,
+    packets_failed: u64,
+    oversize_answered: u64,
+    oversize_fragmented: u64,
+    oversize_dropped: u64,
+}
+
+impl Worker {
+    /// Makes or adopts the ports, and takes in the flows that are there
+    pub(super) fn new(
+        mut odp: Odp,
+        datapath: Datapath,
+        upcalls: Vec<UpcallSocket>,
+        plan: &Plan,
+        routes: TopologyRoutes,
+        control: mpsc::Sender<Input>,
+        now: Instant,
+    ) -> anyhow::Result<Self> {
+        // Before the ports are read, so that none is missed in between.
+        let events = VportEvents::open().context("cannot watch the datapath's ports")?;
+        odp.add_vport(&datapath, &vxlan(plan.vxlan_port)?)
+            .with_context(|| format!("cannot make the VXLAN port on UDP {}", plan.vxlan_port))?;
+        odp.add_vport(&datapath, &netdev(&plan.tap))
+            .with_context(|| format!("cannot put {} on the datapath", plan.tap))?;
+        let config = Config {
+            mtu: plan.overlay_mtu,
+            too_long_to: Some(datapath.dispatch.action_pid()),
+            ..Config::default()
+        };
+        let switch = Switch::new(config, Arc::new(routes.clone()), Arc::clone(&plan.macs), now);
+        let mut worker = Self {
+            odp,
+            datapath,
+            upcalls,
+            events,
+            switch,
+            routes,
+            control,
+            tap: plan.tap.clone(),
+            ports: BTreeMap::new(),
+            tunnels: BTreeMap::new(),
+            csum: plan.csum,
+            work: Work::default(),
+            drops: Arc::clone(&plan.drops),
+            counters: Counters::default(),
+            reassert_at: now + REASSERT,
+            dump_at: now + DUMP,
+        };
+        worker
+            .read_ports(now)
+            .context("cannot read the datapath's ports")?;
+        worker
+            .look_at_flows(now)
+            .context("cannot read the datapath's flows")?;
+        worker.flush();
+        Ok(worker)
+    }
+
+    /// Runs until the thread is to stop
+    pub(super) fn run(&mut self, shared: &Shared, messages: &Receiver<Message>) {
+        while !shared.stopping.load(Ordering::SeqCst) {
+            let due = self.reassert_at.min(self.dump_at);
+            let due = self.switch.poll_timeout().map_or(due, |(at, _why)| at.min(due));
+            self.wait(shared, due);
+            let now = Instant::now();
+            // Beats and paths before misses: a flood of these must not look like a dead neighbour.
+            while let Ok(message) = messages.try_recv() {
+                self.message(message, now);
+            }
+            self.read_events(now);
+            self.flush();
+            for at in 0..self.upcalls.len() {
+                for _ in 0..ROUNDS {
+                    if !self.read_upcalls(at, Instant::now()) {
+                        break;
+                    }
+                    self.flush();
+                }
+            }
+            self.housekeeping(now);
+            self.flush();
+        }
+    }
+
+    fn wait(&self, shared: &Shared, due: Instant) {
+        let mut fds = vec![
+            PollFd::new(shared.wake.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.events.as_fd(), PollFlags::POLLIN),
+        ];
+        fds.extend(
+            self.upcalls
+                .iter()
+                .map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)),
+        );
+        let left = due.saturating_duration_since(Instant::now());
+        // Rounded up: a wait that ends a moment early would only be repeated.
+        let left = PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::ZERO);
+        let _interrupted = poll(&mut fds, left);
+        let _empty = shared.wake.read();
+    }
+
+    /// Answers one batch of a socket; whether there may be more
+    fn read_upcalls(&mut self, at: usize, now: Instant) -> bool {
+        let Self {
+            upcalls,
+            switch,
+            control,
+            work,
+            counters,
+            ..
+        } = self;
+        let Some(socket) = upcalls.get_mut(at) else {
+            return false;
+        };
+        let mut answer = Answer {
+            switch,
+            control,
+            work,
+            counters,
+            now,
+        };
+        match socket.recv_batch(|upcall| answer.upcall(&upcall)) {
+            Ok(received) => {
+                self.counters.overruns += u64::from(received.lost_enobufs);
+                self.counters.malformed += received.malformed as u64;
+                received.more
+            }
+            Err(error) => {
+                log::error!("reading upcalls: {error}");
+                false
+            }
+        }
+    }
+
+    fn message(&mut self, message: Message, now: Instant) {
+        match message {
+            Message::SetPath(peer, path) => {
+                let path = path.and_then(|path| self.switch_path(peer, path));
+                self.switch.set_path(peer, path, now);
+            }
+            Message::SetRoutes(routes) => {
+                self.routes = routes.clone();
+                self.switch.set_routes(Arc::new(routes), now);
+            }
+            Message::Beat(beat) => self.beat(beat),
+            Message::Settle => {
+                log::info!("flows of before the restart are settled");
+                self.switch.settle(now);
+            }
+            Message::AddPort(device, reply) => {
+                let added = self.add_port(&device, now);
+                let _asker_gone = reply.send(added.map_err(|error| format!("{error:#}")));
+            }
+            Message::Status(reply) => {
+                let _asker_gone = reply.send(self.status().map_err(|error| format!("{error:#}")));
+            }
+            Message::Flows(reply) => {
+                let _asker_gone = reply.send(self.dump().map_err(|error| format!("{error:#}")));
+            }
+            Message::Macs(reply) => {
+                let places = self.switch.stations().map(|(mac, place, seen)| MacPlace {
+                    mac,
+                    peer: match place {
+                        Place::Port(_) => None,
+                        Place::Peer(id) => Some(id),
+                    },
+                    seen_ago: Some(now.saturating_duration_since(seen)),
+                });
+                let _asker_gone = reply.send(places.collect());
+            }
+        }
+        self.take_outputs();
+    }
+
+    fn switch_path(&mut self, peer: PeerName, path: Path) -> Option<SwitchPath> {
+        match path {
+            Path::Sleeve => Some(SwitchPath::Sleeve),
+            Path::Fastdp {
+                udp_port,
+                local,
+                remote,
+                mtu,
+            } => match self.tunnel_port(udp_port) {
+                Ok(port) => Some(SwitchPath::Fastdp(Tunnel {
+                    port,
+                    local,
+                    remote,
+                    mtu,
+                })),
+                Err(error) => {
+                    log::error!("no VXLAN port for {peer}: {error:#}");
+                    None
+                }
+            },
+        }
+    }
+
+    /// The VXLAN port whose datagrams go to this UDP port: peers may use another than this host
+    fn tunnel_port(&mut self, udp_port: u16) -> anyhow::Result<PortNo> {
+        if let Some(port) = self.tunnels.get(&udp_port) {
+            return Ok(*port);
+        }
+        self.odp.add_vport(&self.datapath, &vxlan(udp_port)?)?;
+        self.read_ports(Instant::now())?;
+        self.tunnels
+            .get(&udp_port)
+            .copied()
+            .context("the kernel does not list the new port")
+    }
+
+    fn beat(&mut self, beat: BeatOut) {
+        let BeatOut {
+            peer,
+            vni,
+            udp_port,
+            local,
+            remote,
+            frame,
+        } = beat;
+        match self.tunnel_port(udp_port) {
+            Ok(port) => {
+                let tunnel = SetTunnel {
+                    id: u32::from(vni).into(),
+                    src: local,
+                    dst: remote,
+                    tos: 0,
+                    ttl: TTL,
+                    dont_fragment: true,
+                    csum: self.csum,
+                };
+                let actions = vec![Action::SetTunnel(tunnel), Action::Output(port)];
+                self.work.packets.push(Packet::new(frame, PortNo::LOCAL, actions));
+            }
+            Err(error) => log::error!("no VXLAN port for {peer}: {error:#}"),
+        }
+    }
+
+    fn add_port(&mut self, device: &IfName, now: Instant) -> anyhow::Result<()> {
+        self.odp.add_vport(&self.datapath, &netdev(device))?;
+        self.read_ports(now)
+    }
+
+    /// Compares the kernel's ports with those that are known
+    fn read_ports(&mut self, now: Instant) -> anyhow::Result<()> {
+        let found: BTreeMap<PortNo, Vport> = self
+            .odp
+            .vports(&self.datapath)?
+            .into_iter()
+            .map(|vport| (vport.port, vport))
+            .collect();
+        let gone: Vec<PortNo> = self
+            .ports
+            .iter()
+            .filter(|(port, (name, _))| found.get(port).is_none_or(|vport| vport.name != *name))
+            .map(|(port, _)| *port)
+            .collect();
+        for port in gone {
+            self.port_gone(port, now);
+        }
+        for (port, vport) in found {
+            if self.ports.contains_key(&port) {
+                continue;
+            }
+            let role = match vport.kind {
+                VportKind::Internal => PortRole::Host,
+                VportKind::Vxlan { udp_port } => {
+                    self.tunnels.insert(udp_port, port);
+                    PortRole::Vxlan
+                }
+                VportKind::Netdev if vport.name == self.tap.as_str() => PortRole::Tap,
+                VportKind::Netdev => PortRole::Container,
+                VportKind::Other(_) => continue,
+            };
+            self.ports.insert(port, (vport.name, role));
+            self.switch.port_added(port, role, now);
+        }
+        self.take_outputs();
+        Ok(())
+    }
+
+    fn port_gone(&mut self, port: PortNo, now: Instant) {
+        self.ports.remove(&port);
+        self.tunnels.retain(|_, tunnel| *tunnel != port);
+        self.switch.port_removed(port, now);
+        self.take_outputs();
+    }
+
+    /// A port appeared or went, by whoever's hand
+    fn read_events(&mut self, now: Instant) {
+        match self.events.recv_batch(|_which| {}) {
+            Ok(received) if received.count == 0 && !received.lost_enobufs => {}
+            Ok(_) => {
+                if let Err(error) = self.read_ports(now) {
+                    log::error!("reading the datapath's ports: {error:#}");
+                }
+            }
+            Err(error) => log::error!("watching the datapath's ports: {error}"),
+        }
+    }
+
+    fn housekeeping(&mut self, now: Instant) {
+        if now >= self.reassert_at {
+            self.reassert_at = now + REASSERT;
+            match self.odp.reassert_dispatch(&self.datapath) {
+                Ok(Reasserted::AsItWas) => {}
+                Ok(Reasserted::Restored { found }) => {
+                    log::info!("another program had changed where upcalls go ({found:?}); put right");
+                }
+                Err(error) => log::error!("cannot say where upcalls go: {error}"),
+            }
+        }
+        if now >= self.dump_at {
+            self.dump_at = now + DUMP;
+            if let Err(error) = self.look_at_flows(now) {
+                log::error!("reading the datapath's flows: {error:#}");
+            }
+        }
+        self.switch.handle_timeout(now);
+        self.take_outputs();
+    }
+
+    fn look_at_flows(&mut self, asked: Instant) -> anyhow::Result<()> {
+        let flows = self.odp.dump_flows(&self.datapath)?;
+        let clock = monotonic_ms();
+        let seen = flows.into_iter().map(|flow| SeenFlow {
+            ufid: flow.ufid,
+            key: match flow.matches {
+                FlowMatch::Canonical(key) => Some(key),
+                FlowMatch::Other { .. } => None,
+            },
+            actions: flow.actions,
+            used_ago: flow
+                .used
+                .map(|used| Duration::from_millis(clock.saturating_sub(used))),
+        });
+        self.switch.flows_seen(seen, asked, Instant::now());
+        self.take_outputs();
+        Ok(())
+    }
+
+    fn take_outputs(&mut self) {
+        self.work.take_outputs(&mut self.switch);
+    }
+
+    /// Carries out what was decided: flows first, then the packets that will meet them
+    fn flush(&mut self) {
+        let Work { changes, packets } = std::mem::take(&mut self.work);
+        let (mut put, mut deleted) = (Vec::new(), Vec::new());
+        for change in changes {
+            // A flow may be deleted and put again: what is of one kind goes together, in order.
+            match change {
+                Change::Put(key, actions) => {
+                    self.delete(&mut deleted);
+                    put.push((key, actions));
+                }
+                Change::Delete(ufid) => {
+                    self.install(&mut put, &[]);
+                    deleted.push(ufid);
+                }
+            }
+        }
+        self.delete(&mut deleted);
+        self.install(&mut put, &packets);
+    }
+
+    fn delete(&mut self, flows: &mut Vec<Ufid>) {
+        if !flows.is_empty()
+            && let Err(error) = self.odp.del_flows(&self.datapath, flows)
+        {
+            log::error!("deleting flows: {:#}", anyhow::Error::from(error));
+        }
+        flows.clear();
+    }
+
+    fn install(&mut self, flows: &mut Vec<(FlowKey, Vec<Action>)>, packets: &[Packet]) {
+        if flows.is_empty() && packets.is_empty() {
+            return;
+        }
+        let executes: Vec<Execute<'_>> = packets.iter().map(Packet::execute).collect();
+        match self.odp.install_and_execute(&self.datapath, flows, &executes) {
+            Ok(installed) => {
+                for ((key, _), result) in flows.iter().zip(installed.flows) {
+                    if let Err(refusal) = result {
+                        log::warn!("flow {key}: {refusal}");
+                        self.counters.flows_failed += 1;
+                    }
+                }
+                for refusal in installed.packets.into_iter().filter_map(Result::err) {
+                    log::debug!("sending a packet: {refusal}");
+                    self.counters.packets_failed += 1;
+                }
+            }
+            Err(error) => log::error!("installing flows: {:#}", anyhow::Error::from(error)),
+        }
+        flows.clear();
+    }
+
+    fn status(&mut self) -> anyhow::Result<Status> {
+        let found = self
+            .odp
+            .datapath(&self.datapath.name)?
+            .context("the datapath is gone")?;
+        let stats = DatapathStats {
+            hit: found.stats.hit,
+            missed: found.stats.missed,
+            lost: found.stats.lost,
+            flows: found.stats.flows,
+            masks: found.megaflow_stats.masks.into(),
+        };
+        let mut drops = self.drops.by_name();
+        for (reason, count) in self.switch.counters().drops.iter() {
+            *drops.entry(format!("switch: {}", reason.label())).or_default() += count;
+        }
+        let counters = &self.counters;
+        for (name, count) in [
+            ("upcalls lost by the kernel", found.stats.lost),
+            ("upcall sockets overrun", counters.overruns),
+            ("upcalls that make no sense", counters.malformed),
+            ("heartbeats dropped on the way in", counters.beats_dropped),
+            ("flows that the kernel refused", counters.flows_failed),
+            ("packets that the kernel refused", counters.packets_failed),
+            ("fastdp: too big, answered by ICMP", counters.oversize_answered),
+            (
+                "fastdp: too big, sent by the sleeve",
+                counters.oversize_fragmented,
+            ),
+            ("fastdp: too big", counters.oversize_dropped),
+            (
+                "flows not installed, too many",
+                self.switch.counters().flows_refused,
+            ),
+        ] {
+            if count > 0 {
+                drops.insert(name.to_owned(), count);
+            }
+        }
+        drops.retain(|_, count| *count > 0);
+        Ok(Status { stats, drops })
+    }
+
+    fn dump(&mut self) -> anyhow::Result<FlowDump> {
+        let flows = self.odp.dump_flows(&self.datapath)?;
+        let ports = self
+            .ports
+            .iter()
+            .map(|(port, (name, _))| (*port, name.clone()))
+            .collect();
+        Ok(FlowDump {
+            flows,
+            ports,
+            monotonic_ms: monotonic_ms(),
+        })
+    }
+}
+
+impl Work {
+    fn take_outputs(&mut self, switch: &mut Switch) {
+        while let Some(output) = switch.poll_output() {
+            match output {
+                SwitchOutput::Command(Command::PutFlow(key, actions)) => {
+                    self.changes.push(Change::Put(key, actions));
+                }
+                SwitchOutput::Command(Command::DeleteFlow(ufid)) => self.changes.push(Change::Delete(ufid)),
+                SwitchOutput::Event(event) => log::debug!("{event:?}"),
+            }
+        }
+    }
+}
+
+/// What answers one upcall: the worker without its sockets
+struct Answer<'a> {
+    switch: &'a mut Switch,
+    control: &'a mpsc::Sender<Input>,
+    work: &'a mut Work,
+    counters: &'a mut Counters,
+    now: Instant,
+}
+
+impl Answer<'_> {
+    fn upcall(&mut self, upcall: &Upcall<'_>) {
+        match upcall.command {
+            UpcallCommand::Miss => match (is_beat(upcall), upcall.key.tunnel) {
+                (true, Some(tunnel)) => self.beat(upcall, tunnel),
+                (true, None) | (false, _) => self.miss(upcall),
+            },
+            UpcallCommand::Action => {
+                if let Some(cookie) = upcall.cookie().filter(|cookie| Switch::is_oversize(*cookie)) {
+                    self.oversize(upcall, cookie);
+                }
+            }
+        }
+    }
+
+    fn beat(&mut self, upcall: &Upcall<'_>, tunnel: TunnelKey) {
+        let source: ShortId = Vni::truncated(tunnel.id as u32).source();
+        let body = upcall.packet.get(ETHERNET..).unwrap_or_default();
+        let body = body.get(..body.len().min(BEAT_BODY)).unwrap_or_default().to_vec();
+        let beat = Beat {
+            source,
+            from: tunnel.src,
+            body,
+            frame_len: upcall.packet.len(),
+        };
+        if self.control.try_send(Input::Beat(beat)).is_err() {
+            self.counters.beats_dropped += 1;
+        }
+    }
+
+    fn miss(&mut self, upcall: &Upcall<'_>) {
+        let verdict = self.switch.miss(&upcall.key, self.now);
+        self.work.take_outputs(self.switch);
+        if let Some(reason) = verdict.dropped {
+            log::trace!("{:?}: {}", upcall.key, reason.label());
+        }
+        for actions in std::iter::once(&verdict.actions)
+            .chain(&verdict.further)
+            .filter(|list| !list.is_empty())
+        {
+            self.work.packets.push(Packet::of(upcall, actions.clone()));
+        }
+        if let Some(key) = verdict.install {
+            self.work.changes.push(Change::Put(key, verdict.actions));
+        }
+    }
+
+    fn oversize(&mut self, upcall: &Upcall<'_>, cookie: u64) {
+        let key = &upcall.key;
+        let Ok(outcome) = self.switch.oversize(key.in_port, key.dst, cookie, self.now) else {
+            return;
+        };
+        self.work.take_outputs(self.switch);
+        let answer = match &outcome.reply {
+            Some(_) => too_big(upcall.packet, outcome.mtu),
+            None => TooBig::MayFragment,
+        };
+        match (answer, outcome.reply, outcome.fragment) {
+            (TooBig::Reply(reply), Some(actions), _) => {
+                self.counters.oversize_answered += 1;
+                self.work.packets.push(Packet::new(reply, key.in_port, actions));
+            }
+            (TooBig::MayFragment, _, Some(actions)) => {
+                self.counters.oversize_fragmented += 1;
+                self.work.packets.push(Packet::of(upcall, actions));
+            }
+            (TooBig::Reply(_) | TooBig::MayFragment | TooBig::Nothing, _, _) => {
+                self.counters.oversize_dropped += 1;
+            }
+        }
+    }
+}
+
+fn is_beat(upcall: &Upcall<'_>) -> bool {
+    let key = &upcall.key;
+    key.src == Mac::ZERO && key.dst == Mac::ZERO && key.ethertype == Some(BEAT_ETHERTYPE)
+}
+
+impl Packet {
+    /// A packet of this host's making
+    const fn new(bytes: Vec<u8>, in_port: PortNo, actions: Vec<Action>) -> Self {
+        Self {
+            bytes,
+            key: Key::InPort(in_port),
+            actions,
+            hash: None,
+        }
+    }
+
+    /// The packet of an upcall, with its own key
+    fn of(upcall: &Upcall<'_>, actions: Vec<Action>) -> Self {
+        let key = Key::Raw(upcall.raw_key.to_vec());
+        Self {
+            bytes: upcall.packet.to_vec(),
+            key,
+            actions,
+            hash: upcall.hash,
+        }
+    }
+
+    fn execute(&self) -> Execute<'_> {
+        let key = match &self.key {
+            Key::InPort(port) => PacketKey::InPort(*port),
+            Key::Raw(bytes) => PacketKey::Raw(bytes),
+        };
+        Execute {
+            packet: &self.bytes,
+            key,
+            actions: &self.actions,
+            hash: self.hash,
+        }
+    }
+}
+
+fn vxlan(udp_port: u16) -> anyhow::Result<VportSpec> {
+    Ok(VportSpec {
+        name: format!("vxlan-{udp_port}").parse()?,
+        kind: VportKind::Vxlan { udp_port },
+    })
+}
+
+fn netdev(device: &IfName) -> VportSpec {
+    VportSpec {
+        name: device.clone(),
+        kind: VportKind::Netdev,
+    }
+}
+
+/// The usual hop limit of the outer header
+const TTL: u8 = 64;

@@ -1,0 +1,219 @@
+//! The control API: HTTP and JSON on a unix socket, mode 0660.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use api::{ApiError, ErrorKind, REQUEST_LIMIT, Route, routes};
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodFilter, on};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use tokio::net::{UnixListener, UnixStream};
+use tokio_util::sync::CancellationToken;
+
+use crate::app::App;
+
+/// A daemon that answers this slowly is not one to wait for.
+const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// The bound control socket; the file goes away with it
+#[derive(Debug)]
+pub(crate) struct Server {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Server {
+    /// Binds the control socket, taking the place of one that nobody answers on
+    pub(crate) async fn bind(path: &Path) -> Result<Self, BindError> {
+        let error = |source| BindError::Socket {
+            path: path.to_owned(),
+            source,
+        };
+        if let Some(dir) = path
+            .parent()
+            .filter(|dir| !dir.as_os_str().is_empty() && !dir.exists())
+        {
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o755)
+                .create(dir)
+                .map_err(error)?;
+        }
+        match fs::symlink_metadata(path) {
+            Ok(metadata) if metadata.file_type().is_socket() => {
+                if let Ok(Ok(_stream)) = tokio::time::timeout(PROBE_TIMEOUT, UnixStream::connect(path)).await
+                {
+                    return Err(BindError::InUse {
+                        path: path.to_owned(),
+                    });
+                }
+                fs::remove_file(path).map_err(error)?;
+            }
+            Ok(_other) => {
+                return Err(BindError::NotASocket {
+                    path: path.to_owned(),
+                });
+            }
+            Err(_absent) => {}
+        }
+        let listener = UnixListener::bind(path).map_err(error)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o660)).map_err(error)?;
+        Ok(Self {
+            listener,
+            path: path.to_owned(),
+        })
+    }
+
+    /// Serves until `stop`; answers under way are finished
+    pub(crate) async fn serve(self, app: App, stop: CancellationToken) {
+        let Self { listener, path } = self;
+        let served = axum::serve(listener, router(app))
+            .with_graceful_shutdown(stop.cancelled_owned())
+            .await;
+        if let Err(error) = served {
+            log::error!("the control API ended: {error}");
+        }
+        let _gone = fs::remove_file(path);
+    }
+}
+
+/// The control socket could not be bound
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BindError {
+    /// Another daemon answers there
+    #[error("another weaved answers on {}; give this one its own --socket", path.display())]
+    InUse {
+        /// The socket
+        path: PathBuf,
+    },
+    /// Something that is not a socket is in the way
+    #[error("{} is in the way of the control socket; move it or give another --socket", path.display())]
+    NotASocket {
+        /// The file
+        path: PathBuf,
+    },
+    /// The kernel refused
+    #[error("cannot make the control socket {}", path.display())]
+    Socket {
+        /// The socket
+        path: PathBuf,
+        /// What the kernel said
+        #[source]
+        source: io::Error,
+    },
+}
+
+fn router(app: App) -> Router {
+    let router = Router::new();
+    let router = route(router, &routes::HEALTH, |app, ()| async move { Ok(app.health()) });
+    let router = route(
+        router,
+        &routes::STATUS,
+        |app, ()| async move { app.status().await },
+    );
+    let router = route(router, &routes::CONNECTIONS, |app, ()| async move {
+        app.connections().await
+    });
+    let router = route(router, &routes::PEERS, |app, ()| async move { app.peers().await });
+    let router = route(
+        router,
+        &routes::TARGETS,
+        |app, ()| async move { app.targets().await },
+    );
+    let router = route(router, &routes::CONNECT, |app, request| async move {
+        app.connect(request).await
+    });
+    let router = route(router, &routes::FORGET, |app, request| async move {
+        app.forget(request).await
+    });
+    let router = route(router, &routes::FLOWS, |app, ()| async move { app.flows().await });
+    let router = route(router, &routes::CONTAINERS, |app, ()| async move {
+        app.containers().await
+    });
+    let router = route(router, &routes::ATTACH, |app, request| async move {
+        app.attach(request).await
+    });
+    let router = route(router, &routes::DETACH, |app, request| async move {
+        app.detach(request).await
+    });
+    let router = route(
+        router,
+        &routes::REPORT,
+        |app, ()| async move { app.report().await },
+    );
+    let router = route(router, &routes::STOP, |app, ()| async move { Ok(app.stop()) });
+    let router = route(router, &routes::RESET, |app, ()| async move { Ok(app.reset()) });
+    router
+        .route(
+            "/metrics",
+            on(MethodFilter::GET, |State(app): State<App>| async move {
+                app.metrics().await
+            }),
+        )
+        .fallback(|| async {
+            failure(&ApiError::new(
+                ErrorKind::NotFound,
+                "there is no such path in this API",
+            ))
+        })
+        .with_state(app)
+}
+
+/// Adds one of the API's routes, with the types that it was declared with
+fn route<Question, Answer, Handler, Answering>(
+    router: Router<App>,
+    route: &'static Route<Question, Answer>,
+    handler: Handler,
+) -> Router<App>
+where
+    Question: DeserializeOwned + Send + 'static,
+    Answer: Serialize + 'static,
+    Handler: Fn(App, Question) -> Answering + Clone + Send + Sync + 'static,
+    Answering: Future<Output = Result<Answer, ApiError>> + Send + 'static,
+{
+    let Ok(method) = MethodFilter::try_from(route.method.clone()) else {
+        return router;
+    };
+    let handle = move |State(app): State<App>, body: Body| async move {
+        let question = match question(body).await {
+            Ok(question) => question,
+            Err(error) => return failure(&error),
+        };
+        match handler(app, question).await {
+            Ok(answer) => json(StatusCode::OK, &answer),
+            Err(error) => failure(&error),
+        }
+    };
+    router.route(route.path, on(method, handle))
+}
+
+async fn question<Question: DeserializeOwned>(body: Body) -> Result<Question, ApiError> {
+    let bytes = to_bytes(body, REQUEST_LIMIT).await.map_err(|error| {
+        ApiError::new(
+            ErrorKind::BadInput,
+            format!("the request cannot be read or is too large: {error}"),
+        )
+    })?;
+    let bytes: &[u8] = if bytes.is_empty() { b"null" } else { &bytes };
+    serde_json::from_slice(bytes)
+        .map_err(|error| ApiError::new(ErrorKind::BadInput, format!("the request is wrong: {error}")))
+}
+
+fn failure(error: &ApiError) -> Response {
+    json(error.status(), error)
+}
+
+fn json<T: Serialize>(status: StatusCode, value: &T) -> Response {
+    match serde_json::to_vec(value) {
+        Ok(bytes) => (status, [(header::CONTENT_TYPE, "application/json")], bytes).into_response(),
+        Err(_unwritable) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
+    }
+}

@@ -1,0 +1,240 @@
+//! From a frame to datagrams on the wire: what each packet thread sends with.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use fallback_sleeve::datagram::{InnerHeader, Kind};
+use fallback_sleeve::fragment::fragment;
+use fallback_sleeve::segment::{SegmentError, Segmenter, Segments};
+use fallback_sleeve::too_big::{TooBig, too_big};
+use fallback_sleeve::vlan::{PeerTags, TAG, Tags};
+use fallback_sleeve::{Sealer, VnetHeader};
+use model::Vni;
+
+use super::Shared;
+use super::counters::Drop;
+use super::session::Session;
+
+/// The largest frame of a TAP, with room for the headers of every segment
+const SEGMENTS: usize = 128 << 10;
+/// All pieces of the largest frame on the smallest path
+const PIECES: usize = 160 << 10;
+/// Where an Ethernet frame's tags begin
+const ADDRESSES: usize = 12;
+
+/// The buffers of one sending thread
+#[derive(Debug)]
+pub(super) struct Outgoing {
+    shared: Arc<Shared>,
+    datagrams: Vec<u8>,
+    /// Only grown by frames that have to be fragmented
+    pieces: Vec<u8>,
+}
+
+impl Outgoing {
+    pub(super) fn new(shared: Arc<Shared>) -> Self {
+        Self {
+            shared,
+            datagrams: vec![0; SEGMENTS],
+            pieces: Vec::new(),
+        }
+    }
+
+    /// Sends a frame with its first `strip` tags left out, cut to the neighbour's path
+    pub(super) fn carry(
+        &mut self,
+        vni: Vni,
+        session: &Session,
+        vnet: VnetHeader,
+        frame: &[u8],
+        strip: usize,
+    ) {
+        let sealer = session.sealer();
+        let Some(sealer) = sealer.as_ref() else {
+            return self.shared.drops.count(Drop::NoKey);
+        };
+        match Segmenter::new(vnet, frame, strip, session.mtu(), sealer.room()) {
+            Ok(mut segmenter) => {
+                while let Ok(Some(segments)) = segmenter.fill(&mut self.datagrams) {
+                    let sent = seal_and_send(
+                        &self.shared,
+                        session,
+                        sealer,
+                        Kind::Data,
+                        vni,
+                        &mut self.datagrams,
+                        segments,
+                    );
+                    if !sent {
+                        return;
+                    }
+                }
+            }
+            Err(SegmentError::TooBig { .. }) => self.too_big(vni, session, sealer, vnet, frame, strip),
+            Err(
+                SegmentError::TooShort(_)
+                | SegmentError::Untagged
+                | SegmentError::Headers
+                | SegmentError::GsoType(_),
+            ) => self.shared.drops.count(Drop::Malformed),
+        }
+    }
+
+    /// Tells the sender of a frame that it is too large or, where that is not allowed, sends it in pieces
+    fn too_big(
+        &mut self,
+        vni: Vni,
+        session: &Session,
+        sealer: &Sealer,
+        vnet: VnetHeader,
+        frame: &[u8],
+        strip: usize,
+    ) {
+        let bare = strip_tags(frame, strip);
+        match too_big(&bare, session.mtu()) {
+            TooBig::Reply(reply) => {
+                self.shared.drops.count(Drop::TooBigAnswered);
+                self.send_back(vni, &reply);
+            }
+            TooBig::MayFragment => self.in_pieces(vni, session, sealer, vnet, frame, strip),
+            TooBig::Nothing => self.shared.drops.count(Drop::TooBigSilent),
+        }
+    }
+
+    /// A frame for the station that sent one with `vni`, as if from the peer that that was for
+    fn send_back(&mut self, vni: Vni, reply: &[u8]) {
+        let forwarding = self.shared.forwarding.load_full();
+        let (source, destination) = (vni.source(), vni.destination());
+        if source == forwarding.own_short_id() {
+            let tags = match forwarding.mode() {
+                overlay::Mode::Tagged => Tags::from(PeerTags::One(destination)),
+                overlay::Mode::Bridge => Tags::NONE,
+            };
+            return self.shared.inject(reply, tags);
+        }
+        let back = PeerTags::Two {
+            destination: source,
+            source: destination,
+        };
+        let sent = forwarding.egress_tagged(back, |vni, session| {
+            // Small by nature, so it fits: no more answers to answers.
+            let sealer = session.sealer();
+            let Some(sealer) = sealer.as_ref() else { return };
+            if let Ok(mut segmenter) =
+                Segmenter::new(VnetHeader::default(), reply, 0, session.mtu(), sealer.room())
+                && let Ok(Some(segments)) = segmenter.fill(&mut self.datagrams)
+            {
+                seal_and_send(
+                    &self.shared,
+                    session,
+                    sealer,
+                    Kind::Data,
+                    vni,
+                    &mut self.datagrams,
+                    segments,
+                );
+            }
+        });
+        if sent.is_err() {
+            self.shared.drops.count(Drop::NoPath);
+        }
+    }
+
+    fn in_pieces(
+        &mut self,
+        vni: Vni,
+        session: &Session,
+        sealer: &Sealer,
+        vnet: VnetHeader,
+        frame: &[u8],
+        strip: usize,
+    ) {
+        let room = sealer.room();
+        // Checksums and datagram trains are seen to first, as if the path had no limit.
+        let Ok(mut segmenter) = Segmenter::new(vnet, frame, strip, u16::MAX, room) else {
+            return self.shared.drops.count(Drop::Malformed);
+        };
+        self.pieces.resize(PIECES, 0);
+        while let Ok(Some(whole)) = segmenter.fill(&mut self.datagrams) {
+            let frames = self
+                .datagrams
+                .get(..whole.len)
+                .unwrap_or_default()
+                .chunks(whole.stride);
+            for datagram in frames {
+                let end = datagram.len().saturating_sub(room.tail);
+                let Some(frame) = datagram.get(room.head..end) else {
+                    continue;
+                };
+                let id = self.shared.fragment_id.fetch_add(1, Ordering::Relaxed);
+                match fragment(frame, id, session.mtu(), room, &mut self.pieces) {
+                    Ok(pieces) => {
+                        seal_and_send(
+                            &self.shared,
+                            session,
+                            sealer,
+                            Kind::Fragment,
+                            vni,
+                            &mut self.pieces,
+                            pieces,
+                        );
+                    }
+                    Err(_too_many_pieces) => self.shared.drops.count(Drop::TooBigSilent),
+                }
+            }
+        }
+    }
+}
+
+/// Seals what lies in `buffer` and sends it in as few calls as the kernel takes; whether more may follow
+fn seal_and_send(
+    shared: &Shared,
+    session: &Session,
+    sealer: &Sealer,
+    kind: Kind,
+    vni: Vni,
+    buffer: &mut [u8],
+    segments: Segments,
+) -> bool {
+    let Some(datagrams) = buffer.get_mut(..segments.len) else {
+        return false;
+    };
+    if sealer
+        .seal_batch(kind, InnerHeader { flags: 0, vni }, datagrams, segments.stride)
+        .is_err()
+    {
+        shared.drops.count(Drop::NoKey);
+        return false;
+    }
+    let ends = session.ends();
+    let at_once = shared.udp.max_segments().max(1) * segments.stride.max(1);
+    for sends in segments.sends() {
+        let Some(part) = datagrams.get(sends) else {
+            continue;
+        };
+        for part in part.chunks(at_once) {
+            match shared.udp.send(ends, part, segments.stride) {
+                Ok(()) => {
+                    session
+                        .traffic
+                        .sent(part.len().div_ceil(segments.stride) as u64, part.len() as u64);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    shared.drops.count(Drop::SendFull);
+                }
+                Err(error) => {
+                    log::debug!("sleeve to {}: {error}", session.peer);
+                    shared.drops.count(Drop::SendFailed);
+                }
+            }
+        }
+    }
+    true
+}
+
+fn strip_tags(frame: &[u8], strip: usize) -> Vec<u8> {
+    let mut bare = frame.get(..ADDRESSES).unwrap_or_default().to_vec();
+    bare.extend_from_slice(frame.get(ADDRESSES + strip * TAG..).unwrap_or_default());
+    bare
+}

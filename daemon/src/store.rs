@@ -1,0 +1,298 @@
+//! What outlives the process: identity, short id, targets, neighbours, attachments.
+//!
+//! One redb file, `weaved.redb`, in the state directory; every write is one durable transaction.
+//! The file's lock makes a second daemon on the same directory an error. A file that is damaged or
+//! not ours is an error that names it; nothing is overwritten.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Values by name, in JSON
+const VALUES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("values");
+/// Attached containers by id, in JSON
+const ATTACHMENTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("attachments");
+
+const FORMAT: u32 = 1;
+/// The state is a few kilobytes; the default cache of redb is a gigabyte.
+const CACHE_SIZE: usize = 1 << 20;
+
+/// The name of a stored value and, by use, its type
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Slot(&'static str);
+
+impl Slot {
+    /// [`crate::identity::Stored`]
+    pub(crate) const IDENTITY: Self = Self("identity");
+    /// The last epoch used, `u64`
+    pub(crate) const EPOCH: Self = Self("epoch");
+    /// `ShortId`
+    pub(crate) const SHORT_ID: Self = Self("short-id");
+    /// `Vec<Target>`
+    pub(crate) const TARGETS: Self = Self("targets");
+    /// `Vec<(PeerName, SocketAddr)>`: the neighbours, to be held through a restart
+    pub(crate) const NEIGHBOURS: Self = Self("neighbours");
+    /// `bool`: whether the last run ended by a stop that was asked for
+    pub(crate) const STOPPED: Self = Self("stopped");
+    const FORMAT: Self = Self("format");
+}
+
+/// The open state file
+#[derive(Debug)]
+pub(crate) struct Store {
+    database: Database,
+    path: PathBuf,
+}
+
+impl Store {
+    /// Opens the state file in `dir`, making both where they do not exist
+    pub(crate) fn open(dir: &Path) -> Result<Self, StoreError> {
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .map_err(|source| StoreError::Directory {
+                path: dir.to_owned(),
+                source,
+            })?;
+        let path = dir.join("weaved.redb");
+        // redb makes files by the umask; the key inside is for root alone.
+        let file = fs::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|source| StoreError::Directory {
+                path: path.clone(),
+                source,
+            })?;
+        let _best_effort = file.set_permissions(fs::Permissions::from_mode(0o600));
+        let fresh = file.metadata().is_ok_and(|metadata| metadata.len() == 0);
+        if !fresh && !looks_like_redb(&path) {
+            return Err(StoreError::Foreign { path });
+        }
+        drop(file);
+        let database = match Database::builder().set_cache_size(CACHE_SIZE).create(&path) {
+            Ok(database) => database,
+            Err(redb::DatabaseError::DatabaseAlreadyOpen) => return Err(StoreError::InUse { path }),
+            Err(source) => {
+                return Err(StoreError::Damaged {
+                    path,
+                    source: Box::new(source),
+                });
+            }
+        };
+        let store = Self { database, path };
+        match store.value::<u32>(Slot::FORMAT)? {
+            Some(FORMAT) => {}
+            Some(found) => {
+                return Err(StoreError::Format {
+                    path: store.path,
+                    found,
+                });
+            }
+            None => store.put(Slot::FORMAT, &FORMAT)?,
+        }
+        Ok(store)
+    }
+
+    /// A stored value
+    pub(crate) fn value<T: DeserializeOwned>(&self, slot: Slot) -> Result<Option<T>, StoreError> {
+        let read = self.database.begin_read().map_err(|e| self.damaged(e))?;
+        let table = match read.open_table(VALUES) {
+            Ok(table) => table,
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
+            Err(e) => return Err(self.damaged(e)),
+        };
+        let Some(bytes) = table.get(slot.0).map_err(|e| self.damaged(e))? else {
+            return Ok(None);
+        };
+        serde_json::from_slice(bytes.value())
+            .map(Some)
+            .map_err(|e| self.damaged(e))
+    }
+
+    /// Stores a value; it is on disk when this returns
+    pub(crate) fn put<T: Serialize>(&self, slot: Slot, value: &T) -> Result<(), StoreError> {
+        let bytes = serde_json::to_vec(value).map_err(|e| self.damaged(e))?;
+        self.write(VALUES, |table| {
+            table.insert(slot.0, bytes.as_slice()).map(|_old| ())
+        })
+    }
+
+    /// Stores an attachment under its container's id
+    pub(crate) fn put_attachment<T: Serialize>(&self, id: &str, value: &T) -> Result<(), StoreError> {
+        let bytes = serde_json::to_vec(value).map_err(|e| self.damaged(e))?;
+        self.write(ATTACHMENTS, |table| {
+            table.insert(id, bytes.as_slice()).map(|_old| ())
+        })
+    }
+
+    /// Forgets an attachment
+    pub(crate) fn remove_attachment(&self, id: &str) -> Result<(), StoreError> {
+        self.write(ATTACHMENTS, |table| table.remove(id).map(|_old| ()))
+    }
+
+    /// Every attachment
+    pub(crate) fn attachments<T: DeserializeOwned>(&self) -> Result<Vec<T>, StoreError> {
+        let read = self.database.begin_read().map_err(|e| self.damaged(e))?;
+        let table = match read.open_table(ATTACHMENTS) {
+            Ok(table) => table,
+            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+            Err(e) => return Err(self.damaged(e)),
+        };
+        let mut all = Vec::new();
+        for entry in table.iter().map_err(|e| self.damaged(e))? {
+            let (_id, bytes) = entry.map_err(|e| self.damaged(e))?;
+            all.push(serde_json::from_slice(bytes.value()).map_err(|e| self.damaged(e))?);
+        }
+        Ok(all)
+    }
+
+    fn write(
+        &self,
+        table: TableDefinition<'_, &'static str, &'static [u8]>,
+        change: impl FnOnce(&mut redb::Table<'_, &'static str, &'static [u8]>) -> Result<(), redb::StorageError>,
+    ) -> Result<(), StoreError> {
+        let write = self.database.begin_write().map_err(|e| self.damaged(e))?;
+        {
+            let mut table = write.open_table(table).map_err(|e| self.damaged(e))?;
+            change(&mut table).map_err(|e| self.damaged(e))?;
+        }
+        write.commit().map_err(|e| self.damaged(e))
+    }
+
+    fn damaged(&self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
+        StoreError::Damaged {
+            path: self.path.clone(),
+            source: source.into(),
+        }
+    }
+}
+
+/// redb files begin with this magic; anything else is somebody else's
+fn looks_like_redb(path: &Path) -> bool {
+    use std::io::Read as _;
+
+    let mut head = [0; 4];
+    fs::File::open(path)
+        .and_then(|mut file| file.read_exact(&mut head))
+        .is_ok()
+        && &head == b"redb"
+}
+
+/// The state could not be read or written. Nothing was changed.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StoreError {
+    /// The directory or file cannot be made or opened
+    #[error("cannot open the state in {}", path.display())]
+    Directory {
+        /// What could not be opened
+        path: PathBuf,
+        /// What the kernel said
+        #[source]
+        source: io::Error,
+    },
+    /// Another daemon has it open
+    #[error("another weaved uses the state in {}; give this one its own --state-dir", path.display())]
+    InUse {
+        /// The state file
+        path: PathBuf,
+    },
+    /// Not a file of ours
+    #[error("{} is not a weaved state file; move it away to start afresh", path.display())]
+    Foreign {
+        /// The file
+        path: PathBuf,
+    },
+    /// Written by another version
+    #[error("{} has format {found}, this weaved knows format {FORMAT}", path.display())]
+    Format {
+        /// The state file
+        path: PathBuf,
+        /// The format found there
+        found: u32,
+    },
+    /// Broken, or the disk failed
+    #[error("the state file {} cannot be used; move it away to start afresh", path.display())]
+    Damaged {
+        /// The state file
+        path: PathBuf,
+        /// What is wrong with it
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct TempDir(PathBuf);
+
+    impl TempDir {
+        fn new(name: &str) -> Self {
+            let dir = std::env::temp_dir().join(format!("weaved-store-{}-{name}", std::process::id()));
+            let _absent = fs::remove_dir_all(&dir);
+            Self(dir)
+        }
+    }
+
+    impl Drop for TempDir {
+        fn drop(&mut self) {
+            let _absent = fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn values_outlive_the_store() {
+        let dir = TempDir::new("values");
+        let store = Store::open(&dir.0).unwrap();
+        assert_eq!(store.value::<u64>(Slot::EPOCH).unwrap(), None);
+        store.put(Slot::EPOCH, &7u64).unwrap();
+        store.put_attachment("a", &"one").unwrap();
+        drop(store);
+        let store = Store::open(&dir.0).unwrap();
+        assert_eq!(store.value::<u64>(Slot::EPOCH).unwrap(), Some(7));
+        assert_eq!(store.attachments::<String>().unwrap(), ["one"]);
+        store.remove_attachment("a").unwrap();
+        store.remove_attachment("a").unwrap();
+        assert!(store.attachments::<String>().unwrap().is_empty());
+        let mode = fs::metadata(dir.0.join("weaved.redb"))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_second_daemon_is_told_of_the_first() {
+        let dir = TempDir::new("second");
+        let _first = Store::open(&dir.0).unwrap();
+        assert!(matches!(Store::open(&dir.0), Err(StoreError::InUse { .. })));
+    }
+
+    #[test]
+    fn a_foreign_file_is_named_and_kept() {
+        let dir = TempDir::new("foreign");
+        fs::create_dir_all(&dir.0).unwrap();
+        let path = dir.0.join("weaved.redb");
+        for content in [&b"my thesis"[..], b"redb but not really, only the head of it"] {
+            fs::write(&path, content).unwrap();
+            let error = Store::open(&dir.0).unwrap_err();
+            assert!(
+                matches!(error, StoreError::Foreign { .. } | StoreError::Damaged { .. }),
+                "{error:?}"
+            );
+            assert!(error.to_string().contains("weaved.redb"));
+            assert_eq!(fs::read(&path).unwrap(), content);
+        }
+    }
+}
