@@ -14,8 +14,10 @@ use crate::reject::Reject;
 /// One message between neighbours; `wire` gives it its bytes
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Message {
-    /// The first message each way
+    /// The first message each way, answered by a welcome or a goodbye
     Hello(Box<Hello>),
+    /// The receiver's Hello is to the sender's liking; a neighbour is who has said this and heard it
+    Welcome,
     /// Nothing to say
     Keepalive,
     /// The last message

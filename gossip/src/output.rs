@@ -118,6 +118,16 @@ pub enum DownReason {
     Removed,
 }
 
+impl DownReason {
+    /// Dialling again cannot help until somebody changes something
+    pub const fn is_final(&self) -> bool {
+        match self {
+            Self::Ended(ended) => ended.is_final(),
+            Self::Left | Self::GraceOver | Self::Silent | Self::Removed => false,
+        }
+    }
+}
+
 /// How a TCP connection came to its end
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Disconnect {

@@ -33,6 +33,7 @@ pub(crate) fn emit(message: &Message, out: &mut Vec<u8>) {
     out.extend_from_slice(&[0; 4]);
     match message {
         Message::Hello(hello) => body(out, HELLO, hello),
+        Message::Welcome => body(out, WELCOME, &()),
         Message::Keepalive => body(out, KEEPALIVE, &()),
         Message::Goodbye(goodbye) => body(out, GOODBYE, goodbye),
         Message::Digest(digest) => body(out, DIGEST, digest),
@@ -60,10 +61,8 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Message>, WireError> {
         HELLO => Message::Hello(Box::new(sound(value::<Hello>(body)?, |hello| {
             is_station(hello.name) && hello.version.len() <= MAX_VERSION_TEXT
         })?)),
-        KEEPALIVE => {
-            value::<()>(body)?;
-            Message::Keepalive
-        }
+        WELCOME => value::<()>(body).map(|()| Message::Welcome)?,
+        KEEPALIVE => value::<()>(body).map(|()| Message::Keepalive)?,
         GOODBYE => Message::Goodbye(value(body)?),
         DIGEST => Message::Digest(value(body)?),
         SUMMARY => Message::Summary(sound(value::<Vec<_>>(body)?, |stamps| {
@@ -119,13 +118,14 @@ pub(crate) enum WireError {
 const VERSION: u8 = 1;
 
 const HELLO: u8 = 1;
-const KEEPALIVE: u8 = 2;
-const GOODBYE: u8 = 3;
-const DIGEST: u8 = 4;
-const SUMMARY: u8 = 5;
-const WANT: u8 = 6;
-const RECORDS: u8 = 7;
-const CHANNEL: u8 = 8;
+const WELCOME: u8 = 2;
+const KEEPALIVE: u8 = 3;
+const GOODBYE: u8 = 4;
+const DIGEST: u8 = 5;
+const SUMMARY: u8 = 6;
+const WANT: u8 = 7;
+const RECORDS: u8 = 8;
+const CHANNEL: u8 = 9;
 
 fn body<T: Serialize>(out: &mut Vec<u8>, tag: u8, value: &T) {
     out.extend_from_slice(&[tag, VERSION]);

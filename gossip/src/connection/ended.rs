@@ -49,3 +49,24 @@ pub enum Ended {
     #[error("the peer was removed")]
     Removed,
 }
+
+impl Ended {
+    /// Dialling again cannot help until somebody changes something
+    pub const fn is_final(self) -> bool {
+        match self {
+            Self::Rejected(reject) | Self::Refused(reject) => reject.is_final(),
+            Self::Disconnected(_)
+            | Self::DuringHandshake(_)
+            | Self::HandshakeTimeout
+            | Self::Silence
+            | Self::Foreign
+            | Self::Malformed
+            | Self::Oversized
+            | Self::Forged
+            | Self::Duplicate
+            | Self::Left
+            | Self::Restarting
+            | Self::Removed => false,
+        }
+    }
+}

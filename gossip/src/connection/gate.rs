@@ -1,17 +1,18 @@
 //! Which frame may come when.
 //!
 //! ```text
-//!            their prologue       Noise done            their Hello
-//!  Prologue ──────────────► Noise ──────────► Greeting ─────────────► Up
-//!      │ reject               │ reject           │ reject (until sealed)  │ goodbye
-//!      │ 5 s                  │ 5 s              │ 5 s                    │ silence
-//!      └──────────────────────┴───────┬──────────┴────────────────────────┘
+//!           their prologue        Noise done            their Hello, their Welcome
+//!  Prologue ──────────────► Noise ──────────► Greeting ────────────────────────────► Up
+//!      │ reject               │ reject           │ reject (until sealed), goodbye    │ goodbye
+//!      │ 5 s                  │ 5 s              │ 5 s                               │ silence
+//!      └──────────────────────┴───────┬──────────┴───────────────────────────────────┘
 //!                                     ▼
 //!                                   Closed
 //! ```
 //! The side that accepts learns only from the third Noise message whether the passwords agree, when
 //! the side that dialled is already Greeting: hence a clear reject is heard there, until the first
-//! sealed frame has proved that the other side has the keys.
+//! sealed frame has proved that the other side has the keys. A Hello tells who is there; the Welcome
+//! that answers it tells that this side is wanted, so that no refused connection ever counts as one.
 
 use crate::frame::FrameKind;
 

@@ -38,8 +38,10 @@ pub(crate) struct Secrets {
 pub(crate) enum Received {
     /// The handshake is complete: introduce yourself
     Secured,
-    /// The other side introduced itself, and has this key
+    /// The other side introduced itself, and has this key: welcome it, or say goodbye
     Hello(Box<Hello>, PublicKey),
+    /// The other side welcomes us
+    Welcome,
     /// The other side sent a message
     Message(Message),
     /// A message that this program does not know
@@ -60,11 +62,13 @@ pub(crate) struct Connection {
     pub(crate) id: u64,
     /// Whom it leads to, once that is a neighbour
     pub(crate) peer: Option<PeerName>,
+    /// What the other side said of itself, until it is a neighbour
+    pub(crate) guest: Option<(Box<Hello>, PublicKey)>,
     /// Something was sent since the last look
     pub(crate) spoke: bool,
     stage: Stage,
     frames: FrameReader,
-    /// Bytes taken before the other side's Hello
+    /// Bytes taken before the other side's Welcome
     early: usize,
     deadline: Instant,
     /// Bytes to be written
@@ -79,7 +83,10 @@ enum Stage {
     Greeting {
         stream: Stream,
         key: PublicKey,
+        /// A sealed frame came
         heard: bool,
+        /// The Hello came
+        introduced: bool,
     },
     Up(Stream),
     Closed,
@@ -102,6 +109,7 @@ impl Connection {
             remote,
             id,
             peer: None,
+            guest: None,
             spoke: true,
             stage: Stage::Prologue { rng: Box::new(rng) },
             frames: FrameReader::default(),
@@ -127,8 +135,9 @@ impl Connection {
             .unwrap_or_else(|ended| Some(Received::Ended(ended)));
         match received {
             Some(Received::Ended(_)) => self.stage = Stage::Closed,
-            Some(Received::Hello(..)) => self.deadline = now + timers.silence,
-            Some(Received::Secured | Received::Message(_) | Received::Unknown) | None => {}
+            Some(Received::Welcome) => self.deadline = now + timers.silence,
+            Some(Received::Secured | Received::Hello(..) | Received::Message(_) | Received::Unknown)
+            | None => {}
         }
         received
     }
@@ -168,7 +177,7 @@ impl Connection {
         std::mem::take(&mut self.out)
     }
 
-    /// The other side has introduced itself
+    /// The other side has introduced itself and welcomed us
     pub(crate) const fn is_up(&self) -> bool {
         matches!(self.stage, Stage::Up(_))
     }
@@ -331,13 +340,19 @@ impl Connection {
             stream: Stream::new(session),
             key,
             heard: false,
+            introduced: false,
         };
         Ok(Step::Tell(Received::Secured))
     }
 
     fn read_message(&mut self) -> Result<Step, Ended> {
         let (stream, greeting) = match &mut self.stage {
-            Stage::Greeting { stream, key, .. } => (stream, Some(*key)),
+            Stage::Greeting {
+                stream,
+                key,
+                introduced,
+                ..
+            } => (stream, Some((*key, introduced))),
             Stage::Up(stream) => (stream, None),
             Stage::Prologue { .. } | Stage::Noise(_) | Stage::Closed => return Ok(Step::Wait),
         };
@@ -351,13 +366,19 @@ impl Connection {
         let received = match (message, greeting) {
             (None, _) => Received::Unknown,
             (Some(Message::Goodbye(goodbye)), _) => Received::Ended(goodbye.into()),
-            (Some(Message::Hello(hello)), Some(key)) => {
+            (Some(Message::Hello(hello)), Some((key, introduced @ false))) => {
+                *introduced = true;
+                Received::Hello(hello, key)
+            }
+            (Some(Message::Welcome), Some((_, true))) => {
                 if let Stage::Greeting { stream, .. } = std::mem::replace(&mut self.stage, Stage::Closed) {
                     self.stage = Stage::Up(stream);
                 }
-                Received::Hello(hello, key)
+                Received::Welcome
             }
-            (Some(_), Some(_)) | (Some(Message::Hello(_)), None) => return Err(Ended::Malformed),
+            (Some(_), Some(_)) | (Some(Message::Hello(_) | Message::Welcome), None) => {
+                return Err(Ended::Malformed);
+            }
             (Some(message), None) => Received::Message(message),
         };
         Ok(Step::Tell(received))

@@ -25,6 +25,11 @@ impl Stream {
     pub(crate) fn write(&mut self, message: &Message, out: &mut Vec<u8>) -> Result<(), NoiseError> {
         let mut bytes = Vec::new();
         wire::emit(message, &mut bytes);
+        self.write_raw(&bytes, out)
+    }
+
+    /// Appends the frames that carry these bytes of the stream
+    pub(crate) fn write_raw(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), NoiseError> {
         for piece in bytes.chunks(PLAINTEXT) {
             let body = frame::begin(FrameKind::Sealed, out);
             self.session.seal(piece, out)?;

@@ -15,6 +15,7 @@ use crate::message::{Goodbye, Hello, Message};
 use crate::neighbours::{Arrival, Change, Greeting, State};
 use crate::noise;
 use crate::output::{ConnId, DownReason, Event, Output};
+use crate::reject::Reject;
 
 impl Mesh {
     /// A TCP connection was made
@@ -42,7 +43,8 @@ impl Mesh {
                     self.counters.handshakes += 1;
                     self.introduce(conn);
                 }
-                Some(Received::Hello(hello, key)) => self.greet(conn, *hello, key, now),
+                Some(Received::Hello(hello, key)) => self.greet(conn, hello, key, now),
+                Some(Received::Welcome) => self.welcomed(conn, now),
                 Some(Received::Message(message)) => self.heard(conn, message, now),
                 Some(Received::Unknown) => self.counters.unknown_messages += 1,
                 Some(Received::Ended(ended)) => {
@@ -71,22 +73,8 @@ impl Mesh {
             let until = now + grace;
             self.change_neighbour(peer, Change::Lost { ended, until }, now);
         }
-        let is_final = match ended {
-            Ended::Rejected(reject) | Ended::Refused(reject) => reject.is_final(),
-            Ended::Disconnected(_)
-            | Ended::DuringHandshake(_)
-            | Ended::HandshakeTimeout
-            | Ended::Silence
-            | Ended::Foreign
-            | Ended::Malformed
-            | Ended::Oversized
-            | Ended::Forged
-            | Ended::Duplicate
-            | Ended::Left
-            | Ended::Restarting
-            | Ended::Removed => false,
-        };
-        self.targets.failed(conn, ended.to_string(), is_final, now);
+        self.targets
+            .failed(conn, ended.to_string(), ended.is_final(), now);
     }
 
     /// Something happens to a neighbour: the daemon, the targets and our record learn of it
@@ -94,19 +82,16 @@ impl Mesh {
         let Some((before, after)) = self.neighbours.change(peer, change) else {
             return;
         };
-        let error = match change {
-            Change::Lost { ended, .. } => ended.to_string(),
-            Change::Hello(_) | Change::Path(_) | Change::GraceOver => String::new(),
-        };
         match (before, &after) {
             (State::Up { .. }, Ok(State::Held { until, .. })) => {
-                info!("neighbour {peer} is held: {error}");
-                self.targets.lost(peer, &error, Some(*until), now);
+                info!("neighbour {peer} is held");
+                self.targets.held(peer, *until, now);
                 self.outputs.event(Event::NeighbourHeld { peer });
             }
             (_, Err(reason)) => {
                 info!("neighbour {peer} is down: {reason}");
-                self.targets.lost(peer, &reason.to_string(), None, now);
+                self.targets
+                    .lost(peer, &reason.to_string(), reason.is_final(), now);
                 match reason {
                     DownReason::Left | DownReason::Removed => self.targets.left(peer),
                     DownReason::GraceOver | DownReason::Ended(_) | DownReason::Silent => {}
@@ -144,26 +129,35 @@ impl Mesh {
         self.tell(conn, &Message::Hello(Box::new(hello)));
     }
 
-    /// The other side said who it is
-    fn greet(&mut self, conn: ConnId, hello: Hello, key: PublicKey, now: Instant) {
-        let Some(connection) = self.connections.get(&conn) else {
-            return;
+    /// The other side said who it is: welcome it, if we would take it as a neighbour
+    fn greet(&mut self, conn: ConnId, hello: Box<Hello>, key: PublicKey, now: Instant) {
+        match self.judge(conn, &hello, key) {
+            Verdict::Welcome | Verdict::Replace => {
+                if let Some(connection) = self.connections.get_mut(&conn) {
+                    connection.guest = Some((hello, key));
+                }
+                self.tell(conn, &Message::Welcome);
+            }
+            Verdict::Duplicate => self.close_duplicate(conn, hello.name, now),
+            Verdict::Refuse(reject) => self.refuse(conn, reject, now),
+        }
+    }
+
+    /// The other side would take us as a neighbour: so it is, unless things have changed since its Hello
+    fn welcomed(&mut self, conn: ConnId, now: Instant) {
+        let guest = self
+            .connections
+            .get_mut(&conn)
+            .and_then(|connection| connection.guest.take());
+        let Some((hello, key)) = guest else {
+            return self.close(conn, Goodbye::Duplicate, Ended::Malformed, now);
         };
-        let peer = hello.name;
-        let newcomer = Newcomer {
-            name: peer,
-            key,
-            uid: hello.uid,
-            epoch: hello.epoch,
-            connection: connection.id ^ hello.conn_id,
-        };
-        let us = (peer == self.config.name).then(|| (self.secrets.keys.public(), self.config.uid));
-        match admission::judge(newcomer, us, self.acquaintance(peer), self.limit_reached()) {
+        match self.judge(conn, &hello, key) {
             Verdict::Welcome => self.welcome(conn, &hello, key, now),
             Verdict::Replace => {
                 let old = self
                     .neighbours
-                    .get(peer)
+                    .get(hello.name)
                     .and_then(|neighbour| neighbour.state.conn());
                 self.welcome(conn, &hello, key, now);
                 if let Some(old) = old {
@@ -173,19 +167,34 @@ impl Mesh {
                     self.close(old, Goodbye::Duplicate, Ended::Duplicate, now);
                 }
             }
-            Verdict::Duplicate => {
-                self.targets.found(conn, peer, now);
-                self.close(conn, Goodbye::Duplicate, Ended::Duplicate, now);
-            }
-            Verdict::Refuse(reject) => {
-                info!(
-                    "connection with {} refused: {}",
-                    connection.remote,
-                    reject.text(true)
-                );
-                self.close(conn, Goodbye::Refused(reject), Ended::Rejected(reject), now);
-            }
+            Verdict::Duplicate => self.close_duplicate(conn, hello.name, now),
+            Verdict::Refuse(reject) => self.refuse(conn, reject, now),
         }
+    }
+
+    fn judge(&self, conn: ConnId, hello: &Hello, key: PublicKey) -> Verdict {
+        let peer = hello.name;
+        let id = self.connections.get(&conn).map_or(0, |connection| connection.id);
+        let newcomer = Newcomer {
+            name: peer,
+            key,
+            uid: hello.uid,
+            epoch: hello.epoch,
+            connection: id ^ hello.conn_id,
+        };
+        let us = (peer == self.config.name).then(|| (self.secrets.keys.public(), self.config.uid));
+        admission::judge(newcomer, us, self.acquaintance(peer), self.limit_reached())
+    }
+
+    /// There is another connection to this peer, which stays
+    fn close_duplicate(&mut self, conn: ConnId, peer: PeerName, now: Instant) {
+        self.targets.found(conn, peer, now);
+        self.close(conn, Goodbye::Duplicate, Ended::Duplicate, now);
+    }
+
+    fn refuse(&mut self, conn: ConnId, reject: Reject, now: Instant) {
+        info!("connection refused: {}", reject.text(true));
+        self.close(conn, Goodbye::Refused(reject), Ended::Rejected(reject), now);
     }
 
     /// A peer becomes a neighbour, again or on another connection
@@ -256,8 +265,8 @@ impl Mesh {
             Message::Want(names) => self.send_records(conn, &names),
             Message::Records(records) => self.heard_records(peer, records, now),
             Message::Channel(channel, bytes) => self.outputs.event(Event::Message { peer, channel, bytes }),
-            // The first two are taken by the connection.
-            Message::Hello(_) | Message::Goodbye(_) | Message::Keepalive => {}
+            // All but the last are taken by the connection.
+            Message::Hello(_) | Message::Welcome | Message::Goodbye(_) | Message::Keepalive => {}
         }
     }
 

@@ -102,13 +102,22 @@ impl Entry {
     }
 
     /// The neighbour that it led to is no more
-    pub(crate) fn lost(&mut self, error: String, timers: &Timers, rng: &mut StdRng, now: Instant) {
+    pub(crate) fn lost(
+        &mut self,
+        error: String,
+        is_final: bool,
+        timers: &Timers,
+        rng: &mut StdRng,
+        now: Instant,
+    ) {
         let State::Connected { since } = self.state else {
             return;
         };
         self.error = Some(error);
         self.remembered = Some(now + timers.remember);
-        self.state = if now >= since + timers.stable {
+        self.state = if is_final {
+            State::Never
+        } else if now >= since + timers.stable {
             self.interval = timers.retry_first;
             State::Waiting { due: now }
         } else {
@@ -166,7 +175,7 @@ mod tests {
         }
 
         entry.connected(now);
-        entry.lost("gone".into(), &timers, &mut rng, now + timers.stable);
+        entry.lost("gone".into(), false, &timers, &mut rng, now + timers.stable);
         assert_eq!(entry.timeout(), Some(now + timers.stable));
         entry.failed("refused".into(), false, &timers, &mut rng, now);
         assert!(entry.timeout().unwrap() - now <= timers.retry_first.mul_f64(1.5));
@@ -177,7 +186,7 @@ mod tests {
         let (timers, mut rng, now) = (Timers::default(), StdRng::seed_from_u64(1), Instant::now());
         let mut entry = Entry::new(true, Some(name(1)), now, &timers);
         entry.connected(now);
-        entry.lost("gone".into(), &timers, &mut rng, now);
+        entry.lost("gone".into(), false, &timers, &mut rng, now);
         assert!(entry.timeout().unwrap() >= now + timers.retry_first / 2);
     }
 

@@ -215,13 +215,24 @@ impl Targets {
         }
     }
 
-    /// A neighbour lost its connection; it is expected back until then, if it is held
-    pub(crate) fn lost(&mut self, peer: PeerName, error: &str, held_until: Option<Instant>, now: Instant) {
+    /// A neighbour lost its connection, and is expected back until then
+    pub(crate) fn held(&mut self, peer: PeerName, until: Instant, now: Instant) {
         for entry in self.entries.values_mut().filter(|entry| entry.peer == Some(peer)) {
-            entry.lost(error.to_owned(), &self.timers, &mut self.rng, now);
-            if let Some(until) = held_until {
-                entry.urge(until, &self.timers, now);
-            }
+            entry.lost(
+                "the peer is away".to_owned(),
+                false,
+                &self.timers,
+                &mut self.rng,
+                now,
+            );
+            entry.urge(until, &self.timers, now);
+        }
+    }
+
+    /// A neighbour is one no more
+    pub(crate) fn lost(&mut self, peer: PeerName, error: &str, is_final: bool, now: Instant) {
+        for entry in self.entries.values_mut().filter(|entry| entry.peer == Some(peer)) {
+            entry.lost(error.to_owned(), is_final, &self.timers, &mut self.rng, now);
         }
     }
 

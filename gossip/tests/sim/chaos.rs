@@ -2,6 +2,7 @@
 //! everybody must have found everybody.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Once;
 use std::time::Duration;
 
@@ -39,18 +40,22 @@ fn the_same_seed_is_the_same_run() {
     assert_ne!(disturb(1).trace(), disturb(2).trace());
 }
 
-fn for_seeds(seeds: std::ops::Range<u64>) {
+fn for_seeds(seeds: Range<u64>) {
     fail_on_error_logs();
-    let only = std::env::var("WEAVE_SIM_SEED")
-        .ok()
-        .map(|seed| seed.parse::<u64>().unwrap());
-    for seed in seeds.filter(|seed| only.is_none_or(|only| only == *seed)) {
+    for seed in asked_for().unwrap_or(seeds) {
         let run = std::panic::catch_unwind(|| check(&disturb(seed)));
         if let Err(panic) = run {
             println!("WEAVE_SIM_SEED={seed} repeats this");
             std::panic::resume_unwind(panic);
         }
     }
+}
+
+/// `WEAVE_SIM_SEED=n` or `WEAVE_SIM_SEED=n-m`
+fn asked_for() -> Option<Range<u64>> {
+    let seeds = std::env::var("WEAVE_SIM_SEED").ok()?;
+    let (first, last) = seeds.split_once('-').unwrap_or((&seeds, &seeds));
+    Some(first.parse().unwrap()..last.parse::<u64>().unwrap() + 1)
 }
 
 /// A network that is disturbed for a while, and then left alone for two minutes

@@ -12,6 +12,7 @@ use gossip::{
     Channel, Config, ConnId, Departure, DialId, Disconnect, Event, Held, Mesh, Offer, Output, Psk,
     StaticKeypair, Timers, Topology,
 };
+use ipnetwork::IpNetwork;
 use model::{PeerName, ShortId, Target, Uid};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -46,8 +47,10 @@ pub struct Host {
     pub targets: Vec<HostId>,
     /// Given by the operator; drawn if absent
     pub short_id: Option<ShortId>,
-    keys: StaticKeypair,
-    epoch: u64,
+    pub conn_limit: Option<usize>,
+    pub trusted_subnets: Vec<IpNetwork>,
+    pub keys: StaticKeypair,
+    pub epoch: u64,
     held: Vec<Held>,
     wires: BTreeMap<ConnId, (WireId, Side)>,
     starved_until: Instant,
@@ -63,7 +66,7 @@ struct Wire {
     hosts: [HostId; 2],
     /// The earliest that anything may arrive at each side
     arrival: [Instant; 2],
-    /// What a cut keeps from each side
+    /// What has come to each side and cannot be read: for a cut, or because the host does not run
     stalled: [Vec<Segment>; 2],
 }
 
@@ -92,6 +95,8 @@ enum Happening {
     Start {
         host: HostId,
     },
+    /// A host that was starved runs again
+    Wake,
 }
 
 impl World {
@@ -109,6 +114,8 @@ impl World {
                 discovery: true,
                 targets: vec![],
                 short_id: None,
+                conn_limit: None,
+                trusted_subnets: vec![],
                 keys,
                 epoch: 0,
                 held: vec![],
@@ -157,8 +164,8 @@ impl World {
             control_port: PORT,
             version: "sim".to_owned(),
             discovery: host.discovery,
-            conn_limit: None,
-            trusted_subnets: vec![],
+            conn_limit: host.conn_limit,
+            trusted_subnets: host.trusted_subnets.clone(),
             offer: Offer {
                 fastdp: true,
                 vxlan_port: 6784,
@@ -206,11 +213,16 @@ impl World {
 
     /// No packet passes between the two any more
     pub fn cut(&mut self, a: HostId, b: HostId) {
-        self.cuts.insert((a.min(b), a.max(b)));
+        self.cut_tcp(a, b);
         for (at, to) in [(a, b), (b, a)] {
             let missed = self.now + Duration::from_millis(1500);
             self.plan(missed, Happening::Path { at, to, up: false });
         }
+    }
+
+    /// TCP does not pass between the two any more; data does
+    pub fn cut_tcp(&mut self, a: HostId, b: HostId) {
+        self.cuts.insert((a.min(b), a.max(b)));
     }
 
     /// Packets pass again
@@ -222,24 +234,7 @@ impl World {
             let seen = self.now + Duration::from_millis(500);
             self.plan(seen, Happening::Path { at, to, up: true });
         }
-        let between = |wire: &&Wire| wire.hosts == [a, b] || wire.hosts == [b, a];
-        let wires: Vec<WireId> = self
-            .wires
-            .iter()
-            .filter(|(_, wire)| between(wire))
-            .map(|(id, _)| *id)
-            .collect();
-        for wire in wires {
-            for side in 0..2 {
-                let stalled = self
-                    .wires
-                    .get_mut(&wire)
-                    .map(|wire| std::mem::take(&mut wire.stalled[side]));
-                for segment in stalled.unwrap_or_default() {
-                    self.arrive(wire, side, segment);
-                }
-            }
-        }
+        self.flush();
     }
 
     /// One of the TCP connections is reset at both ends; what is under way is lost
@@ -258,7 +253,10 @@ impl World {
 
     /// The host's daemon does not run for so long, though it is not stopped
     pub fn starve(&mut self, id: HostId, how_long: Duration) {
-        self.hosts[id].starved_until = self.now + how_long;
+        let host = &mut self.hosts[id];
+        host.starved_until = host.starved_until.max(self.now + how_long);
+        let wake = host.starved_until;
+        self.plan(wake, Happening::Wake);
         self.note(id, "starve");
     }
 
@@ -332,6 +330,7 @@ impl World {
     fn happen(&mut self, happening: Happening) {
         match happening {
             Happening::Start { host } => self.start(host),
+            Happening::Wake => self.flush(),
             Happening::Path { at, to, up } => {
                 let is_cut = self.cuts.contains(&(at.min(to), at.max(to)));
                 let lives = self.hosts[to].mesh.is_some();
@@ -412,31 +411,49 @@ impl World {
         }
     }
 
+    /// A segment comes to a side; it waits if it cannot be read, or if others wait before it
     fn deliver(&mut self, id: WireId, side: Side, segment: Segment) {
+        let is_blocked = self.is_blocked(id, side);
         let Some(wire) = self.wires.get_mut(&id) else {
             return;
         };
-        let [a, b] = wire.hosts;
-        if self.cuts.contains(&(a.min(b), a.max(b))) {
+        if is_blocked || !wire.stalled[side].is_empty() {
             wire.stalled[side].push(segment);
-            return;
+        } else {
+            self.read(id, side, segment);
         }
-        let Some((host, conn)) = wire.ends[side] else {
+    }
+
+    /// Whatever waited and can be read is read
+    fn flush(&mut self) {
+        let sides: Vec<(WireId, Side)> = self.wires.keys().flat_map(|id| [(*id, 0), (*id, 1)]).collect();
+        for (id, side) in sides {
+            if self.is_blocked(id, side) {
+                continue;
+            }
+            let stalled = self
+                .wires
+                .get_mut(&id)
+                .map(|wire| std::mem::take(&mut wire.stalled[side]));
+            for segment in stalled.unwrap_or_default() {
+                self.read(id, side, segment);
+            }
+        }
+    }
+
+    fn is_blocked(&self, id: WireId, side: Side) -> bool {
+        let Some(wire) = self.wires.get(&id) else {
+            return false;
+        };
+        let [a, b] = wire.hosts;
+        let starved = wire.ends[side].is_some_and(|(host, _)| self.hosts[host].starved_until > self.now);
+        starved || self.cuts.contains(&(a.min(b), a.max(b)))
+    }
+
+    fn read(&mut self, id: WireId, side: Side, segment: Segment) {
+        let Some((host, conn)) = self.wires.get(&id).and_then(|wire| wire.ends[side]) else {
             return;
         };
-        let wake = self.hosts[host].starved_until;
-        if wake > self.now {
-            // Unread until the daemon runs again; in order, because the agenda keeps the order.
-            self.plan(
-                wake,
-                Happening::Arrive {
-                    wire: id,
-                    side,
-                    segment,
-                },
-            );
-            return;
-        }
         match segment {
             Segment::Bytes(bytes) => {
                 let cut = self.rng.random_range(1..=bytes.len());
