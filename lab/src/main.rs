@@ -1,3 +1,79 @@
-//! weave-lab
+//! weave-lab: scenarios on hosts that are network namespaces of this machine.
+#![forbid(unsafe_code)]
+#![allow(clippy::print_stdout, clippy::print_stderr)]
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use lab::scenario::Kernel;
+
+/// Real weaveds on hosts that are network namespaces, and what happens to them
+#[derive(Debug, Parser)]
+#[command(name = "weave-lab", version, after_help = EXAMPLES)]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Print which scenarios there are
+    List,
+    /// Run scenarios, each in a process of its own
+    Run {
+        /// Only those whose names contain this; may be given again
+        #[arg(long, value_name = "TEXT")]
+        filter: Vec<String>,
+        /// Only those for such a kernel
+        #[arg(long, value_enum, default_value_t = Choice::Here)]
+        kernel: Choice,
+    },
+    /// Three hosts, shown to people
+    Demo,
+    /// One scenario, in this process
+    #[command(hide = true)]
+    Act {
+        /// Which
+        name: String,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Choice {
+    /// All; those that cannot run here are skipped and say why
+    Here,
+    /// Those for a kernel with Open vSwitch
+    Openvswitch,
+    /// Those for a kernel without
+    Plain,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  weave-lab list
+  weave-lab run --filter three-hosts
+
+`cargo xtask test` brings a kernel with Open vSwitch along. Root only.";
+
+fn main() -> ExitCode {
+    let done = match Args::parse().command {
+        Command::List => {
+            lab::run::list();
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Run { filter, kernel } => lab::run::run_all(
+            &filter,
+            match kernel {
+                Choice::Here => None,
+                Choice::Openvswitch => Some(Kernel::OpenVswitch),
+                Choice::Plain => Some(Kernel::Plain),
+            },
+        ),
+        Command::Demo => lab::demo::run(),
+        Command::Act { name } => lab::run::act(&name),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("weave-lab: {error:#}");
+        ExitCode::FAILURE
+    })
+}

@@ -1,3 +1,78 @@
-//! xtask
+//! `cargo xtask`: everything that this project does to itself, set-up included.
+//!
+//! ```text
+//!  demo ─┬─► setup ─► release build ─► three hosts, shown
+//!  test ─┘      └───► unit tests ─► release build ─► scenarios: in a guest with Open vSwitch,
+//!  lint                                               and on this machine's own kernel
+//! ```
+#![forbid(unsafe_code)]
+// A program for people: it prints.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
 
-fn main() {}
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+mod build;
+mod command;
+mod demo;
+mod guest;
+mod lint;
+mod purity;
+mod setup;
+mod stage;
+mod test;
+
+/// Set up, test and show this project
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Args {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Debug, Subcommand)]
+enum Task {
+    /// Three hosts with containers on them: by the kernel, encrypted, and without Open vSwitch
+    Demo,
+    /// Unit tests, then every scenario with real hosts
+    Test {
+        /// Only scenarios whose names contain this, and no unit tests; may be given again
+        #[arg(long, value_name = "TEXT")]
+        filter: Vec<String>,
+    },
+    /// Formatting, clippy, documentation, and that pure crates are pure
+    Lint,
+    /// Install what demo and test need and this machine lacks
+    Setup,
+    /// Run a command in a guest whose kernel has Open vSwitch
+    Guest {
+        /// The command
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        command: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    let done = match Args::parse().task {
+        Task::Demo => demo::demo(),
+        Task::Test { filter } => test::test(&filter),
+        Task::Lint => lint::lint(),
+        Task::Setup => setup::setup(),
+        Task::Guest { command } => in_guest(&command),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn in_guest(command: &[String]) -> Result<()> {
+    setup::setup()?;
+    let words: Vec<String> = command.iter().map(|word| command::quoted(word)).collect();
+    guest::Guest::new(guest::WHOLE_RUN).run(&words.join(" "))
+}

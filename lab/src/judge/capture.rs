@@ -1,0 +1,149 @@
+//! `tcpdump` and `tshark`: what is on the wire.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use nix::sys::signal::Signal;
+
+use crate::command::{Background, run_here};
+use crate::namespace::Namespace;
+use crate::wait::wait_until;
+
+static FILES: AtomicU32 = AtomicU32::new(0);
+
+/// A capture under way
+#[derive(Debug)]
+pub struct Capturing {
+    tcpdump: Background,
+    file: PathBuf,
+}
+
+/// Captures what a device carries and the filter lets through; returns once that has begun
+pub fn start(namespace: &Namespace, device: &str, filter: &str, directory: &Path) -> Result<Capturing> {
+    let file = directory.join(format!("capture-{}.pcap", FILES.fetch_add(1, Ordering::Relaxed)));
+    let path = file.to_str().context("a path that is no text")?;
+    // -Z root: the file's directory is root's own. --immediate-mode and -U: nothing stays in a buffer.
+    let mut line = vec![
+        "tcpdump",
+        "-i",
+        device,
+        "-w",
+        path,
+        "-U",
+        "--immediate-mode",
+        "-Z",
+        "root",
+        "-s",
+        "0",
+    ];
+    line.extend(filter.split_whitespace());
+    let tcpdump = namespace.start(&line)?;
+    wait_until("tcpdump captures", Duration::from_secs(10), || {
+        Ok(tcpdump.complained().contains("listening on"))
+    })
+    .with_context(|| tcpdump.complained())?;
+    Ok(Capturing { tcpdump, file })
+}
+
+impl Capturing {
+    /// Ends it
+    pub fn stop(self) -> Result<Capture> {
+        let finished = self.tcpdump.stop(Signal::SIGINT)?;
+        ensure!(finished.status.success(), "{finished}");
+        Ok(Capture { file: self.file })
+    }
+}
+
+/// What was captured
+#[derive(Debug, Clone)]
+pub struct Capture {
+    file: PathBuf,
+}
+
+impl Capture {
+    /// The frames, as on the wire
+    pub fn frames(&self) -> Result<Vec<Vec<u8>>> {
+        parse(&fs::read(&self.file)?).with_context(|| format!("cannot read {}", self.file.display()))
+    }
+
+    /// These bytes stand somewhere in one of the frames
+    pub fn contains(&self, wanted: &[u8]) -> Result<bool> {
+        let found = |frame: &Vec<u8>| frame.windows(wanted.len()).any(|part| part == wanted);
+        Ok(self.frames()?.iter().any(found))
+    }
+
+    /// `tshark`'s words for these fields, a row for each frame that passes its display filter;
+    /// UDP to `vxlan_port` is decoded as VXLAN
+    pub fn fields(&self, vxlan_port: u16, filter: &str, names: &[&str]) -> Result<Vec<Vec<String>>> {
+        let path = self.file.to_str().context("a path that is no text")?;
+        let decode = format!("udp.port=={vxlan_port},vxlan");
+        let mut line = vec![
+            "tshark",
+            "-n",
+            "-r",
+            path,
+            "-d",
+            &decode,
+            "-T",
+            "fields",
+            "-E",
+            "separator=|",
+        ];
+        if !filter.is_empty() {
+            line.extend(["-Y", filter]);
+        }
+        line.extend(names.iter().flat_map(|name| ["-e", name]));
+        let text = run_here(&line)?.ok()?;
+        Ok(text
+            .lines()
+            .map(|row| row.split('|').map(str::to_owned).collect())
+            .collect())
+    }
+}
+
+/// The frames of a pcap file: a header of 24 bytes, then 16 bytes before each frame
+///
+/// A frame that tcpdump was still writing is left out.
+fn parse(bytes: &[u8]) -> Result<Vec<Vec<u8>>> {
+    const MAGICS: [[u8; 4]; 2] = [[0xd4, 0xc3, 0xb2, 0xa1], [0x4d, 0x3c, 0xb2, 0xa1]];
+    ensure!(
+        MAGICS.iter().any(|magic| bytes.starts_with(magic)),
+        "not a little-endian pcap file"
+    );
+    let mut rest = bytes.get(24..).context("no header")?;
+    let mut frames = Vec::new();
+    while let Some((head, tail)) = rest.split_at_checked(16) {
+        let Some(length) = head.get(8..12).and_then(|raw| <[u8; 4]>::try_from(raw).ok()) else {
+            break;
+        };
+        let Some((frame, next)) = tail.split_at_checked(u32::from_le_bytes(length) as usize) else {
+            break;
+        };
+        frames.push(frame.to_vec());
+        rest = next;
+    }
+    Ok(frames)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whole_frames_are_read_and_a_cut_one_is_left_out() {
+        let mut file = vec![0; 24];
+        file[..4].copy_from_slice(&[0xd4, 0xc3, 0xb2, 0xa1]);
+        for frame in [&b"abc"[..], b"defg"] {
+            file.extend([0; 8]);
+            file.extend((frame.len() as u32).to_le_bytes());
+            file.extend((frame.len() as u32).to_le_bytes());
+            file.extend(frame);
+        }
+        assert_eq!(parse(&file).unwrap(), [b"abc".to_vec(), b"defg".to_vec()]);
+        assert_eq!(parse(&file[..file.len() - 1]).unwrap(), [b"abc".to_vec()]);
+        assert!(parse(b"pcapng").is_err());
+    }
+}

@@ -1,0 +1,113 @@
+//! Frames made by hand, put on a device as they are.
+
+use std::os::fd::{AsRawFd as _, OwnedFd};
+
+use anyhow::{Context as _, Result, ensure};
+use nix::ifaddrs::getifaddrs;
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, SockFlag, SockType, bind, send, setsockopt, socket, sockopt,
+};
+
+use crate::namespace::Namespace;
+
+/// A raw socket on one device
+#[derive(Debug)]
+pub struct Injector(OwnedFd);
+
+impl Injector {
+    /// Opens it
+    pub fn open(namespace: &Namespace, device: &str) -> Result<Self> {
+        namespace.enter(|| {
+            // Protocol 0: it sends and receives nothing.
+            let socket = socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, None)?;
+            // The addresses that the kernel lists include a packet address with the device's index.
+            let mut addresses = getifaddrs()?.filter(|found| found.interface_name == device);
+            let address = addresses
+                .find_map(|found| found.address?.as_link_addr().copied())
+                .with_context(|| format!("there is no device {device}"))?;
+            bind(socket.as_raw_fd(), &address)?;
+            setsockopt(&socket, sockopt::SndBuf, &(4 << 20))?;
+            Ok(Self(socket))
+        })
+    }
+
+    /// Sends a frame, from its destination address on
+    pub fn send(&self, frame: &[u8]) -> Result<()> {
+        let sent = send(self.0.as_raw_fd(), frame, MsgFlags::empty())?;
+        ensure!(sent == frame.len(), "a frame was sent in part");
+        Ok(())
+    }
+}
+
+/// A broadcast frame of an ethertype for experiments from this station
+pub fn frame_from(source: [u8; 6], payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0xff; 6];
+    frame.extend(source);
+    frame.extend(0x88b6_u16.to_be_bytes());
+    frame.extend(payload);
+    frame.resize(frame.len().max(60), 0);
+    frame
+}
+
+/// A captured Ethernet + IPv4 + UDP frame whose UDP payload was changed: lengths and checksums
+/// made right again, so that only the payload is wrong
+///
+/// None if the frame is something else.
+pub fn with_udp_payload(frame: &[u8], change: impl FnOnce(&mut Vec<u8>)) -> Option<Vec<u8>> {
+    const ETHERNET: usize = 14;
+    const HEADERS: usize = ETHERNET + 20 + 8;
+    let is_plain = frame.get(12..15)? == [8, 0, 0x45] && frame.get(ETHERNET + 9)? == &17;
+    let total = usize::from(u16::from_be_bytes([*frame.get(16)?, *frame.get(17)?]));
+    let mut payload = frame.get(HEADERS..ETHERNET + total)?.to_vec();
+    change(&mut payload);
+    let mut changed = frame.get(..HEADERS).filter(|_headers| is_plain)?.to_vec();
+    changed.extend(&payload);
+    let udp = u16::try_from(payload.len() + 8).ok()?;
+    let mut put = |at: usize, value: u16| {
+        if let Some(place) = changed.get_mut(at..at + 2) {
+            place.copy_from_slice(&value.to_be_bytes());
+        }
+    };
+    put(16, udp.checked_add(20)?);
+    put(24, 0);
+    put(38, udp);
+    // No UDP checksum: IPv4 allows that.
+    put(40, 0);
+    let sum = internet_checksum(changed.get(ETHERNET..ETHERNET + 20)?);
+    changed.get_mut(24..26)?.copy_from_slice(&sum.to_be_bytes());
+    Some(changed)
+}
+
+fn internet_checksum(header: &[u8]) -> u16 {
+    let words = header
+        .chunks(2)
+        .map(|pair| u32::from(pair[0]) << 8 | pair.get(1).map_or(0, |low| u32::from(*low)));
+    let mut sum: u32 = words.sum();
+    while sum > 0xffff {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    !u16::try_from(sum).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_changed_payload_gets_right_lengths_and_a_right_checksum() {
+        // Ethernet, then the IPv4 header of RFC 1071's best-known example with protocol UDP.
+        let mut frame = vec![0; 12];
+        frame.extend([8, 0]);
+        frame.extend([
+            0x45, 0, 0, 32, 0, 0, 0x40, 0, 64, 17, 0, 0, 192, 168, 0, 1, 192, 168, 0, 199,
+        ]);
+        frame.extend([0x1a, 0x7f, 0x1a, 0x7f, 0, 12, 0xaa, 0xbb, 1, 2, 3, 4]);
+
+        let changed = with_udp_payload(&frame, |payload| payload.truncate(3)).unwrap();
+
+        assert_eq!(changed.len(), 14 + 20 + 8 + 3);
+        assert_eq!((changed[17], changed[39]), (31, 11));
+        assert_eq!(internet_checksum(&changed[14..34]), 0);
+        assert!(with_udp_payload(&frame[..20], |_| {}).is_none());
+    }
+}

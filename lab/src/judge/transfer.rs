@@ -1,0 +1,135 @@
+//! Bytes over plain sockets of the kernel, compared one by one at the far end; and who hears a
+//! broadcast or a multicast, how often.
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::namespace::Namespace;
+
+/// Bytes that no compression and no off-by-one survives
+pub fn pattern(length: usize) -> Vec<u8> {
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let step = |_index| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()[3]
+    };
+    (0..length).map(step).collect()
+}
+
+/// Sends bytes by TCP to `address` in the namespace `to`, and compares what arrives
+pub fn tcp(
+    from: &Namespace,
+    to: &Namespace,
+    address: Ipv4Addr,
+    bytes: &[u8],
+    patience: Duration,
+) -> Result<Duration> {
+    let begun = Instant::now();
+    let listener = to.enter(|| Ok(TcpListener::bind((address, 0))?))?;
+    let far = listener.local_addr()?;
+    let arrived = std::thread::scope(|scope| {
+        let receiver = scope.spawn(|| -> Result<Vec<u8>> {
+            let mut stream = accept(&listener, patience)?;
+            stream.set_read_timeout(Some(patience))?;
+            let mut arrived = Vec::with_capacity(bytes.len());
+            stream
+                .read_to_end(&mut arrived)
+                .context("the bytes stopped coming")?;
+            Ok(arrived)
+        });
+        let sent = send(from, far, bytes, patience);
+        let arrived = receiver
+            .join()
+            .map_err(|_panic| anyhow::anyhow!("the receiver panicked"))?;
+        sent.and(arrived)
+    })?;
+    ensure!(
+        arrived == bytes,
+        "{} bytes arrived of {}, or others",
+        arrived.len(),
+        bytes.len()
+    );
+    Ok(begun.elapsed())
+}
+
+fn send(from: &Namespace, far: SocketAddr, bytes: &[u8], patience: Duration) -> Result<()> {
+    let mut stream = from.enter(|| Ok(TcpStream::connect_timeout(&far, patience)?))?;
+    stream.set_write_timeout(Some(patience))?;
+    stream.write_all(bytes).context("the bytes did not go")?;
+    stream.shutdown(Shutdown::Write)?;
+    Ok(())
+}
+
+fn accept(listener: &TcpListener, patience: Duration) -> Result<TcpStream> {
+    listener.set_nonblocking(true)?;
+    let until = Instant::now() + patience;
+    loop {
+        match listener.accept() {
+            Ok((stream, _from)) => {
+                stream.set_nonblocking(false)?;
+                return Ok(stream);
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock && Instant::now() < until => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Err(error) => return Err(error).context("nobody connected"),
+        }
+    }
+}
+
+/// A socket in a namespace that hears datagrams to all, or to a group
+#[derive(Debug)]
+pub struct Ear(UdpSocket);
+
+impl Ear {
+    /// Hears datagrams to this port, broadcast ones too
+    pub fn open(namespace: &Namespace, port: u16) -> Result<Self> {
+        let socket = namespace.enter(|| Ok(UdpSocket::bind((Ipv4Addr::UNSPECIFIED, port))?))?;
+        socket.set_read_timeout(Some(Duration::from_millis(50)))?;
+        Ok(Self(socket))
+    }
+
+    /// Hears this group, too, by the interface with this address
+    pub fn join(self, namespace: &Namespace, group: Ipv4Addr, interface: Ipv4Addr) -> Result<Self> {
+        namespace.enter(|| Ok(self.0.join_multicast_v4(&group, &interface)?))?;
+        Ok(self)
+    }
+
+    /// What was heard, until nothing has come for this long
+    pub fn heard(&self, quiet: Duration) -> Result<Vec<Vec<u8>>> {
+        let mut heard = Vec::new();
+        let mut last = Instant::now();
+        let mut buffer = [0; 2048];
+        while last.elapsed() < quiet {
+            match self.0.recv(&mut buffer) {
+                Ok(length) => {
+                    heard.push(buffer.get(..length).unwrap_or_default().to_vec());
+                    last = Instant::now();
+                }
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        std::io::ErrorKind::WouldBlock | std::io::ErrorKind::TimedOut
+                    ) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(heard)
+    }
+}
+
+/// Sends datagrams from the interface with this address in a namespace, to all or to a group
+pub fn speak(from: &Namespace, interface: Ipv4Addr, to: SocketAddrV4, payloads: &[Vec<u8>]) -> Result<()> {
+    let socket = from.enter(|| Ok(UdpSocket::bind((interface, 0))?))?;
+    socket.set_broadcast(true)?;
+    socket.set_multicast_ttl_v4(4)?;
+    for payload in payloads {
+        socket.send_to(payload, to)?;
+    }
+    Ok(())
+}

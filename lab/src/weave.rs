@@ -1,0 +1,301 @@
+//! The weaved of a host, driven only by `weavectl`, as people drive it.
+
+use std::net::Ipv4Addr;
+use std::os::fd::AsFd as _;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use api::{Connection, ConnectionState, Flow, Peer, StatusReport};
+use model::{PathKind, ShortId};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use nix::unistd::Pid;
+use serde::de::DeserializeOwned;
+
+use crate::command::{DEADLINE, Finished, run};
+use crate::topology::{Container, Host};
+use crate::wait::{Look, wait_for, wait_until};
+
+/// UDP and TCP port of the mesh and of the sleeve, unless a scenario takes another
+pub const PORT: u16 = 6783;
+
+/// UDP port of VXLAN
+pub const VXLAN_PORT: u16 = PORT + 1;
+
+/// How long a mesh of a few hosts may take to come together
+pub const MEETING: Duration = Duration::from_secs(15);
+
+/// How a weaved is started
+#[derive(Debug, Clone, Default)]
+pub struct Launch {
+    flags: Vec<String>,
+    peers: Vec<String>,
+    password: Option<String>,
+}
+
+impl Launch {
+    /// With what `weavectl launch` does by itself
+    pub fn plain() -> Self {
+        Self::default()
+    }
+
+    /// The same with one more flag
+    #[must_use]
+    pub fn flag(mut self, flag: &str) -> Self {
+        self.flags.push(flag.to_owned());
+        self
+    }
+
+    /// The same with a peer to connect to
+    #[must_use]
+    pub fn peer(mut self, address: Ipv4Addr) -> Self {
+        self.peers.push(address.to_string());
+        self
+    }
+
+    /// The same with a password
+    #[must_use]
+    pub fn password(mut self, password: &str) -> Self {
+        self.password = Some(password.to_owned());
+        self
+    }
+}
+
+/// Where weaved and weavectl are: beside this program, else `WEAVE_BIN_DIR`
+fn program(name: &str) -> Result<PathBuf> {
+    let beside = std::env::current_exe()?.parent().map(std::path::Path::to_owned);
+    let directories = std::env::var_os("WEAVE_BIN_DIR")
+        .map(PathBuf::from)
+        .into_iter()
+        .chain(beside);
+    let found = directories
+        .map(|directory| directory.join(name))
+        .find(|path| path.is_file());
+    found.with_context(|| format!("{name} is not beside this program; build it, or set WEAVE_BIN_DIR"))
+}
+
+impl Host {
+    /// The socket of its weaved
+    pub fn socket(&self) -> PathBuf {
+        self.files().join("weaved.sock")
+    }
+
+    /// The state directory of its weaved
+    pub fn state_dir(&self) -> PathBuf {
+        self.files().join("state")
+    }
+
+    /// The log of its weaved
+    pub fn log_file(&self) -> PathBuf {
+        self.files().join("weaved.log")
+    }
+
+    /// `weavectl` on this host, with these arguments
+    pub fn weavectl(&self, arguments: &[&str]) -> Result<Finished> {
+        run(self.weavectl_command(arguments)?, DEADLINE)
+    }
+
+    fn weavectl_command(&self, arguments: &[&str]) -> Result<Command> {
+        let mut command = self.namespace().command(program("weavectl")?);
+        command
+            .arg("--socket")
+            .arg(self.socket())
+            .args(arguments)
+            .env_remove("WEAVE_PASSWORD");
+        Ok(command)
+    }
+
+    /// Starts its weaved, and waits until that is ready
+    pub fn launch(&self, launch: &Launch) -> Result<()> {
+        self.try_launch(launch)?.ok().map(drop)
+    }
+
+    /// Starts its weaved, which may fail
+    pub fn try_launch(&self, launch: &Launch) -> Result<Finished> {
+        let mut command = self.weavectl_command(&["launch", "--no-systemd"])?;
+        command
+            .arg("--state-dir")
+            .arg(self.state_dir())
+            .arg("--log-file")
+            .arg(self.log_file());
+        command
+            .args(["--nickname", self.name()])
+            .args(&launch.flags)
+            .args(&launch.peers);
+        if let Some(password) = &launch.password {
+            command.env("WEAVE_PASSWORD", password);
+        }
+        run(command, DEADLINE)
+    }
+
+    /// Stops its weaved as an operator does
+    pub fn stop(&self) -> Result<()> {
+        self.weavectl(&["stop"])?.ok().map(drop)
+    }
+
+    /// The process id of its weaved, as the kernel tells at the socket
+    pub fn weaved_pid(&self) -> Result<i32> {
+        let stream = UnixStream::connect(self.socket()).context("weaved does not listen")?;
+        Ok(getsockopt(&stream.as_fd(), PeerCredentials)?.pid())
+    }
+
+    /// Kills its weaved, and waits until that is gone
+    pub fn kill_weaved(&self) -> Result<()> {
+        let pid = self.weaved_pid()?;
+        ensure!(
+            self.namespace()
+                .processes()?
+                .iter()
+                .any(|process| process.pid == pid),
+            "weaved {pid} is not in the namespace of {self}"
+        );
+        kill(Pid::from_raw(pid), Signal::SIGKILL)?;
+        wait_until("weaved is gone", Duration::from_secs(5), || {
+            Ok(!self
+                .namespace()
+                .processes()?
+                .iter()
+                .any(|process| process.pid == pid))
+        })?;
+        Ok(())
+    }
+
+    /// Attaches a container with these addresses
+    pub fn attach(&self, container: &Container, addresses: &[&str]) -> Result<()> {
+        let line = [&["attach"], addresses, &[container.namespace().name()]].concat();
+        self.weavectl(&line)?.ok().map(drop)
+    }
+
+    /// `weavectl status`
+    pub fn status(&self) -> Result<StatusReport> {
+        self.ask(&["status", "--format", "json"])
+    }
+
+    /// `weavectl status connections`
+    pub fn connections(&self) -> Result<Vec<Connection>> {
+        self.ask(&["status", "connections", "--format", "json"])
+    }
+
+    /// `weavectl status peers`
+    pub fn peers(&self) -> Result<Vec<Peer>> {
+        self.ask(&["status", "peers", "--format", "json"])
+    }
+
+    /// `weavectl flows dump`
+    pub fn flows(&self) -> Result<Vec<Flow>> {
+        self.ask(&["flows", "dump", "--format", "json"])
+    }
+
+    fn ask<Answer: DeserializeOwned>(&self, line: &[&str]) -> Result<Answer> {
+        let text = self.weavectl(line)?.ok()?;
+        serde_json::from_str(&text).with_context(|| format!("{line:?} answered {text:?}"))
+    }
+
+    /// The short id of its weaved
+    pub fn short_id(&self) -> Result<ShortId> {
+        self.status()?
+            .router
+            .short_id
+            .with_context(|| format!("{self} has no short id"))
+    }
+
+    /// Its connection to another host: an established one, if there is any
+    pub fn connection_to(&self, other: &Self) -> Result<Option<Connection>> {
+        let mut found = self.connections()?;
+        found.retain(|connection| {
+            connection
+                .peer
+                .as_ref()
+                .is_some_and(|peer| peer.nickname.as_str() == other.name())
+        });
+        found.sort_by_key(|connection| connection.state);
+        Ok(found.into_iter().next())
+    }
+
+    /// Waits until the connection to another host is as wanted
+    pub fn wait_connection(
+        &self,
+        other: &Self,
+        what: &str,
+        deadline: Duration,
+        wanted: impl Fn(&Connection) -> bool,
+    ) -> Result<(Connection, Duration)> {
+        wait_for(&format!("{self} to {other}: {what}"), deadline, || {
+            Ok(match self.connection_to(other)? {
+                Some(connection) if wanted(&connection) => Look::Done(connection),
+                other => Look::NotYet(describe(other.as_ref())),
+            })
+        })
+    }
+
+    /// Waits until frames for another host take this path
+    pub fn wait_path(
+        &self,
+        other: &Self,
+        path: PathKind,
+        deadline: Duration,
+    ) -> Result<(Connection, Duration)> {
+        self.wait_connection(other, &format!("established by {path}"), deadline, |connection| {
+            connection.state == ConnectionState::Established && connection.path == Some(path)
+        })
+    }
+
+    /// Waits until this many peers are known, this one included, and every connection among them
+    /// that a full mesh has is established at both ends
+    pub fn wait_full_mesh(&self, peers: usize, deadline: Duration) -> Result<Duration> {
+        let ends = peers * (peers - 1);
+        let seen = wait_for(
+            &format!("{self} sees {peers} peers, all connected"),
+            deadline,
+            || {
+                let counts = self.status()?.router.peers;
+                Ok(if counts.total == peers && counts.established == ends {
+                    Look::Done(())
+                } else {
+                    Look::NotYet(format!("{counts:?}"))
+                })
+            },
+        )?;
+        Ok(seen.1)
+    }
+}
+
+/// One line about a connection
+pub fn describe(connection: Option<&Connection>) -> String {
+    let Some(connection) = connection else {
+        return "no connection".to_owned();
+    };
+    let mut line = format!("{} {}", connection.address, connection.state);
+    if let Some(path) = connection.path {
+        line.push_str(&format!(", {path}"));
+    }
+    for text in [&connection.reason, &connection.error].into_iter().flatten() {
+        line.push_str(&format!(", {text}"));
+    }
+    if let Some(mtu) = connection.mtu {
+        line.push_str(&format!(", mtu {mtu}"));
+    }
+    line
+}
+
+/// Starts weaved on every host, each told of all hosts before it, and waits for the full mesh of
+/// paths of this kind
+pub fn launch_mesh(hosts: &[&Host], launch: &Launch, path: PathKind) -> Result<()> {
+    for (index, host) in hosts.iter().enumerate() {
+        let mut launch = launch.clone();
+        for earlier in hosts.iter().take(index) {
+            launch = launch.peer(earlier.address_for(host)?);
+        }
+        host.launch(&launch)?;
+    }
+    for host in hosts {
+        host.wait_full_mesh(hosts.len(), MEETING)?;
+        for other in hosts.iter().filter(|other| other.name() != host.name()) {
+            host.wait_path(other, path, MEETING)?;
+        }
+    }
+    Ok(())
+}

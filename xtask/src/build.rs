@@ -1,0 +1,81 @@
+//! Building, and where what was built is.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use serde::Deserialize;
+
+use crate::command::{cargo, output, run};
+
+/// The programs that the lab runs
+const PROGRAMS: [&str; 3] = ["weaved", "weavectl", "weave-lab"];
+
+/// Where this workspace and what cargo builds of it are
+#[derive(Debug, Deserialize)]
+pub(crate) struct Workspace {
+    /// The directory of the workspace
+    #[serde(rename = "workspace_root")]
+    pub(crate) root: PathBuf,
+    #[serde(rename = "target_directory")]
+    target: PathBuf,
+}
+
+impl Workspace {
+    /// Asks cargo
+    pub(crate) fn find() -> Result<Self> {
+        let text = output(cargo().args(["metadata", "--format-version=1", "--no-deps", "--offline"]))?;
+        serde_json::from_str(&text).context("cargo metadata is not as expected")
+    }
+
+    /// A program of the release build
+    pub(crate) fn program(&self, name: &str) -> PathBuf {
+        self.target.join("release").join(name)
+    }
+
+    /// A directory for files of one run
+    pub(crate) fn scratch(&self) -> Result<PathBuf> {
+        let path = self.target.join("xtask");
+        std::fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
+        Ok(path)
+    }
+}
+
+/// Builds the programs of the lab
+pub(crate) fn release() -> Result<()> {
+    let mut command = cargo();
+    command.args(["build", "--release"]);
+    for program in PROGRAMS {
+        command.args(["--bin", program]);
+    }
+    run(&mut command)
+}
+
+/// Builds the tests of one package, and tells the program of the test with this name
+pub(crate) fn test_program(package: &str, test: &str) -> Result<PathBuf> {
+    #[derive(Deserialize)]
+    struct Message {
+        executable: Option<PathBuf>,
+        target: Option<Target>,
+    }
+    #[derive(Deserialize)]
+    struct Target {
+        name: String,
+    }
+    let line = [
+        "test",
+        "--no-run",
+        "--message-format=json",
+        "--package",
+        package,
+        "--test",
+        test,
+    ];
+    let text = output(cargo().args(line))?;
+    let messages = text
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Message>(line).ok());
+    messages
+        .filter(|message| message.target.as_ref().is_some_and(|target| target.name == test))
+        .find_map(|message| message.executable)
+        .with_context(|| format!("cargo built no test {test} of {package}"))
+}

@@ -1,0 +1,39 @@
+//! What a machine can say about the code without running it.
+
+use anyhow::Result;
+
+use crate::build::Workspace;
+use crate::command::{cargo, run};
+use crate::purity;
+use crate::stage::Stages;
+
+/// All of it
+pub(crate) fn lint() -> Result<()> {
+    let workspace = Workspace::find()?;
+    let mut stages = Stages::default();
+    stages.run("formatting", || run(cargo().args(["fmt", "--all", "--check"])))?;
+    stages.run("pure crates", || purity::check(&workspace.root))?;
+    stages.run("clippy", || {
+        run(cargo().args([
+            "clippy",
+            "--workspace",
+            "--all-targets",
+            "--quiet",
+            "--",
+            "--deny=warnings",
+        ]))
+    })?;
+    stages.run("documentation", || {
+        let mut doc = cargo();
+        doc.args([
+            "doc",
+            "--workspace",
+            "--no-deps",
+            "--document-private-items",
+            "--quiet",
+        ]);
+        run(doc.env("RUSTDOCFLAGS", "-Dwarnings"))
+    })?;
+    stages.summary();
+    Ok(())
+}

@@ -1,0 +1,127 @@
+//! Installing what this machine lacks, with apt.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail, ensure};
+
+use crate::command::{is_installed, run};
+use crate::guest::KERNEL;
+
+/// What is needed: the program that shows it is there, the package, and what for
+const NEEDED: &[(&str, &str, &str)] = &[
+    (
+        KERNEL,
+        "user-mode-linux",
+        "a Linux kernel with Open vSwitch that runs as a program",
+    ),
+    (
+        "ovs-dpctl",
+        "openvswitch-switch",
+        "shows the kernel's datapath and flows",
+    ),
+    ("ip", "iproute2", "makes hosts: namespaces, links, addresses"),
+    ("modprobe", "kmod", "loads Open vSwitch in the guest"),
+    ("iptables-legacy", "iptables", "cuts the lab's wires"),
+    ("ping", "iputils-ping", "counts losses"),
+    ("iperf3", "iperf3", "measures throughput"),
+    ("tcpdump", "tcpdump", "captures what is on the wire"),
+    ("tshark", "tshark", "decodes VXLAN"),
+    ("setpriv", "util-linux", "ends the lab's programs with the lab"),
+    ("mount", "mount", "the guest's file systems"),
+];
+
+/// Installs what is missing; says what and why, or nothing where nothing is
+pub(crate) fn setup() -> Result<()> {
+    ensure_root()?;
+    let missing: Vec<_> = NEEDED
+        .iter()
+        .filter(|(program, ..)| !is_installed(program))
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    println!("this machine lacks, and gets now:");
+    for (_program, package, purpose) in &missing {
+        println!("  {package:<20} {purpose}");
+    }
+    let packages: Vec<&str> = missing
+        .iter()
+        .map(|(_program, package, _purpose)| *package)
+        .collect();
+    ensure!(
+        is_installed("apt-get"),
+        "there is no apt-get here; install by other means: {}",
+        packages.join(" ")
+    );
+    install(&packages)?;
+    let still: Vec<&str> = missing
+        .iter()
+        .map(|needed| needed.0)
+        .filter(|program| !is_installed(program))
+        .collect();
+    ensure!(
+        still.is_empty(),
+        "still missing after the installation: {}",
+        still.join(" ")
+    );
+    Ok(())
+}
+
+fn ensure_root() -> Result<()> {
+    if nix::unistd::geteuid().is_root() {
+        return Ok(());
+    }
+    bail!(
+        "this makes network namespaces and needs root; run: sudo --preserve-env=HOME env \"PATH=$PATH\" cargo xtask …"
+    );
+}
+
+fn install(packages: &[&str]) -> Result<()> {
+    let apt = || {
+        let mut command = Command::new("apt-get");
+        command
+            .env("DEBIAN_FRONTEND", "noninteractive")
+            .args(["-qq", "-o", "Dpkg::Use-Pty=0"]);
+        command
+    };
+    let quiet = QuietServices::start()?;
+    println!("  … apt-get update");
+    run(apt().arg("update"))?;
+    println!("  … apt-get install");
+    let installed = run(apt()
+        .args(["install", "-y", "--no-install-recommends"])
+        .args(packages));
+    drop(quiet);
+    installed
+}
+
+/// Services of packages stay stopped while they are installed: of Open vSwitch, the lab wants
+/// `ovs-dpctl` and no running switch
+///
+/// Debian asks /usr/sbin/policy-rc.d; a machine that has its own keeps it.
+#[derive(Debug)]
+struct QuietServices {
+    is_ours: bool,
+}
+
+impl QuietServices {
+    const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+    fn start() -> Result<Self> {
+        let is_ours = !Path::new(Self::POLICY).exists();
+        if is_ours {
+            std::fs::write(Self::POLICY, "#!/bin/sh\nexit 101\n").context("cannot write policy-rc.d")?;
+            run(Command::new("chmod").args(["0755", Self::POLICY]))?;
+        }
+        Ok(Self { is_ours })
+    }
+}
+
+impl Drop for QuietServices {
+    fn drop(&mut self) {
+        if self.is_ours {
+            std::fs::remove_file(Self::POLICY).ok();
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! Every test: of units, of the kernel's interfaces, and of whole hosts.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::build::{self, Workspace};
+use crate::command::{cargo, is_installed, quoted, run};
+use crate::guest::{Guest, WHOLE_RUN};
+use crate::setup::setup;
+use crate::stage::Stages;
+
+/// Everything, or only the scenarios with these names
+pub(crate) fn test(filters: &[String]) -> Result<()> {
+    let workspace = Workspace::find()?;
+    let mut stages = Stages::default();
+    stages.run("set-up", setup)?;
+    if filters.is_empty() {
+        stages.run("unit tests", unit_tests)?;
+        stages.run("documentation tests", || {
+            run(cargo().args(["test", "--workspace", "--doc", "--quiet"]))
+        })?;
+        let kernel_tests = stages.run("build of the datapath's kernel tests", || {
+            build::test_program("odp", "kernel")
+        })?;
+        stages.run("the datapath against a kernel with Open vSwitch", || {
+            Guest::new(WHOLE_RUN).run(&quoted(&kernel_tests.to_string_lossy()))
+        })?;
+    }
+    stages.run("release build", build::release)?;
+    scenarios(&mut stages, &workspace, filters)?;
+    stages.summary();
+    Ok(())
+}
+
+fn scenarios(stages: &mut Stages, workspace: &Workspace, filters: &[String]) -> Result<()> {
+    let lab = workspace.program("weave-lab");
+    let words = |kernel: &str| {
+        let mut words = vec!["run".to_owned(), format!("--kernel={kernel}")];
+        words.extend(filters.iter().map(|filter| format!("--filter={filter}")));
+        words
+    };
+    // Both kernels are asked before either's failure counts.
+    let with = stages.run("hosts with Open vSwitch", || {
+        if has_open_vswitch() {
+            return Ok(run(Command::new(&lab).args(words("openvswitch"))));
+        }
+        let line: Vec<String> = words("openvswitch").iter().map(|word| quoted(word)).collect();
+        let line = format!("{} {}", quoted(&lab.to_string_lossy()), line.join(" "));
+        Ok(Guest::new(WHOLE_RUN).run(&line))
+    })?;
+    let without = stages.run("hosts without Open vSwitch", || {
+        if has_open_vswitch() {
+            println!("this kernel has Open vSwitch: only what suits any kernel would run, and did");
+            return Ok(Ok(()));
+        }
+        Ok(run(Command::new(&lab).args(words("plain"))))
+    })?;
+    with.and(without)
+}
+
+/// Whether this machine's own kernel has it, loaded by somebody who wanted it
+pub(crate) fn has_open_vswitch() -> bool {
+    Path::new("/sys/module/openvswitch").exists()
+}
+
+fn unit_tests() -> Result<()> {
+    if is_installed("cargo-nextest") {
+        return run(cargo().args(["nextest", "run", "--workspace", "--no-fail-fast"]));
+    }
+    println!("cargo-nextest is not installed: cargo test does it");
+    run(cargo().args([
+        "test",
+        "--workspace",
+        "--lib",
+        "--bins",
+        "--tests",
+        "--no-fail-fast",
+        "--quiet",
+    ]))
+}
