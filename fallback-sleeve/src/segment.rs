@@ -208,12 +208,13 @@ impl<'a> Segmenter<'a> {
     ) -> Result<(), SegmentError> {
         let len = ADDRESSES + self.payload.len();
         let known = len.min(MAX_HEADERS);
-        for (to, from) in self.head.iter_mut().skip(ADDRESSES).zip(self.payload) {
-            *to = *from;
-        }
-        let Some(head) = self.head.get_mut(..known) else {
+        let (Some(head), Some(rest)) = (self.head.get_mut(..known), self.payload.get(..known - ADDRESSES))
+        else {
             return Err(SegmentError::Headers);
         };
+        if let Some(to) = head.get_mut(ADDRESSES..) {
+            to.copy_from_slice(rest);
+        }
         let gso = Gso::read(head, len, offload, csum_start).ok_or(SegmentError::Headers)?;
         let head_len = gso.payload_start();
         let payload = self

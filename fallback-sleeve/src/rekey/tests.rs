@@ -76,8 +76,10 @@ fn talk(a: &mut End, b: &mut End, now: Instant) {
         if from_a.is_empty() && from_b.is_empty() {
             return;
         }
-        from_a.iter().for_each(|message| b.receive(message, now).unwrap());
-        from_b.iter().for_each(|message| a.receive(message, now).unwrap());
+        // An answer may be overtaken by a newer offer, which is answered as well.
+        let fine = |result| matches!(result, Ok(()) | Err(KeysError::NotOffered(_)));
+        assert!(from_a.iter().all(|message| fine(b.receive(message, now))));
+        assert!(from_b.iter().all(|message| fine(a.receive(message, now))));
     }
 }
 
