@@ -27,6 +27,11 @@ impl<'a> Attr<'a> {
     pub fn nested(self) -> Attrs<'a> {
         Attrs(self.value)
     }
+
+    /// As a mask: whether nothing of this is matched on; a flag has no value, and is matched on if listed
+    pub(crate) fn is_wildcard(self) -> bool {
+        !self.value.is_empty() && self.value.iter().all(|byte| *byte == 0)
+    }
 }
 
 /// A row of attributes, read as an iterator

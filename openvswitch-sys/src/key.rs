@@ -319,9 +319,11 @@ fn covers(mut wanted: Attrs<'_>, mask: Attrs<'_>) -> bool {
 fn nothing_beyond(wanted: Attrs<'_>, mut mask: Attrs<'_>) -> bool {
     mask.all(|a| match (a.kind, wanted.value(a.kind)) {
         (OVS_KEY_ATTR_ENCAP, Some(inner)) => nothing_beyond(Attrs::new(inner), a.nested()),
-        (OVS_KEY_ATTR_ENCAP | OVS_KEY_ATTR_TUNNEL, None) => false,
+        (OVS_KEY_ATTR_ENCAP, None) => false,
+        // The kernel lists a tunnel in every mask; what counts is whether anything of it is matched on.
+        (OVS_KEY_ATTR_TUNNEL, None) => a.nested().all(|field| field.is_wildcard()),
         (_kind, Some(_checked)) => true,
-        (_kind, None) => a.value.iter().all(|b| *b == 0),
+        (_kind, None) => a.is_wildcard(),
     })
 }
 

@@ -16,7 +16,7 @@ impl Odp {
         packets: &[Execute<'_>],
     ) -> Result<Installed, RequestError> {
         let mut results = Results::new(flows.len() + packets.len());
-        // With neither NLM_F_CREATE nor NLM_F_EXCL this creates or replaces.
+        // With neither NLM_F_CREATE nor NLM_F_EXCL this creates, and leaves what exists to `replace`.
         let put = self.flow_call(OVS_FLOW_CMD_NEW, dp);
         for (i, (key, actions)) in flows.iter().enumerate() {
             results.make_room(self)?;
@@ -42,11 +42,36 @@ impl Odp {
             results.pushed(flows.len() + i, pushed.is_ok());
         }
         results.flush(self)?;
+        self.replace(dp, flows, &mut results)?;
         let packets = results.of_items.split_off(flows.len());
         Ok(Installed {
             flows: results.of_items,
             packets,
         })
+    }
+
+    /// Gives the flows that were there already their new actions
+    ///
+    /// OVS_FLOW_CMD_NEW would do so too, if it did not compare the unmasked key of the request, in which
+    /// the kernel puts ETH_P_802_2 for the ethertype that is left out, with the masked key of the flow.
+    /// OVS_FLOW_CMD_SET finds the flow by its id alone.
+    fn replace(
+        &mut self,
+        dp: &Datapath,
+        flows: &[(FlowKey, Vec<Action>)],
+        results: &mut Results,
+    ) -> Result<(), RequestError> {
+        let set = self.flow_call(OVS_FLOW_CMD_SET, dp);
+        let exists = |errno: i32| matches!(errno, EEXIST | ENOENT);
+        for (i, (key, actions)) in flows.iter().enumerate() {
+            if results.errnos.get(i).is_some_and(|errno| exists(*errno)) {
+                results.retry(i);
+                results.make_room(self)?;
+                let pushed = self.requests.push(set, 0, |w| flow::write_put(key, actions, w));
+                results.pushed(i, pushed.is_ok());
+            }
+        }
+        results.flush(self)
     }
 
     pub(super) fn delete(
@@ -92,6 +117,12 @@ impl Results {
             errnos: vec![0; items],
             in_batch: vec![],
         }
+    }
+
+    /// Forgets how an item went, as it is sent once more
+    fn retry(&mut self, item: usize) {
+        self.of_items[item] = Ok(());
+        self.errnos[item] = 0;
     }
 
     fn make_room(&mut self, odp: &mut Odp) -> Result<(), RequestError> {
