@@ -4,8 +4,8 @@ use std::fmt;
 use std::io::Read;
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -15,8 +15,8 @@ use nix::unistd::Pid;
 /// How long a command may take unless the caller says otherwise
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
-/// How often something that is waited for is looked at
-pub(crate) const POLL: Duration = Duration::from_millis(10);
+/// How often a program whose outputs are still open is looked at
+const POLL: Duration = Duration::from_millis(10);
 
 /// How long a program's output may stay open after it has ended: a daemon it left behind may hold it
 const DRAIN: Duration = Duration::from_millis(300);
@@ -91,6 +91,8 @@ pub struct Background {
     child: Child,
     stdout: Stream,
     stderr: Stream,
+    /// Disconnected once both outputs are closed
+    outputs: Mutex<Receiver<()>>,
     ended: Option<ExitStatus>,
 }
 
@@ -104,13 +106,15 @@ impl Background {
             .stderr(Stdio::piped())
             .spawn()
             .with_context(|| format!("cannot start `{line}`"))?;
-        let stdout = Stream::follow(child.stdout.take());
-        let stderr = Stream::follow(child.stderr.take());
+        let (open, outputs) = channel();
+        let stdout = Stream::follow(child.stdout.take(), open.clone());
+        let stderr = Stream::follow(child.stderr.take(), open);
         Ok(Self {
             line,
             child,
             stdout,
             stderr,
+            outputs: Mutex::new(outputs),
             ended: None,
         })
     }
@@ -149,7 +153,10 @@ impl Background {
                 let finished = self.finished(status);
                 bail!("took longer than {deadline:?}: {finished}");
             }
-            std::thread::sleep(POLL);
+            // Closed outputs are the first sign of an end: no wait is longer than needed.
+            if self.outputs_closed_within(POLL) {
+                std::thread::sleep(Duration::from_micros(200));
+            }
         }
     }
 
@@ -170,12 +177,19 @@ impl Background {
         Ok(self.ended)
     }
 
-    fn finished(&mut self, status: ExitStatus) -> Finished {
+    fn outputs_closed_within(&self, patience: Duration) -> bool {
+        // Nothing is ever sent.
+        let outputs = self.outputs.lock().unwrap_or_else(PoisonError::into_inner);
+        outputs.recv_timeout(patience) == Err(RecvTimeoutError::Disconnected)
+    }
+
+    fn finished(&self, status: ExitStatus) -> Finished {
+        self.outputs_closed_within(DRAIN);
         Finished {
             line: self.line.clone(),
             status,
-            stdout: self.stdout.drained(),
-            stderr: self.stderr.drained(),
+            stdout: self.stdout.text(),
+            stderr: self.stderr.text(),
         }
     }
 }
@@ -193,38 +207,28 @@ impl Drop for Background {
 #[derive(Debug)]
 struct Stream {
     bytes: Arc<Mutex<Vec<u8>>>,
-    reader: Option<JoinHandle<()>>,
 }
 
 impl Stream {
-    fn follow(source: Option<impl Read + Send + 'static>) -> Self {
+    /// Reads until the end; holds `open` until then
+    fn follow(source: Option<impl Read + Send + 'static>, open: Sender<()>) -> Self {
         let bytes = Arc::new(Mutex::new(Vec::new()));
         let kept = Arc::clone(&bytes);
-        let reader = source.map(|mut source| {
-            std::thread::spawn(move || {
-                let mut buffer = [0; 16 << 10];
-                while let Ok(length @ 1..) = source.read(&mut buffer) {
-                    let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-                    kept.extend_from_slice(buffer.get(..length).unwrap_or_default());
-                }
-            })
+        std::thread::spawn(move || {
+            let _open = open;
+            let Some(mut source) = source else { return };
+            let mut buffer = [0; 16 << 10];
+            while let Ok(length @ 1..) = source.read(&mut buffer) {
+                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                kept.extend_from_slice(buffer.get(..length).unwrap_or_default());
+            }
         });
-        Self { bytes, reader }
+        Self { bytes }
     }
 
     fn text(&self) -> String {
         let bytes = self.bytes.lock().unwrap_or_else(PoisonError::into_inner);
         String::from_utf8_lossy(&bytes).into_owned()
-    }
-
-    fn drained(&mut self) -> String {
-        let until = Instant::now() + DRAIN;
-        if let Some(reader) = &self.reader {
-            while !reader.is_finished() && Instant::now() < until {
-                std::thread::sleep(Duration::from_millis(2));
-            }
-        }
-        self.text()
     }
 }
 

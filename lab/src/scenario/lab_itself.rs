@@ -122,13 +122,9 @@ fn captures_decode_vxlan(lab: &Lab, a: &Host, b: &Host) -> Result<()> {
     let far = Ipv4Addr::new(10, 9, 0, 2);
     Ping::to(far).run(a.namespace())?.all_answered()?;
     let capture = capturing.stop()?;
-    let rows = capture.fields(VXLAN, "icmp.type == 8", &["vxlan.vni", "ip.dst"])?;
-    ensure!(rows.len() == 3, "{rows:?}");
-    let wanted = format!("{},{far}", b.address_for(a)?);
-    ensure!(
-        rows.iter().all(|row| row == &["8193".to_owned(), wanted.clone()]),
-        "{rows:?}"
-    );
+    let text = capture.as_vxlan()?.join("\n");
+    let requests = text.matches(&format!("> {far}: ICMP echo request")).count();
+    ensure!(requests == 3 && text.contains("vni 8193"), "the wire carried {text}");
     let cut = fault::cut(a, b, Traffic::Udp(VXLAN))?;
     let through = Ping::to(far).patience(SHORT).run(a.namespace())?;
     ensure!(through.received == 0, "{through:?} through a cut tunnel");
