@@ -32,6 +32,8 @@ mod drops;
 mod forwarding;
 mod mac_table;
 mod routes;
+#[cfg(test)]
+mod sim;
 mod switch;
 
 pub use chooser::{Choice, ChooserConfig, FastdpHere, Health, Inputs, PathChooser, Reason};

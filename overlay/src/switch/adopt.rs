@@ -44,7 +44,7 @@ impl Switch {
             };
             missing.remove(&ufid);
             if self.flows.get(&ufid).is_none() {
-                self.unknown_flow(ufid, key, seen.actions, used, now);
+                self.unknown_flow(ufid, key, seen.actions, used, asked, now);
             } else {
                 self.known_flow(&ufid, &seen.actions, used, asked, now);
             }
@@ -108,6 +108,7 @@ impl Switch {
         key: FlowKey,
         actions: Vec<Action>,
         used: Option<Instant>,
+        asked: Instant,
         now: Instant,
     ) {
         if self.settled || self.flows.len() >= self.config.max_flows {
@@ -131,7 +132,8 @@ impl Switch {
                 put: now,
             },
         );
-        if let Some(used) = used {
+        // A flow that was never used was put for a frame all the same, and idle ones are deleted.
+        if let Some(used) = used.or_else(|| asked.checked_sub(self.config.flow_idle)) {
             self.learn_from_flow(&key, used);
         }
     }

@@ -130,12 +130,13 @@ impl Switch {
         let peers: Vec<ShortId> = self.state.macs.peers().collect();
         let mut changes = BTreeMap::new();
         for id in peers {
-            let change = match old.peer(id) {
-                Some(peer) if new.peer(id) == Some(peer) => continue,
-                Some(peer) => new.short_id(peer),
-                // Adopted flows told of it, and it may yet come back.
-                None if new.peer(id).is_some() || !self.settled => continue,
-                None => None,
+            let change = match (old.peer(id), new.peer(id)) {
+                (Some(peer), Some(holder)) if peer == holder => continue,
+                (None, Some(_)) => continue,
+                (Some(peer), _) if new.short_id(peer).is_some() => new.short_id(peer),
+                // Adopted flows tell of it, and it may yet come back.
+                (_, None) if !self.settled => continue,
+                (Some(_), Some(_)) | (_, None) => None,
             };
             // A station at this host is at a port, not at a peer.
             changes.insert(id, change.filter(|id| *id != new.own_short_id()));
