@@ -21,6 +21,9 @@ pub enum NetlinkError {
     /// The table changed under every attempt to read it; nothing was changed
     #[error("the table kept changing while it was read")]
     Unsettled,
+    /// The answer is none that the request can have; nothing was changed
+    #[error("the kernel's answer cannot be read")]
+    Unreadable,
     /// There is no such device; nothing was changed
     #[error("no device {0}")]
     NoDevice(String),
@@ -31,7 +34,7 @@ impl NetlinkError {
     pub const fn errno(&self) -> Option<Errno> {
         match self {
             Self::Kernel(errno) => Some(*errno),
-            Self::Closed | Self::TimedOut | Self::Unsettled | Self::NoDevice(_) => None,
+            Self::Closed | Self::TimedOut | Self::Unsettled | Self::Unreadable | Self::NoDevice(_) => None,
         }
     }
 
@@ -47,7 +50,7 @@ impl NetlinkError {
                 *errno,
                 Errno::ENODEV | Errno::ENOENT | Errno::ESRCH | Errno::EADDRNOTAVAIL
             ),
-            Self::Closed | Self::TimedOut | Self::Unsettled => false,
+            Self::Closed | Self::TimedOut | Self::Unsettled | Self::Unreadable => false,
         }
     }
 }

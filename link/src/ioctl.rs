@@ -44,11 +44,6 @@ pub(crate) fn tun_set_persist(file: BorrowedFd<'_>, persist: bool) -> Result<(),
         .map(drop)
 }
 
-/// `ETHTOOL_GLINK`: whether the device has a carrier
-pub(crate) fn carrier(name: &IfName) -> Result<bool, Errno> {
-    ethtool_value(name, ETHTOOL_GLINK, 0).map(|value| value != 0)
-}
-
 /// `ETHTOOL_GTXCSUM`: whether the device is given frames whose checksum is not filled in
 pub(crate) fn tx_checksum(name: &IfName) -> Result<bool, Errno> {
     ethtool_value(name, ETHTOOL_GTXCSUM, 0).map(|value| value != 0)
@@ -97,7 +92,6 @@ struct EthtoolValue {
     data: u32,
 }
 
-const ETHTOOL_GLINK: u32 = 0x0000_000a;
 const ETHTOOL_GTXCSUM: u32 = 0x0000_0016;
 const ETHTOOL_STXCSUM: u32 = 0x0000_0017;
 const SIOCETHTOOL: libc::Ioctl = 0x8946;

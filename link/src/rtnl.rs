@@ -13,12 +13,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::{Stream, StreamExt};
+use model::IfName;
 use nix::errno::Errno;
 use rtnetlink::Handle;
 use rtnetlink::packet_core::{
     ErrorMessage, NLM_F_ACK, NLM_F_DUMP, NLM_F_DUMP_INTR, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload,
 };
 use rtnetlink::packet_route::RouteNetlinkMessage;
+use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage};
+use rtnetlink::sys::protocols::NETLINK_ROUTE;
+use rtnetlink::sys::{Socket, SocketAddr};
 use tokio::sync::Mutex;
 
 use crate::error::NetlinkError;
@@ -72,7 +76,7 @@ impl Rtnl {
                 match replies.next().await.ok_or(NetlinkError::Closed)?.payload {
                     NetlinkPayload::InnerMessage(inner) => return Ok(inner),
                     NetlinkPayload::Error(error) => {
-                        return Err(refusal(&error).unwrap_or(NetlinkError::Closed));
+                        return Err(refusal(&error).unwrap_or(NetlinkError::Unreadable));
                     }
                     _ => {}
                 }
@@ -115,7 +119,7 @@ impl Rtnl {
                     return Err(NetlinkError::Kernel(Errno::from_raw(done.code.saturating_neg())));
                 }
                 NetlinkPayload::Error(error) => {
-                    return Err(refusal(&error).unwrap_or(NetlinkError::Closed));
+                    return Err(refusal(&error).unwrap_or(NetlinkError::Unreadable));
                 }
                 NetlinkPayload::Overrun(_) => torn = true,
                 _ => {}
@@ -134,6 +138,32 @@ impl Rtnl {
             .clone()
             .request(message)
             .map_err(|_closed| NetlinkError::Closed)
+    }
+}
+
+/// One device of the calling thread's namespace, asked for without a runtime
+pub(crate) fn link_now(name: &IfName) -> Result<Option<LinkMessage>, NetlinkError> {
+    let failed = |error: io::Error| NetlinkError::Kernel(Errno::from_raw(error.raw_os_error().unwrap_or(0)));
+    let socket = Socket::new(NETLINK_ROUTE).map_err(failed)?;
+    let mut question = LinkMessage::default();
+    question.attributes.push(LinkAttribute::IfName(name.to_string()));
+    let mut message = NetlinkMessage::from(RouteNetlinkMessage::GetLink(question));
+    message.header.flags = NLM_F_REQUEST;
+    message.finalize();
+    let mut bytes = vec![0; message.buffer_len()];
+    message.serialize(&mut bytes);
+    socket
+        .send_to(&bytes, &SocketAddr::new(0, 0), 0)
+        .map_err(failed)?;
+    let (answer, _from) = socket.recv_from_full().map_err(failed)?;
+    let answer = Message::deserialize(&answer).map_err(|_unreadable| NetlinkError::Unreadable)?;
+    match answer.payload {
+        NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => Ok(Some(link)),
+        NetlinkPayload::Error(error) => match refusal(&error) {
+            Some(error) if !error.is_absent() => Err(error),
+            Some(_) | None => Ok(None),
+        },
+        _ => Err(NetlinkError::Unreadable),
     }
 }
 

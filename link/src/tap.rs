@@ -8,11 +8,15 @@ use std::fs::OpenOptions;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::OpenOptionsExt;
+use std::time::Duration;
 
 use model::IfName;
 use nix::errno::Errno;
+use rtnetlink::packet_route::link::LinkAttribute;
 
-use crate::ioctl;
+use crate::error::NetlinkError;
+use crate::state::{self, LinkKind};
+use crate::{ioctl, rtnl};
 
 /// Bytes of `struct virtio_net_hdr` in front of each frame of a TAP opened with
 /// [`TapOptions::vnet_hdr`]
@@ -58,18 +62,12 @@ impl Tap {
     /// Opens, and creates where it is missing, the TAP `name` in the calling thread's network
     /// namespace
     ///
-    /// The device is left down and without a master where it is new.
+    /// The device is left down and without a master where it is new. Where another process has it
+    /// open, this waits up to a second for that one to end: a killed process holds its files a
+    /// little longer than its killer thinks.
     pub fn open(name: &IfName, options: TapOptions) -> Result<Self, TapError> {
         let kernel = |errno| TapError::from_errno(name, errno);
-        // A multi-queue TAP lets anybody with the right add a queue, and would then share out its
-        // frames among them. It has a carrier exactly while a queue is open.
-        let adopted = match ioctl::carrier(name) {
-            Ok(true) => return Err(TapError::Busy(name.clone())),
-            Ok(false) => true,
-            Err(Errno::ENODEV) => false,
-            Err(Errno::EOPNOTSUPP) => return Err(TapError::OtherKind(name.clone())),
-            Err(errno) => return Err(kernel(errno)),
-        };
+        let adopted = adoptable(name)?;
         let mut queues = Vec::new();
         for _queue in 0..options.queues.max(1) {
             let file = open_tun(options.nonblocking)?;
@@ -94,12 +92,8 @@ impl Tap {
     /// Removes a persistent TAP; one that is not there is removed already
     pub fn remove(name: &IfName) -> Result<(), TapError> {
         let kernel = |errno| TapError::from_errno(name, errno);
-        match ioctl::carrier(name) {
-            Ok(true) => return Err(TapError::Busy(name.clone())),
-            Ok(false) => {}
-            Err(Errno::ENODEV) => return Ok(()),
-            Err(Errno::EOPNOTSUPP) => return Err(TapError::OtherKind(name.clone())),
-            Err(errno) => return Err(kernel(errno)),
+        if !adoptable(name)? {
+            return Ok(());
         }
         let file = open_tun(true)?;
         let plain = TapOptions {
@@ -109,6 +103,33 @@ impl Tap {
         ioctl::tun_set_iff(file.as_fd(), name, flags(plain)).map_err(kernel)?;
         ioctl::tun_set_persist(file.as_fd(), false).map_err(kernel)
     }
+}
+
+/// `true`: the TAP is there and nobody has it open; `false`: there is no device of this name
+fn adoptable(name: &IfName) -> Result<bool, TapError> {
+    for _wait in 0..BUSY_WAITS {
+        match adoptable_now(name) {
+            Err(TapError::Busy(_)) => std::thread::sleep(BUSY_WAIT),
+            answer => return answer,
+        }
+    }
+    adoptable_now(name)
+}
+
+fn adoptable_now(name: &IfName) -> Result<bool, TapError> {
+    let Some(link) = rtnl::link_now(name).map_err(TapError::Read)? else {
+        return Ok(false);
+    };
+    if state::link(&link).is_none_or(|state| state.kind != LinkKind::Tun) {
+        return Err(TapError::OtherKind(name.clone()));
+    }
+    // A multi-queue TAP lets anybody with the right add a queue, and would then share out its
+    // frames among them. It has a carrier exactly while a queue is open.
+    let open = |a: &LinkAttribute| matches!(a, LinkAttribute::Carrier(carrier) if *carrier != 0);
+    if link.attributes.iter().any(open) {
+        return Err(TapError::Busy(name.clone()));
+    }
+    Ok(true)
 }
 
 fn flags(options: TapOptions) -> libc::c_int {
@@ -153,6 +174,9 @@ pub enum TapError {
     /// A device of this name exists and is no multi-queue TAP; an operator must remove it
     #[error("the device {0} exists and is not a multi-queue TAP")]
     OtherKind(IfName),
+    /// Whether the device is there could not be found out
+    #[error("cannot read the network devices")]
+    Read(#[source] NetlinkError),
     /// `CAP_NET_ADMIN` is missing
     #[error("not permitted to open the TAP {0}")]
     NotPermitted(IfName),
@@ -182,6 +206,8 @@ impl TapError {
     }
 }
 
+const BUSY_WAIT: Duration = Duration::from_millis(20);
+const BUSY_WAITS: u32 = 50;
 const DEV_NET_TUN: &str = "/dev/net/tun";
 const TCP_OFFLOADS: libc::c_uint =
     libc::TUN_F_CSUM | libc::TUN_F_TSO4 | libc::TUN_F_TSO6 | libc::TUN_F_TSO_ECN;

@@ -95,8 +95,8 @@ impl Watch {
         self.events.recv().await
     }
 
-    /// How many events were dropped because they were not taken in time; those that the kernel
-    /// dropped are not among them
+    /// How many events were dropped because they were not taken in time; those for which the kernel
+    /// itself had no room are not among them
     pub fn lost(&self) -> u64 {
         self.lost.load(Ordering::Relaxed)
     }
@@ -144,13 +144,43 @@ async fn forward(socket: TokioSocket, sender: mpsc::Sender<LinkEvent>, lost: Arc
                 }
             }
             Ok(_stranger) => {}
-            Err(error) if error.raw_os_error() == Some(Errno::ENOBUFS as i32) => overrun = true,
+            Err(error) if is(&error, Errno::ENOBUFS) => {
+                if !drain(&socket, &mut buffer, &lost) {
+                    return;
+                }
+                overrun = true;
+            }
             Err(error) => {
                 log::warn!("watching links ends: {error}");
                 return;
             }
         }
     }
+}
+
+/// Throws away what the kernel has queued; `false` if the socket has failed
+///
+/// After an overflow the kernel queues nothing more, and does not say so again, until its queue is
+/// empty. Who reads the state before that may miss what happens next.
+fn drain(socket: &TokioSocket, buffer: &mut Vec<u8>, lost: &AtomicU64) -> bool {
+    loop {
+        buffer.clear();
+        match socket.socket_ref().recv(buffer, 0) {
+            Ok(_length) => {
+                lost.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(error) if is(&error, Errno::EAGAIN) => return true,
+            Err(error) if is(&error, Errno::ENOBUFS) || is(&error, Errno::EINTR) => {}
+            Err(error) => {
+                log::warn!("watching links ends: {error}");
+                return false;
+            }
+        }
+    }
+}
+
+fn is(error: &io::Error, errno: Errno) -> bool {
+    error.raw_os_error() == Some(errno as i32)
 }
 
 /// Appends what one datagram tells; `false` if part of it cannot be read
