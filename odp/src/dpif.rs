@@ -195,7 +195,7 @@ pub trait Dpif {
     /// All flows with their statistics
     fn dump_flows(&mut self, dp: &Datapath) -> Result<Vec<Flow>, RequestError>;
 
-    /// Does what [`reconcile`](crate::reconcile) found: deletes first, so that nothing overlaps; returns
+    /// Does what [`reconcile`](crate::reconcile()) found: deletes first, so that nothing overlaps; returns
     /// what was refused
     fn apply(
         &mut self,

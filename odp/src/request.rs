@@ -4,6 +4,8 @@
 //! socket by then. A refusal is always answered; success only where `NLM_F_ACK` asks for it, so in a
 //! batch only the last request does: when its answer is there, silence on the others is success.
 
+mod answers;
+
 use std::collections::BTreeMap;
 use std::io;
 use std::time::Duration;
@@ -15,6 +17,7 @@ use openvswitch_sys::netlink::{Family, Generic, Messages, Payload, Request};
 use openvswitch_sys::uapi::*;
 use openvswitch_sys::{AttrWriter, DecodeError, TooLong};
 
+use self::answers::{Exchange, Listing};
 use crate::error::RequestError;
 use crate::raw;
 
@@ -132,35 +135,13 @@ impl Requests {
         &mut self,
         mut reply: impl FnMut(Generic<'_>) -> Result<(), DecodeError>,
     ) -> Result<BTreeMap<usize, i32>, RequestError> {
-        let mut refused = BTreeMap::new();
         let Some(last) = self.starts.len().checked_sub(1) else {
-            return Ok(refused);
+            return Ok(BTreeMap::new());
         };
-        let first_seq = self.number(NLM_F_ACK);
+        let mut exchange = Exchange::new(self.number(NLM_F_ACK), last);
         self.send()?;
-        loop {
-            let bytes = receive(&self.socket, &mut self.answer)?;
-            for message in Messages::new(bytes) {
-                let message = message?;
-                let position = message.header.seq.wrapping_sub(first_seq) as usize;
-                if position > last {
-                    continue; // an answer to an exchange that was given up
-                }
-                match message.decode()? {
-                    Payload::Ack { errno, .. } => {
-                        if errno != 0 {
-                            refused.insert(position, errno);
-                        }
-                        if position == last {
-                            return Ok(refused);
-                        }
-                    }
-                    Payload::Generic(generic) => reply(generic)?,
-                    Payload::Overrun => return Err(RequestError::AnswersLost),
-                    Payload::Noop | Payload::Done { .. } => {}
-                }
-            }
-        }
+        while !exchange.take(receive(&self.socket, &mut self.answer)?, &mut reply)? {}
+        Ok(exchange.into_refused())
     }
 
     /// Lists a table of the kernel
@@ -188,27 +169,10 @@ impl Requests {
         &mut self,
         decode: impl Fn(&Generic<'_>) -> Result<T, DecodeError>,
     ) -> Result<Option<Vec<T>>, RequestError> {
-        let seq = self.number(0);
+        let mut listing = Listing::new(self.number(0));
         self.send()?;
-        let (mut items, mut interrupted) = (vec![], false);
-        loop {
-            let bytes = receive(&self.socket, &mut self.answer)?;
-            for message in Messages::new(bytes) {
-                let message = message?;
-                if message.header.seq != seq {
-                    continue;
-                }
-                interrupted |= message.header.flags & NLM_F_DUMP_INTR != 0;
-                match message.decode()? {
-                    Payload::Done { errno: 0 } => return Ok((!interrupted).then_some(items)),
-                    Payload::Done { errno } => return Err(RequestError::refused(errno)),
-                    Payload::Ack { errno: 0, .. } | Payload::Noop => {}
-                    Payload::Ack { errno, .. } => return Err(RequestError::refused(errno)),
-                    Payload::Generic(generic) => items.push(decode(&generic)?),
-                    Payload::Overrun => return Err(RequestError::AnswersLost),
-                }
-            }
-        }
+        while !listing.take(receive(&self.socket, &mut self.answer)?, &decode)? {}
+        Ok(listing.into_items())
     }
 
     /// Gives the batch consecutive sequence numbers and the last request more flags; returns the first

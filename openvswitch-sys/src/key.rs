@@ -11,7 +11,9 @@
 //! IN_PORT                                    ETHERNET  ETHERTYPE VLAN ENCAP{ETHERTYPE VLAN ENCAP{}}
 //! ```
 //! The mask is all ones on these attributes, except: TTL is in the key only because the kernel insists
-//! on it ("IP tunnel TTL not specified") and not in the mask; a tag's priority bits are not matched.
+//! on it ("IP tunnel TTL not specified") and not in the mask; a tag's priority bits are not matched; and
+//! where the key has `ENCAP{}` the mask has `ENCAP{ETHERTYPE 0}`, because the kernel overlooks a mask
+//! attribute without a nonzero byte ("VLAN attribute unexpected").
 //! The kernel always matches on the tag itself, so the untagged form matches untagged frames only.
 
 use std::net::Ipv4Addr;
@@ -182,9 +184,12 @@ impl FlowKey {
         let payload = |w: &mut AttrWriter<'_>| {
             if let Some(ethertype) = ethertype {
                 w.put(OVS_KEY_ATTR_ETHERTYPE, &ethertype.to_be_bytes());
+            } else if side == Side::Mask {
+                w.put(OVS_KEY_ATTR_ETHERTYPE, &[0, 0]);
             }
         };
         match self.vlans {
+            Vlans::None if side == Side::Mask => {}
             Vlans::None => payload(w),
             Vlans::One(tag) => write_tag(w, side, tag, payload),
             Vlans::Two(outer, inner) => write_tag(w, side, outer, |w| write_tag(w, side, inner, payload)),
@@ -305,10 +310,10 @@ fn masks_exactly(key: &FlowKey, mask: Attrs<'_>) -> bool {
     covers(Attrs::new(&canonical), mask) && nothing_beyond(Attrs::new(&canonical), mask)
 }
 
-/// Each attribute of `wanted` is in `mask` with the same value
+/// Each attribute of `wanted` is in `mask` with the same value, wildcards aside
 fn covers(mut wanted: Attrs<'_>, mask: Attrs<'_>) -> bool {
     wanted.all(|a| match (a.kind, mask.value(a.kind)) {
-        (_kind, None) => false,
+        (_kind, None) => a.value.iter().all(|b| *b == 0),
         (OVS_KEY_ATTR_TUNNEL, Some(value)) => is_canonical_tunnel_mask(Attrs::new(value)),
         (OVS_KEY_ATTR_ENCAP, Some(value)) => covers(a.nested(), Attrs::new(value)),
         (_kind, Some(value)) => value == a.value,

@@ -32,6 +32,18 @@ fn a_double_tagged_key_nests_the_inner_tag() {
 }
 
 #[test]
+fn the_mask_of_a_tag_leaves_its_priority_out_and_is_never_empty() {
+    let mask = key(Vlans::One(Tag::dot1q(5)), None).encode_mask();
+    #[rustfmt::skip]
+    assert_eq!(mask[24..], [
+        6, 0, 6, 0,   0xff, 0xff, 0, 0, // ETHERTYPE
+        6, 0, 5, 0,   0x1f, 0xff, 0, 0, // VLAN: CFI and id
+        12, 0, 1, 0,                    // ENCAP
+        6, 0, 6, 0,   0, 0, 0, 0,       //   ETHERTYPE: a wildcard
+    ]);
+}
+
+#[test]
 fn a_key_with_a_wider_or_narrower_mask_is_not_canonical() {
     let key = key(Vlans::None, None);
     let (bytes, mask) = (key.encode(), key.encode_mask());

@@ -1,2 +1,0 @@
-//! Against the kernel's own Open vSwitch.
-fn main() {}
