@@ -34,13 +34,13 @@ pub(crate) fn all(ignored: bool) -> Vec<Trial> {
         }),
     ];
     let trial = |(name, run): (&str, Run)| {
-        Trial::bench(format!("bench::{name}"), move |test_mode| {
-            let (count, rounds) = if test_mode { (10, 1) } else { (3000, 10) };
-            let times = on_own_thread(move || measure(run, count, rounds));
+        let bench = move |_test_mode| {
+            let times = on_own_thread(move || measure(run));
             times
-                .map(|t| Some(summary(&t, count)))
+                .map(|t| Some(summary(&t)))
                 .map_err(|e| Failed::from(e.to_string()))
-        })
+        };
+        Trial::bench(format!("bench::{name}"), bench).with_ignored_flag(ignored)
     };
     per_flow.into_iter().map(trial).collect()
 }
