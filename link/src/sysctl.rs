@@ -64,6 +64,14 @@ pub fn port(device: &IfName) -> Vec<Sysctl> {
     vec![no_router_advertisements(device)]
 }
 
+/// For a device that the host itself has no business on: nothing of its own may leave by it
+pub fn ipv6_off(device: &IfName) -> Sysctl {
+    Sysctl {
+        value: "1",
+        ..ipv6_on(device)
+    }
+}
+
 /// For a container's interface that gets an IPv6 address: runtimes like to turn IPv6 off
 pub fn ipv6_on(device: &IfName) -> Sysctl {
     Sysctl {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use api::{ApiError, ErrorKind};
 use link::tap::{Tap, TapOptions};
-use link::{LinkKind, Links};
+use link::{LinkKind, Links, sysctl};
 use model::{IfName, Mac, PeerName, ShortId, Vni};
 use odp::Dpif as _;
 use openvswitch_sys::{Flow, PortNo};
@@ -153,7 +153,7 @@ async fn kernel(
         );
         links.delete(&plan.name).await?;
     }
-    let tap = tap(&plan.tap)?;
+    let tap = tap(&plan.tap, links).await?;
     let thread = SwitchThread::start(odp, &plan, routes, control)?;
     let datapath = Datapath(Arc::new(Kind::Kernel(thread)));
     for (device, mtu) in [(&plan.tap, TAP_MTU), (&plan.name, plan.overlay_mtu)] {
@@ -166,6 +166,7 @@ async fn kernel(
             .await
             .with_context(|| format!("cannot switch {device} on"))?;
     }
+    settle_own_leg(&plan.name, links).await?;
     let (tap, uso) = tap;
     Ok(Opened {
         datapath,
@@ -183,13 +184,14 @@ async fn bridge(plan: Plan, why: FastdpHere, links: &Links) -> anyhow::Result<Op
         .ensure_bridge(&plan.name, plan.overlay_mtu, Some(mac))
         .await
         .with_context(|| format!("cannot make the bridge {}", plan.name))?;
-    let (tap, uso) = tap(&plan.tap)?;
+    let (tap, uso) = tap(&plan.tap, links).await?;
     links.set_mtu(&plan.tap, TAP_MTU).await?;
     links.set_master(&plan.tap, Some(bridge.index)).await?;
     links.ensure_up(&plan.tap).await?;
     // A bridge takes the smallest MTU of its ports unless it was given one.
     links.set_mtu(&plan.name, plan.overlay_mtu).await?;
     links.ensure_up(&plan.name).await?;
+    settle_own_leg(&plan.name, links).await?;
     let datapath = Datapath(Arc::new(Kind::Bridge(Bridge {
         name: plan.name,
         index: bridge.index,
@@ -206,12 +208,28 @@ async fn bridge(plan: Plan, why: FastdpHere, links: &Links) -> anyhow::Result<Op
     })
 }
 
-fn tap(name: &IfName) -> anyhow::Result<(OwnedFd, bool)> {
+async fn tap(name: &IfName, links: &Links) -> anyhow::Result<(OwnedFd, bool)> {
     let tap =
         Tap::open(name, TapOptions::default()).with_context(|| format!("cannot open the TAP {name}"))?;
     let uso = tap.uso;
     let queue = tap.queues.into_iter().next().context("the TAP has no queue")?;
+    // Before it is switched on: the host's own router solicitations are no frames of a container.
+    let mut settings = sysctl::port(name);
+    settings.push(sysctl::ipv6_off(name));
+    write_sysctls(settings, links).await?;
     Ok((queue, uso))
+}
+
+/// The host's own leg notices stations that moved as soon as containers do
+async fn settle_own_leg(name: &IfName, links: &Links) -> anyhow::Result<()> {
+    write_sysctls(sysctl::endpoint(name), links).await
+}
+
+async fn write_sysctls(settings: Vec<sysctl::Sysctl>, links: &Links) -> anyhow::Result<()> {
+    for warning in links.write_sysctls(settings).await? {
+        log::warn!("{warning}");
+    }
+    Ok(())
 }
 
 impl Datapath {
