@@ -130,3 +130,22 @@ fn too_long_a_frame_is_answered_only_where_that_helps() {
         Err(DropReason::BadTag)
     );
 }
+
+#[test]
+fn what_other_hosts_send_is_measured_on_every_path() {
+    let mut bench = Bench::with(Config {
+        mtu: 1450,
+        too_long_to: Some(7),
+        ..Config::default()
+    });
+    bench.switch.settle(bench.now);
+    bench.introduce();
+    let relayed = tap(Vlans::Two(outer(3), one(4)), station(14), station(13));
+    let flooded = tap(Vlans::One(one(4)), station(14), Mac::BROADCAST);
+    for key in [relayed, flooded] {
+        let actions = bench.miss(&key).actions;
+        assert_eq!(cookies(&actions).len(), 1, "{actions:?}");
+    }
+    let own = bench.miss(&key(C1, station(1), Mac::BROADCAST));
+    assert_eq!(cookies(&own.actions), [], "containers here know the path's MTU");
+}
