@@ -1,0 +1,75 @@
+//! Several measurements of one thing.
+
+use serde::Serialize;
+
+/// Measurements, in the order they were taken
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[serde(transparent)]
+pub struct Series(Vec<f64>);
+
+impl Series {
+    /// Adds one
+    pub fn push(&mut self, sample: f64) {
+        self.0.push(sample);
+    }
+
+    /// The middle one, or the mean of the middle two
+    pub fn median(&self) -> Option<f64> {
+        let sorted = self.sorted();
+        let (upper, lower) = (sorted.len() / 2, sorted.len().checked_sub(1)? / 2);
+        Some(f64::midpoint(*sorted.get(lower)?, *sorted.get(upper)?))
+    }
+
+    /// The least
+    pub fn low(&self) -> Option<f64> {
+        self.sorted().first().copied()
+    }
+
+    /// The greatest
+    pub fn high(&self) -> Option<f64> {
+        self.sorted().last().copied()
+    }
+
+    /// The median of the ratios to what was measured beside each: what changes with the machine's load
+    /// falls out
+    pub fn ratio_to(&self, other: &Self) -> Option<f64> {
+        let pairs = self.0.iter().zip(&other.0);
+        pairs.map(|(own, other)| own / other).collect::<Self>().median()
+    }
+
+    fn sorted(&self) -> Vec<f64> {
+        let mut sorted = self.0.clone();
+        sorted.sort_by(f64::total_cmp);
+        sorted
+    }
+}
+
+impl FromIterator<f64> for Series {
+    fn from_iter<I: IntoIterator<Item = f64>>(samples: I) -> Self {
+        Self(samples.into_iter().collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn series(samples: &[f64]) -> Series {
+        samples.iter().copied().collect()
+    }
+
+    #[test]
+    fn the_median_is_the_middle_one_or_between_the_middle_two() {
+        assert_eq!(series(&[]).median(), None);
+        assert_eq!(series(&[7.0]).median(), Some(7.0));
+        assert_eq!(series(&[9.0, 1.0, 2.0]).median(), Some(2.0));
+        assert_eq!(series(&[9.0, 1.0, 2.0, 4.0]).median(), Some(3.0));
+    }
+
+    #[test]
+    fn a_ratio_is_taken_round_by_round() {
+        let (own, other) = (series(&[1.0, 8.0, 3.0]), series(&[2.0, 8.0, 6.0]));
+        assert_eq!(own.ratio_to(&other), Some(0.5));
+        assert_eq!(own.ratio_to(&series(&[])), None);
+    }
+}
