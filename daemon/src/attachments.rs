@@ -143,7 +143,7 @@ impl Attachments {
             Ok(()) => inner
                 .store
                 .put_attachment(id.as_str(), &record)
-                .map_err(|error| store_error(error)),
+                .map_err(store_error),
             Err(error) => Err(error),
         };
         if let Err(error) = joined {

@@ -199,6 +199,7 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
         topology,
         awaited: held.iter().map(|held| held.peer).collect::<BTreeSet<PeerName>>(),
         settle_at: Some(now + args.restart_grace),
+        expire_at: (mode == overlay::Mode::Bridge).then(|| now + control::EXPIRE),
         mesh,
     };
     let app = App {

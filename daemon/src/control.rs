@@ -37,6 +37,9 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(200);
 /// their paths have had time to prove themselves.
 const SETTLE_AFTER: Duration = Duration::from_secs(2);
 
+/// How often a bridge's stations are looked at for their age.
+pub(crate) const EXPIRE: Duration = Duration::from_secs(60);
+
 /// The gossip channel that carries the sleeve's key offers
 pub(crate) const SLEEVE_KEYS: Channel = Channel(1);
 
@@ -110,6 +113,8 @@ pub(crate) struct Control {
     pub(crate) awaited: BTreeSet<PeerName>,
     /// When adopted flows are reconciled; none once they are
     pub(crate) settle_at: Option<Instant>,
+    /// When silent stations are forgotten, where no switch does that
+    pub(crate) expire_at: Option<Instant>,
 }
 
 impl Control {
@@ -154,9 +159,14 @@ impl Control {
         // Nothing due is rare (no peer, no target); a look once a minute costs nothing.
         let mut deadline = now + Duration::from_secs(60);
         let mesh = self.mesh.poll_timeout().map(|(due, _why)| due);
-        for due in [mesh, self.neighbours.poll_timeout(), self.settle_at]
-            .into_iter()
-            .flatten()
+        for due in [
+            mesh,
+            self.neighbours.poll_timeout(),
+            self.settle_at,
+            self.expire_at,
+        ]
+        .into_iter()
+        .flatten()
         {
             deadline = deadline.min(due);
         }
@@ -169,6 +179,10 @@ impl Control {
         if self.settle_at.is_some_and(|at| at <= now) {
             self.settle_at = None;
             self.datapath.settle();
+        }
+        if self.expire_at.is_some_and(|at| at <= now) {
+            self.expire_at = Some(now + EXPIRE);
+            self.sleeve.expire_stations();
         }
     }
 
@@ -318,6 +332,7 @@ impl Control {
             }
             Event::Message { peer, channel, .. } => log::debug!("message from {peer} on unknown {channel:?}"),
             Event::TopologyChanged(topology) => {
+                self.forget_stations_of_the_gone(&topology);
                 self.topology = topology;
                 self.publish();
             }
@@ -328,6 +343,18 @@ impl Control {
                 self.publish();
             }
             Event::TargetsChanged(targets) => self.keep(Slot::TARGETS, &targets),
+        }
+    }
+
+    /// On a bridge a station of a peer that is gone, or has another short id, would be sent to nobody
+    fn forget_stations_of_the_gone(&self, topology: &Topology) {
+        if self.facts.mode == overlay::Mode::Bridge {
+            for (name, before) in &self.topology.peers {
+                let after = topology.peers.get(name).map(|record| record.short_id);
+                if after != Some(before.short_id) {
+                    self.sleeve.forget_stations(before.short_id);
+                }
+            }
         }
     }
 

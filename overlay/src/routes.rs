@@ -60,4 +60,6 @@ pub struct Tunnel {
     pub remote: Ipv4Addr,
     /// The longest IP packet of a container that fits
     pub mtu: u16,
+    /// Whether the outer UDP header has a checksum: receivers aggregate only what has one
+    pub csum: bool,
 }

@@ -282,6 +282,7 @@ impl Worker {
                     local,
                     remote,
                     mtu,
+                    csum: self.csum,
                 })),
                 Err(error) => {
                     log::error!("no VXLAN port for {peer}: {error:#}");

@@ -24,7 +24,7 @@ use arc_swap::ArcSwap;
 use fallback_sleeve::datagram::{InnerHeader, Kind, SessionId};
 use fallback_sleeve::vlan::Tags;
 use fallback_sleeve::{Opener, VnetHeader};
-use model::{PeerName, Vni};
+use model::{PeerName, ShortId, Vni};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
 use overlay::{Forwarding, MacTable};
@@ -38,6 +38,10 @@ use crate::switch_drops::SwitchDrops;
 
 /// Changes of what is received that may wait; a burst is two for each neighbour.
 const CHANGES: usize = 16 << 10;
+
+/// Seconds after which a silent station is forgotten; that of the kernel's bridges is 300, of Weave Net
+/// 600.
+const STATION_AGE: u32 = 600;
 
 /// A datagram that carried a heartbeat
 #[derive(Debug)]
@@ -167,6 +171,16 @@ impl Sleeve {
         }
         let len = datagram.len();
         self.shared.udp.send(session.ends(), &datagram, len)
+    }
+
+    /// Forgets the stations of a peer
+    pub(crate) fn forget_stations(&self, peer: ShortId) {
+        self.shared.macs.forget_peer(peer);
+    }
+
+    /// Forgets stations that were silent for long
+    pub(crate) fn expire_stations(&self) {
+        self.shared.macs.expire(self.shared.tick(), STATION_AGE);
     }
 
     /// What was dropped, by name

@@ -113,6 +113,7 @@ impl World {
             local: address(from),
             remote: address(to),
             mtu,
+            csum: true,
         })
     }
 

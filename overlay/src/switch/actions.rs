@@ -73,6 +73,7 @@ impl TunnelCopy {
             local,
             remote,
             mtu,
+            csum,
         } = self.tunnel;
         let set = Action::SetTunnel(SetTunnel {
             id: u64::from(u32::from(self.vni)),
@@ -81,8 +82,7 @@ impl TunnelCopy {
             tos: 0,
             ttl: 64,
             dont_fragment: true,
-            // A receiver can aggregate only what has a checksum.
-            csum: true,
+            csum,
         });
         let send = [set, Action::Output(port)];
         match self.too_long {
@@ -186,6 +186,7 @@ mod tests {
             local: Ipv4Addr::LOCALHOST,
             remote: Ipv4Addr::LOCALHOST,
             mtu: 1400,
+            csum: true,
         };
         Copies {
             pops: 1,

@@ -50,6 +50,7 @@ fn fastdp(n: u8, mtu: u16) -> Path {
         local: address(0),
         remote: address(n),
         mtu,
+        csum: true,
     })
 }
 
