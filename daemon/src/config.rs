@@ -76,7 +76,7 @@ pub(crate) struct Args {
     /// Remove the datapath, every device and the state, and exit
     #[arg(long, action = ArgAction::SetTrue, conflicts_with = "peers")]
     pub(crate) reset: bool,
-    /// Peers to connect to: host[:port]
+    /// Peers to connect to: `host[:port]`
     #[arg(value_name = "PEER")]
     pub(crate) peers: Vec<Target>,
 }

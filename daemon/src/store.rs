@@ -27,7 +27,7 @@ const CACHE_SIZE: usize = 1 << 20;
 pub(crate) struct Slot(&'static str);
 
 impl Slot {
-    /// [`crate::identity::Stored`]
+    /// The key, in the private form of [`crate::identity`]
     pub(crate) const IDENTITY: Self = Self("identity");
     /// The last epoch used, `u64`
     pub(crate) const EPOCH: Self = Self("epoch");
