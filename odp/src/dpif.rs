@@ -8,7 +8,7 @@ use openvswitch_sys::{
 };
 
 use crate::error::{DatapathError, DelVportError, Refusal, RequestError, VportError};
-use crate::reconcile::Difference;
+use crate::reconcile::{Difference, FlowId};
 use crate::upcall::Received;
 
 /// An upcall socket's netlink address
@@ -186,8 +186,14 @@ pub trait Dpif {
         packets: &[Execute<'_>],
     ) -> Result<Installed, RequestError>;
 
-    /// Deletes flows; returns how many of them there were
-    fn del_flows(&mut self, dp: &Datapath, flows: &[Ufid]) -> Result<usize, RequestError>;
+    /// Deletes flows by whatever the kernel knows them by; returns how many of them there were
+    fn delete(&mut self, dp: &Datapath, flows: &[FlowId]) -> Result<usize, RequestError>;
+
+    /// Deletes flows by their ids; returns how many of them there were
+    fn del_flows(&mut self, dp: &Datapath, flows: &[Ufid]) -> Result<usize, RequestError> {
+        let ids: Vec<_> = flows.iter().map(|ufid| FlowId::Ufid(*ufid)).collect();
+        self.delete(dp, &ids)
+    }
 
     /// Deletes all flows
     fn flush_flows(&mut self, dp: &Datapath) -> Result<(), RequestError>;
@@ -201,7 +207,14 @@ pub trait Dpif {
         &mut self,
         dp: &Datapath,
         difference: &Difference,
-    ) -> Result<Vec<(FlowKey, Refusal)>, RequestError>;
+    ) -> Result<Vec<(FlowKey, Refusal)>, RequestError> {
+        self.delete(dp, &difference.delete)?;
+        let results = self.put_flows(dp, &difference.put)?;
+        let puts = difference.put.iter().zip(results);
+        Ok(puts
+            .filter_map(|((key, _actions), result)| Some((*key, result.err()?)))
+            .collect())
+    }
 }
 
 /// A source of upcalls that does not block

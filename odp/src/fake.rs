@@ -20,7 +20,7 @@ use crate::dpif::{
     Datapath, Dispatch, Dpif, Execute, Installed, PacketKey, Reasserted, UpcallPid, Upcalls, VportSpec,
 };
 use crate::error::{DatapathError, DelVportError, Refusal, RequestError, VportError};
-use crate::reconcile::{Difference, FlowId};
+use crate::reconcile::FlowId;
 use crate::upcall::Received;
 use crate::{DatapathState, monotonic_ms};
 
@@ -245,13 +245,14 @@ impl Dpif for Fake {
         })
     }
 
-    fn del_flows(&mut self, dp: &Datapath, flows: &[Ufid]) -> Result<usize, RequestError> {
+    fn delete(&mut self, dp: &Datapath, flows: &[FlowId]) -> Result<usize, RequestError> {
         let mut state = self.state();
         let table = state.table(dp)?;
-        Ok(flows
-            .iter()
-            .filter(|ufid| table.flows.remove(ufid).is_some())
-            .count())
+        let was_there = |id: &&FlowId| match id {
+            FlowId::Ufid(ufid) => table.flows.remove(ufid).is_some(),
+            FlowId::Key(_none_here_lacks_an_id) => false,
+        };
+        Ok(flows.iter().filter(was_there).count())
     }
 
     fn flush_flows(&mut self, dp: &Datapath) -> Result<(), RequestError> {
@@ -261,26 +262,6 @@ impl Dpif for Fake {
 
     fn dump_flows(&mut self, dp: &Datapath) -> Result<Vec<Flow>, RequestError> {
         Ok(self.state().table(dp)?.flows.values().cloned().collect())
-    }
-
-    fn apply(
-        &mut self,
-        dp: &Datapath,
-        difference: &Difference,
-    ) -> Result<Vec<(FlowKey, Refusal)>, RequestError> {
-        let by_ufid = |id: &FlowId| match id {
-            FlowId::Ufid(ufid) => Some(*ufid),
-            FlowId::Key(_unknown_here) => None,
-        };
-        let delete: Vec<_> = difference.delete.iter().filter_map(by_ufid).collect();
-        self.del_flows(dp, &delete)?;
-        let results = self.put_flows(dp, &difference.put)?;
-        let refused = difference
-            .put
-            .iter()
-            .zip(results)
-            .filter_map(|((key, _), r)| Some((*key, r.err()?)));
-        Ok(refused.collect())
     }
 }
 

@@ -6,13 +6,13 @@ mod vport;
 
 use model::IfName;
 use openvswitch_sys::uapi::*;
-use openvswitch_sys::{Action, Flow, FlowKey, PortNo, Ufid, Vport};
+use openvswitch_sys::{Action, Flow, FlowKey, PortNo, Vport};
 
+use crate::DatapathState;
 use crate::dpif::{Datapath, Dpif, Execute, Installed, Reasserted, UpcallPid, VportSpec};
 use crate::error::{DatapathError, DelVportError, OpenError, RequestError, VportError};
-use crate::reconcile::Difference;
+use crate::reconcile::FlowId;
 use crate::request::{Call, Requests};
-use crate::{DatapathState, Refusal};
 
 /// Open vSwitch of the network namespace that the opening thread is in
 pub struct Odp {
@@ -160,8 +160,8 @@ impl Dpif for Odp {
         self.install_and_send(dp, flows, packets)
     }
 
-    fn del_flows(&mut self, dp: &Datapath, flows: &[Ufid]) -> Result<usize, RequestError> {
-        self.delete(dp, flows.iter().map(|ufid| (*ufid).into()))
+    fn delete(&mut self, dp: &Datapath, flows: &[FlowId]) -> Result<usize, RequestError> {
+        self.delete_each(dp, flows)
     }
 
     fn flush_flows(&mut self, dp: &Datapath) -> Result<(), RequestError> {
@@ -171,21 +171,6 @@ impl Dpif for Odp {
     fn dump_flows(&mut self, dp: &Datapath) -> Result<Vec<Flow>, RequestError> {
         let call = self.flow_call(OVS_FLOW_CMD_GET, dp);
         self.requests.dump(call, |generic| Flow::decode(generic.ovs()?.1))
-    }
-
-    fn apply(
-        &mut self,
-        dp: &Datapath,
-        difference: &Difference,
-    ) -> Result<Vec<(FlowKey, Refusal)>, RequestError> {
-        self.delete(dp, difference.delete.iter().cloned())?;
-        let results = self.put_flows(dp, &difference.put)?;
-        let refused = difference
-            .put
-            .iter()
-            .zip(results)
-            .filter_map(|((key, _), r)| Some((*key, r.err()?)));
-        Ok(refused.collect())
     }
 }
 

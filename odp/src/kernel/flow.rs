@@ -74,16 +74,12 @@ impl Odp {
         results.flush(self)
     }
 
-    pub(super) fn delete(
-        &mut self,
-        dp: &Datapath,
-        ids: impl ExactSizeIterator<Item = FlowId>,
-    ) -> Result<usize, RequestError> {
+    pub(super) fn delete_each(&mut self, dp: &Datapath, ids: &[FlowId]) -> Result<usize, RequestError> {
         let call = self.flow_call(OVS_FLOW_CMD_DEL, dp);
         let mut results = Results::new(ids.len());
-        for (i, id) in ids.enumerate() {
+        for (i, id) in ids.iter().enumerate() {
             results.make_room(self)?;
-            let pushed = self.requests.push(call, 0, |w| match &id {
+            let pushed = self.requests.push(call, 0, |w| match id {
                 FlowId::Ufid(Ufid(id)) => w.put(OVS_FLOW_ATTR_UFID, id),
                 FlowId::Key(key) => w.put(OVS_FLOW_ATTR_KEY, key),
             });
