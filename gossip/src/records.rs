@@ -122,6 +122,10 @@ impl Table {
         self.records.get(&name)
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.records.len()
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<PeerRecord>> {
         self.records.values()
     }

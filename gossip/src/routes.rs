@@ -11,7 +11,7 @@ use std::sync::{Arc, OnceLock};
 
 use model::{PeerName, ShortId};
 
-use crate::records::PeerRecord;
+use crate::records::{PeerRecord, Table};
 
 /// Every peer that can be reached, and the ways there; never changes once made
 pub struct Topology {
@@ -32,12 +32,10 @@ impl Topology {
     /// The topology that these records describe, seen from `name`, which is among them
     pub(crate) fn new(name: PeerName, peers: BTreeMap<PeerName, Arc<PeerRecord>>) -> Self {
         let names: Vec<PeerName> = peers.keys().copied().collect();
-        let index: BTreeMap<PeerName, usize> = names.iter().enumerate().map(|(i, name)| (*name, i)).collect();
-        let us = index
-            .get(&name)
-            .copied()
+        let us = names
+            .binary_search(&name)
             .expect("a mesh's table has its own record");
-        let edges = edges(&peers, &index);
+        let edges = edges(&peers, &names);
         let mut short_ids = BTreeMap::new();
         for record in peers.values() {
             // Names ascend: the lowest keeps an id that two claim.
@@ -108,41 +106,55 @@ impl PartialEq for Topology {
     }
 }
 
-/// Every peer that is named, directly or not, by the connections of `from`, itself included
+/// Which peers of the table are named, directly or not, by the connections of `from`, itself included
 ///
 /// This is wider than what frames can use: a connection without a data path, or of which only one
 /// side knows yet, is enough to keep a peer's record.
-pub(crate) fn reachable(
-    from: PeerName,
-    record: impl Fn(PeerName) -> Option<Arc<PeerRecord>>,
-) -> BTreeSet<PeerName> {
+pub(crate) fn reachable(from: PeerName, table: &Table) -> BTreeSet<PeerName> {
     let mut seen = BTreeSet::from([from]);
     let mut todo = vec![from];
-    while let Some(name) = todo.pop() {
-        let Some(record) = record(name) else { continue };
-        todo.extend(
-            record
-                .connections
-                .keys()
-                .copied()
-                .filter(|name| seen.insert(*name)),
-        );
+    while let Some(record) = todo.pop().and_then(|name| table.get(name)) {
+        // In a full mesh the first record is all there is to look at.
+        if seen.len() == table.len() {
+            break;
+        }
+        let known = |name: &PeerName| table.get(*name).is_some();
+        let named = record.connections.keys().copied();
+        todo.extend(named.filter(|name| known(name) && seen.insert(*name)));
     }
     seen
 }
 
-fn edges(peers: &BTreeMap<PeerName, Arc<PeerRecord>>, index: &BTreeMap<PeerName, usize>) -> Vec<Vec<u16>> {
-    let up =
-        |record: &PeerRecord, to: PeerName| record.connections.get(&to).is_some_and(|link| link.established);
-    let of = |record: &Arc<PeerRecord>| {
-        let links = record.connections.iter().filter(|(_, link)| link.established);
-        links
-            .filter_map(|(to, _)| Some((peers.get(to)?, *index.get(to)?)))
-            .filter(|(other, _)| up(other, record.name))
-            .map(|(_, to)| to as u16)
-            .collect()
+/// For each peer those with which it has an established connection that both records name
+fn edges(peers: &BTreeMap<PeerName, Arc<PeerRecord>>, names: &[PeerName]) -> Vec<Vec<u16>> {
+    let one_way: Vec<Vec<u16>> = peers.values().map(|record| indices(record, names)).collect();
+    let mut named = vec![false; names.len() * names.len()];
+    for (from, to) in pairs(&one_way) {
+        named[from * names.len() + to] = true;
+    }
+    let mut edges = vec![Vec::new(); names.len()];
+    for (from, to) in pairs(&one_way).filter(|(from, to)| named[to * names.len() + from]) {
+        edges[from].push(to as u16);
+    }
+    edges
+}
+
+/// Where in `names` the record's established connections are, by one pass over both
+fn indices(record: &PeerRecord, names: &[PeerName]) -> Vec<u16> {
+    let mut names = names.iter().enumerate().peekable();
+    let links = record.connections.iter().filter(|(_, link)| link.established);
+    let place = |(to, _)| {
+        while names.next_if(|(_, name)| *name < to).is_some() {}
+        names
+            .next_if(|(_, name)| *name == to)
+            .map(|(place, _)| place as u16)
     };
-    peers.values().map(of).collect()
+    links.filter_map(place).collect()
+}
+
+fn pairs(lists: &[Vec<u16>]) -> impl Iterator<Item = (usize, usize)> {
+    let lists = lists.iter().enumerate();
+    lists.flat_map(|(from, list)| list.iter().map(move |to| (from, usize::from(*to))))
 }
 
 /// For each peer the neighbour of `us` on the way there

@@ -27,26 +27,26 @@ pub const MAX_CHANNEL_BYTES: usize = LIMIT - 3;
 /// The longest version text in a Hello
 pub(crate) const MAX_VERSION_TEXT: usize = 64;
 
-/// Appends a message with its length
-pub(crate) fn emit(message: &Message, out: &mut Vec<u8>) {
-    let start = out.len();
-    out.extend_from_slice(&[0; 4]);
+/// A message with its length
+pub(crate) fn encode(message: &Message) -> Vec<u8> {
+    let mut out = vec![0; 4];
     match message {
-        Message::Hello(hello) => body(out, HELLO, hello),
-        Message::Welcome => body(out, WELCOME, &()),
-        Message::Keepalive => body(out, KEEPALIVE, &()),
-        Message::Goodbye(goodbye) => body(out, GOODBYE, goodbye),
-        Message::Digest(digest) => body(out, DIGEST, digest),
-        Message::Summary(stamps) => body(out, SUMMARY, stamps),
-        Message::Want(names) => body(out, WANT, names),
-        Message::Records(records) => body(out, RECORDS, records),
+        Message::Hello(hello) => body(&mut out, HELLO, hello),
+        Message::Welcome => body(&mut out, WELCOME, &()),
+        Message::Keepalive => body(&mut out, KEEPALIVE, &()),
+        Message::Goodbye(goodbye) => body(&mut out, GOODBYE, goodbye),
+        Message::Digest(digest) => body(&mut out, DIGEST, digest),
+        Message::Summary(stamps) => body(&mut out, SUMMARY, stamps),
+        Message::Want(names) => body(&mut out, WANT, names),
+        Message::Records(records) => body(&mut out, RECORDS, records),
         Message::Channel(Channel(channel), bytes) => {
             out.extend_from_slice(&[CHANNEL, VERSION, *channel]);
             out.extend_from_slice(bytes);
         }
     }
-    let len = u32::try_from(out.len() - start - 4).expect("messages are made to fit the limit");
-    out[start..start + 4].copy_from_slice(&len.to_be_bytes());
+    let len = u32::try_from(out.len() - 4).expect("messages are made to fit the limit");
+    out[..4].copy_from_slice(&len.to_be_bytes());
+    out
 }
 
 /// The message in `bytes`, without its length; none if this program does not know its kind

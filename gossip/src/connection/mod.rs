@@ -142,8 +142,8 @@ impl Connection {
         received
     }
 
-    /// Queues a message; nothing happens before the handshake is complete or after the end
-    pub(crate) fn send(&mut self, message: &Message) {
+    /// Queues an encoded message; nothing happens before the handshake is complete or after the end
+    pub(crate) fn send(&mut self, message: &[u8]) {
         match &mut self.stage {
             Stage::Greeting { stream, .. } | Stage::Up(stream) => {
                 self.spoke = true;
@@ -158,7 +158,7 @@ impl Connection {
 
     /// Ends the connection with a word of farewell
     pub(crate) fn close(&mut self, goodbye: Goodbye) {
-        self.send(&Message::Goodbye(goodbye));
+        self.send(&wire::encode(&Message::Goodbye(goodbye)));
         self.stage = Stage::Closed;
     }
 

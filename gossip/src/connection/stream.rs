@@ -1,9 +1,7 @@
 //! The sealed stream of messages: cut into Noise frames on one side, joined on the other.
 
 use crate::frame::{self, FrameKind};
-use crate::message::Message;
 use crate::noise::{NoiseError, PLAINTEXT, Session};
-use crate::wire;
 
 /// Both directions of a connection after the handshake
 pub(crate) struct Stream {
@@ -21,15 +19,8 @@ impl Stream {
         }
     }
 
-    /// Appends the frames that carry the message
-    pub(crate) fn write(&mut self, message: &Message, out: &mut Vec<u8>) -> Result<(), NoiseError> {
-        let mut bytes = Vec::new();
-        wire::emit(message, &mut bytes);
-        self.write_raw(&bytes, out)
-    }
-
     /// Appends the frames that carry these bytes of the stream
-    pub(crate) fn write_raw(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), NoiseError> {
+    pub(crate) fn write(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> Result<(), NoiseError> {
         for piece in bytes.chunks(PLAINTEXT) {
             let body = frame::begin(FrameKind::Sealed, out);
             self.session.seal(piece, out)?;

@@ -15,7 +15,7 @@ fn two_sides_introduce_themselves_and_talk() {
     pair.introduce();
     assert!(pair.ends.iter().all(|end| end.connection.is_up()));
     let message = Message::Channel(Channel(1), vec![7; 200_000]);
-    pair.ends[0].connection.send(&message);
+    pair.ends[0].connection.send(&wire::encode(&message));
     assert_eq!(pair.exchange(), [vec![], vec![Received::Message(message)]]);
 }
 
@@ -126,7 +126,7 @@ fn messages_at_the_wrong_time_are_malformed() {
         let mut pair = Pair::new(None, None);
         pair.exchange();
         for message in before.iter().chain([&message]) {
-            pair.ends[0].connection.send(message);
+            pair.ends[0].connection.send(&wire::encode(message));
         }
         pair.exchange()[1].pop()
     };
@@ -155,7 +155,7 @@ fn other_programs_and_weave_net_are_told_apart() {
 fn a_replayed_frame_is_a_forgery() {
     let mut pair = Pair::new(None, None);
     pair.introduce();
-    pair.ends[0].connection.send(&Message::Keepalive);
+    pair.ends[0].connection.send(&wire::encode(&Message::Keepalive));
     let frame = pair.ends[0].connection.take_output();
     assert_eq!(pair.feed(1, &frame), [Received::Message(Message::Keepalive)]);
     assert_eq!(pair.feed(1, &frame), [Received::Ended(Ended::Forged)]);
@@ -245,14 +245,15 @@ impl Pair {
     fn introduce(&mut self) {
         self.exchange();
         for end in &mut self.ends {
-            end.connection.send(&Message::Hello(Box::new(hello())));
+            end.connection
+                .send(&wire::encode(&Message::Hello(Box::new(hello()))));
         }
         let hello = |end: &End| Received::Hello(Box::new(hello()), end.secrets.keys.public());
         let expected = [vec![hello(&self.ends[1])], vec![hello(&self.ends[0])]];
         assert_eq!(self.exchange(), expected);
         for end in &mut self.ends {
             assert!(!end.connection.is_up());
-            end.connection.send(&Message::Welcome);
+            end.connection.send(&wire::encode(&Message::Welcome));
         }
         assert_eq!(self.exchange(), [[Received::Welcome], [Received::Welcome]]);
     }
@@ -263,7 +264,7 @@ impl Pair {
         let (Stage::Greeting { stream, .. } | Stage::Up(stream)) = &mut connection.stage else {
             return;
         };
-        stream.write_raw(plaintext, &mut connection.out).unwrap();
+        stream.write(plaintext, &mut connection.out).unwrap();
     }
 }
 

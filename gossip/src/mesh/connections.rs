@@ -193,7 +193,7 @@ impl Mesh {
     }
 
     fn refuse(&mut self, conn: ConnId, reject: Reject, now: Instant) {
-        info!("connection refused: {}", reject.text(true));
+        debug!("connection refused: {}", reject.text(true));
         self.close(conn, Goodbye::Refused(reject), Ended::Rejected(reject), now);
     }
 

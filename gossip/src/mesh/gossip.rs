@@ -60,7 +60,7 @@ impl Own {
     }
 
     /// Goes beyond a claim on our name
-    fn outbid(&mut self, claim: Stamp) {
+    pub(super) fn outbid(&mut self, claim: Stamp) {
         let (epoch, version) = match claim.version.checked_add(1) {
             Some(version) => (claim.epoch, version),
             None => (claim.epoch.saturating_add(1), 1),
@@ -120,27 +120,31 @@ impl Mesh {
         }
     }
 
-    /// Sends those of the records that we have, in messages that fit the limit
+    /// Sends those of the records that we have
     pub(super) fn send_records(&mut self, conn: ConnId, names: &[PeerName]) {
-        let mut batch = Vec::new();
-        let mut bytes = 0;
-        for name in names {
-            let Some(record) = self.table.get(*name) else {
-                continue;
-            };
+        for bytes in self.batches(names) {
+            self.tell_encoded(conn, &bytes);
+        }
+        let known = names.iter().filter(|name| self.table.get(**name).is_some());
+        self.counters.records_sent += known.count() as u64;
+    }
+
+    /// The records of these names as messages that fit the limit
+    fn batches(&self, names: &[PeerName]) -> Vec<Vec<u8>> {
+        let mut batches: Vec<(usize, Vec<PeerRecord>)> = Vec::new();
+        for record in names.iter().filter_map(|name| self.table.get(*name)) {
+            let size = wire::record_bytes(record);
             let record = PeerRecord::clone(record);
-            let size = wire::record_bytes(&record);
-            if bytes + size > BATCH && !batch.is_empty() {
-                self.tell(conn, &Message::Records(std::mem::take(&mut batch)));
-                bytes = 0;
+            match batches.last_mut() {
+                Some((bytes, batch)) if *bytes + size <= BATCH => {
+                    *bytes += size;
+                    batch.push(record);
+                }
+                Some(_) | None => batches.push((size, vec![record])),
             }
-            self.counters.records_sent += 1;
-            bytes += size;
-            batch.push(record);
         }
-        if !batch.is_empty() {
-            self.tell(conn, &Message::Records(batch));
-        }
+        let messages = batches.into_iter().map(|(_, batch)| Message::Records(batch));
+        messages.map(|message| wire::encode(&message)).collect()
     }
 
     pub(super) fn heard_records(&mut self, teller: PeerName, records: Vec<PeerRecord>, now: Instant) {
@@ -173,11 +177,19 @@ impl Mesh {
             return;
         };
         let neighbours: Vec<(PeerName, ConnId)> = self.neighbours.up().collect();
+        // Most neighbours are told the same: it is encoded once.
+        let mut encoded: BTreeMap<Vec<PeerName>, Vec<Vec<u8>>> = BTreeMap::new();
         for (neighbour, conn) in neighbours {
             let records = changes.names().filter_map(|name| self.table.get(name));
             let concerning = records.filter(|record| changes.concerns(record, self.config.name, neighbour));
             let names: Vec<PeerName> = concerning.map(|record| record.name).collect();
-            self.send_records(conn, &names);
+            self.counters.records_sent += names.len() as u64;
+            if !encoded.contains_key(&names) {
+                encoded.insert(names.clone(), self.batches(&names));
+            }
+            for bytes in encoded.get(&names).into_iter().flatten() {
+                self.tell_encoded(conn, bytes);
+            }
         }
     }
 
@@ -215,7 +227,7 @@ impl Mesh {
     pub(super) fn compute_routes(&mut self, now: Instant) {
         self.resolve_short_id(now);
         self.settle(now);
-        let reachable = routes::reachable(self.config.name, |name| self.table.get(name).cloned());
+        let reachable = routes::reachable(self.config.name, &self.table);
         let all = self.table.iter().map(|record| (record.name, Arc::clone(record)));
         let peers: BTreeMap<PeerName, Arc<PeerRecord>> =
             all.filter(|(name, _)| reachable.contains(name)).collect();

@@ -33,7 +33,7 @@ use crate::routes::Topology;
 use crate::short_ids;
 use crate::status::ConnectionStatus;
 use crate::targets::Targets;
-use crate::wire::{MAX_CHANNEL_BYTES, MAX_VERSION_TEXT};
+use crate::wire::{self, MAX_CHANNEL_BYTES, MAX_VERSION_TEXT};
 
 use gossip::Own;
 use timers::Schedule;
@@ -41,7 +41,19 @@ use timers::Schedule;
 /// The mesh as one peer sees it
 ///
 /// After every call that takes `&mut self`: [`Mesh::poll_output`] until there is none, then
-/// [`Mesh::poll_timeout`], and [`Mesh::handle_timeout`] when that time has come.
+/// [`Mesh::poll_timeout`], and [`Mesh::handle_timeout`] when that time has come. In that order:
+///
+/// 1. [`Mesh::new`], then [`Mesh::set_targets`] with what was kept.
+/// 2. [`Output::Dial`] is answered by [`Mesh::dialled`], a connection that the kernel accepts is offered
+///    to [`Mesh::accepted`]; each gives the [`ConnId`] of that connection from there on.
+/// 3. Bytes go in by [`Mesh::handle_input`] and out by [`Output::Send`]. A connection ends by
+///    [`Output::Close`], or by [`Mesh::disconnected`] when the driver sees its end first.
+/// 4. [`Event::NeighbourUp`]: probe paths, and say [`Mesh::path_established`] at every change.
+///    [`Event::NeighbourHeld`]: freeze them, say nothing. [`Event::NeighbourDown`]: forget them.
+/// 5. [`Mesh::shut_down`], the last outputs, and the end.
+///
+/// A connection whose bytes pile up unsent is best closed by the driver, and reported as
+/// [`Disconnect::TimedOut`]: the mesh itself keeps no more than what one call came to.
 pub struct Mesh {
     config: Config,
     secrets: Secrets,
@@ -366,8 +378,12 @@ impl Mesh {
 
     /// Sends a message on a connection
     fn tell(&mut self, conn: ConnId, message: &Message) {
+        self.tell_encoded(conn, &wire::encode(message));
+    }
+
+    fn tell_encoded(&mut self, conn: ConnId, bytes: &[u8]) {
         if let Some(connection) = self.connections.get_mut(&conn) {
-            connection.send(message);
+            connection.send(bytes);
             self.outputs.send(conn, connection.take_output());
         }
     }
@@ -386,3 +402,6 @@ impl Mesh {
 /// The most connections of which nobody knows yet whose they are: they cost memory before anybody
 /// has shown a password
 const MAX_HANDSHAKES: usize = 256;
+
+#[cfg(test)]
+mod tests;

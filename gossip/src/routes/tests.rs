@@ -39,16 +39,22 @@ fn a_connection_counts_when_both_sides_have_it_with_a_path() {
 
 #[test]
 fn whom_nobody_names_is_not_reachable() {
-    let mut records = Graph::of(4, &[(0, 1), (1, 2), (2, 3)]).records;
-    let get = |records: &Records, name| records.get(&name).cloned();
-    assert_eq!(reachable(name(0), |name| get(&records, name)).len(), 4);
+    let line = Graph::of(4, &[(0, 1), (1, 2), (2, 3)]);
+    assert_eq!(reachable(name(0), &line.table()).len(), 4);
     // What a dead peer still claims does not count.
-    let survivor = Arc::make_mut(records.get_mut(&name(1)).unwrap());
+    let mut broken = line.clone();
+    let survivor = Arc::make_mut(broken.records.get_mut(&name(1)).unwrap());
     survivor.connections.remove(&name(2));
-    assert_eq!(
-        reachable(name(0), |name| get(&records, name)),
-        BTreeSet::from([name(0), name(1)])
-    );
+    let reached = reachable(name(0), &broken.table());
+    assert_eq!(reached, BTreeSet::from([name(0), name(1)]));
+}
+
+#[test]
+fn whom_others_name_but_nobody_describes_is_not_in_the_table() {
+    let mut table = Table::default();
+    table.merge(record(0, 1, &[1, 7]));
+    table.merge(record(1, 1, &[0]));
+    assert_eq!(reachable(name(0), &table), BTreeSet::from([name(0), name(1)]));
 }
 
 #[test]
@@ -117,6 +123,14 @@ impl Graph {
         Self {
             records: records.collect(),
         }
+    }
+
+    fn table(&self) -> Table {
+        let mut table = Table::default();
+        for record in self.records.values() {
+            table.merge(PeerRecord::clone(record));
+        }
+        table
     }
 
     fn len(&self) -> u16 {

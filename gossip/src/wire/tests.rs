@@ -100,8 +100,7 @@ fn captures() -> Vec<(Message, Vec<u8>)> {
 #[test]
 fn every_message_has_the_bytes_of_its_capture() {
     for (message, capture) in captures() {
-        let mut bytes = vec![];
-        emit(&message, &mut bytes);
+        let bytes = encode(&message);
         let len = u32::from_be_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]) as usize;
         assert_eq!(len, bytes.len() - 4);
         assert_eq!(bytes, capture, "{message:?}");
@@ -150,8 +149,7 @@ fn what_no_peer_would_say_is_refused() {
         Message::Records(vec![too_many]),
         Message::Want(vec![name(1); MAX_PEERS + 1]),
     ] {
-        let mut bytes = vec![];
-        emit(&message, &mut bytes);
+        let bytes = encode(&message);
         assert_eq!(parse(&bytes[4..]), Err(WireError::OutOfBounds));
     }
 }
@@ -175,13 +173,11 @@ fn the_largest_record_and_the_largest_summary_fit_the_limit() {
     };
     let summary = (0..MAX_PEERS as u16).map(|n| (name(n), stamp)).collect();
     for message in [Message::Records(vec![largest.clone()]), Message::Summary(summary)] {
-        let mut bytes = vec![];
-        emit(&message, &mut bytes);
+        let bytes = encode(&message);
         assert!(bytes.len() < LIMIT);
         assert!(parse(&bytes[4..]).unwrap().is_some());
     }
-    let mut bytes = vec![];
-    emit(&Message::Records(vec![largest.clone()]), &mut bytes);
+    let bytes = encode(&Message::Records(vec![largest.clone()]));
     assert!(
         bytes.len() <= record_bytes(&largest),
         "the estimate is never too small"
@@ -198,8 +194,7 @@ proptest! {
 
     #[test]
     fn a_damaged_message_is_a_message_or_an_error(which in 0..9usize, at: prop::sample::Index, bit in 0..8u8) {
-        let mut bytes = vec![];
-        emit(&captures()[which].0, &mut bytes);
+        let mut bytes = encode(&captures()[which].0);
         let at = 4 + at.index(bytes.len() - 4);
         bytes[at] ^= 1 << bit;
         let _ = parse(&bytes[4..]);
@@ -251,8 +246,7 @@ fn digest() -> Digest {
 }
 
 fn tag(message: &Message) -> u8 {
-    let mut bytes = vec![];
-    emit(message, &mut bytes);
+    let bytes = encode(message);
     // No wildcard: a new message does not compile until it is here, and then needs a capture.
     let expected = match message {
         Message::Hello(_) => HELLO,
