@@ -85,6 +85,7 @@ impl Host {
                 local: address(0),
                 remote: address(peer),
                 mtu: 1450,
+                csum: true,
             });
             switch.set_path(name(peer), Some(path), now);
         }
