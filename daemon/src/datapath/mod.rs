@@ -1,6 +1,8 @@
 //! The host's switch: the kernel's Open vSwitch datapath, or a Linux bridge where there is none.
 
+mod answer;
 mod switch_thread;
+mod work;
 mod worker;
 
 use std::collections::BTreeMap;

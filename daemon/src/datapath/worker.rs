@@ -9,23 +9,21 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use api::DatapathStats;
-use fallback_sleeve::too_big::{TooBig, too_big};
-use model::{IfName, Mac, PeerName, ShortId, Vni};
+use model::{IfName, PeerName};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use odp::{
-    Datapath, Dpif as _, Execute, Odp, PacketKey, Reasserted, UpcallSocket, VportEvents, VportSpec,
-    monotonic_ms,
+    Datapath, Dpif as _, Execute, Odp, Reasserted, UpcallSocket, VportEvents, VportSpec, monotonic_ms,
 };
-use openvswitch_sys::{
-    Action, FlowKey, FlowMatch, PortNo, SetTunnel, TunnelKey, Ufid, Upcall, UpcallCommand, Vport, VportKind,
-};
-use overlay::{Command, Config, Path as SwitchPath, Place, PortRole, SeenFlow, Switch, SwitchOutput, Tunnel};
+use openvswitch_sys::{Action, FlowKey, FlowMatch, PortNo, SetTunnel, Ufid, Vport, VportKind};
+use overlay::{Config, Path as SwitchPath, Place, PortRole, SeenFlow, Switch, Tunnel};
 use tokio::sync::mpsc;
 
+use super::answer::Answer;
 use super::switch_thread::{Message, Shared, Status};
-use super::{Beat, BeatOut, FlowDump, MacPlace, Plan};
+use super::work::{Change, Counters, Packet, Work};
+use super::{BeatOut, FlowDump, MacPlace, Plan};
 use crate::control::Input;
-use crate::neighbours::{BEAT_ETHERTYPE, Path};
+use crate::neighbours::Path;
 use crate::routes::TopologyRoutes;
 use crate::switch_drops::SwitchDrops;
 
@@ -35,10 +33,6 @@ const REASSERT: Duration = Duration::from_secs(1);
 const DUMP: Duration = Duration::from_secs(30);
 /// Batches of one socket between two looks at the others.
 const ROUNDS: usize = 4;
-/// Longest heartbeat body that is passed on; the rest is padding.
-const BEAT_BODY: usize = 64;
-/// Bytes of an Ethernet header
-const ETHERNET: usize = 14;
 
 /// The switch thread's state
 pub(super) struct Worker {
@@ -60,45 +54,6 @@ pub(super) struct Worker {
     counters: Counters,
     reassert_at: Instant,
     dump_at: Instant,
-}
-
-/// What a batch of upcalls comes to, in the order in which the kernel is to do it
-#[derive(Default)]
-struct Work {
-    changes: Vec<Change>,
-    packets: Vec<Packet>,
-}
-
-/// A packet to be sent with actions
-struct Packet {
-    bytes: Vec<u8>,
-    key: Key,
-    actions: Vec<Action>,
-    hash: Option<u64>,
-}
-
-enum Key {
-    InPort(PortNo),
-    /// That of the upcall, as the kernel had it
-    Raw(Vec<u8>),
-}
-
-enum Change {
-    Put(FlowKey, Vec<Action>),
-    Delete(Ufid),
-}
-
-#[derive(Default)]
-struct Counters {
-    /// Times that the kernel had no room for upcalls
-    overruns: u64,
-    malformed: u64,
-    beats_dropped: u64,
-    flows_failed: u64,
-    packets_failed: u64,
-    oversize_answered: u64,
-    oversize_fragmented: u64,
-    oversize_dropped: u64,
 }
 
 impl Worker {
@@ -547,143 +502,6 @@ impl Worker {
             ports,
             monotonic_ms: monotonic_ms(),
         })
-    }
-}
-
-impl Work {
-    fn take_outputs(&mut self, switch: &mut Switch) {
-        while let Some(output) = switch.poll_output() {
-            match output {
-                SwitchOutput::Command(Command::PutFlow(key, actions)) => {
-                    self.changes.push(Change::Put(key, actions));
-                }
-                SwitchOutput::Command(Command::DeleteFlow(ufid)) => self.changes.push(Change::Delete(ufid)),
-                SwitchOutput::Event(event) => log::debug!("{event:?}"),
-            }
-        }
-    }
-}
-
-/// What answers one upcall: the worker without its sockets
-struct Answer<'a> {
-    switch: &'a mut Switch,
-    control: &'a mpsc::Sender<Input>,
-    work: &'a mut Work,
-    counters: &'a mut Counters,
-    now: Instant,
-}
-
-impl Answer<'_> {
-    fn upcall(&mut self, upcall: &Upcall<'_>) {
-        match upcall.command {
-            UpcallCommand::Miss => match (is_beat(upcall), upcall.key.tunnel) {
-                (true, Some(tunnel)) => self.beat(upcall, tunnel),
-                (true, None) | (false, _) => self.miss(upcall),
-            },
-            UpcallCommand::Action => {
-                if let Some(cookie) = upcall.cookie().filter(|cookie| Switch::is_oversize(*cookie)) {
-                    self.oversize(upcall, cookie);
-                }
-            }
-        }
-    }
-
-    fn beat(&mut self, upcall: &Upcall<'_>, tunnel: TunnelKey) {
-        let source: ShortId = Vni::truncated(tunnel.id as u32).source();
-        let body = upcall.packet.get(ETHERNET..).unwrap_or_default();
-        let body = body.get(..body.len().min(BEAT_BODY)).unwrap_or_default().to_vec();
-        let beat = Beat {
-            source,
-            from: tunnel.src,
-            body,
-            frame_len: upcall.packet.len(),
-        };
-        if self.control.try_send(Input::Beat(beat)).is_err() {
-            self.counters.beats_dropped += 1;
-        }
-    }
-
-    fn miss(&mut self, upcall: &Upcall<'_>) {
-        let verdict = self.switch.miss(&upcall.key, self.now);
-        self.work.take_outputs(self.switch);
-        if let Some(reason) = verdict.dropped {
-            log::trace!("{:?}: {}", upcall.key, reason.label());
-        }
-        for actions in std::iter::once(&verdict.actions)
-            .chain(&verdict.further)
-            .filter(|list| !list.is_empty())
-        {
-            self.work.packets.push(Packet::of(upcall, actions.clone()));
-        }
-        if let Some(key) = verdict.install {
-            self.work.changes.push(Change::Put(key, verdict.actions));
-        }
-    }
-
-    fn oversize(&mut self, upcall: &Upcall<'_>, cookie: u64) {
-        let key = &upcall.key;
-        let Ok(outcome) = self.switch.oversize(key.in_port, key.dst, cookie, self.now) else {
-            return;
-        };
-        self.work.take_outputs(self.switch);
-        let answer = match &outcome.reply {
-            Some(_) => too_big(upcall.packet, outcome.mtu),
-            None => TooBig::MayFragment,
-        };
-        match (answer, outcome.reply, outcome.fragment) {
-            (TooBig::Reply(reply), Some(actions), _) => {
-                self.counters.oversize_answered += 1;
-                self.work.packets.push(Packet::new(reply, key.in_port, actions));
-            }
-            (TooBig::MayFragment, _, Some(actions)) => {
-                self.counters.oversize_fragmented += 1;
-                self.work.packets.push(Packet::of(upcall, actions));
-            }
-            (TooBig::Reply(_) | TooBig::MayFragment | TooBig::Nothing, _, _) => {
-                self.counters.oversize_dropped += 1;
-            }
-        }
-    }
-}
-
-fn is_beat(upcall: &Upcall<'_>) -> bool {
-    let key = &upcall.key;
-    key.src == Mac::ZERO && key.dst == Mac::ZERO && key.ethertype == Some(BEAT_ETHERTYPE)
-}
-
-impl Packet {
-    /// A packet of this host's making
-    const fn new(bytes: Vec<u8>, in_port: PortNo, actions: Vec<Action>) -> Self {
-        Self {
-            bytes,
-            key: Key::InPort(in_port),
-            actions,
-            hash: None,
-        }
-    }
-
-    /// The packet of an upcall, with its own key
-    fn of(upcall: &Upcall<'_>, actions: Vec<Action>) -> Self {
-        let key = Key::Raw(upcall.raw_key.to_vec());
-        Self {
-            bytes: upcall.packet.to_vec(),
-            key,
-            actions,
-            hash: upcall.hash,
-        }
-    }
-
-    fn execute(&self) -> Execute<'_> {
-        let key = match &self.key {
-            Key::InPort(port) => PacketKey::InPort(*port),
-            Key::Raw(bytes) => PacketKey::Raw(bytes),
-        };
-        Execute {
-            packet: &self.bytes,
-            key,
-            actions: &self.actions,
-            hash: self.hash,
-        }
     }
 }
 
