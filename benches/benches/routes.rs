@@ -58,6 +58,7 @@ fn meet(hub: &mut Mesh, leaf: &mut Mesh, number: u16, now: Instant) {
         true,
         now,
     );
+    leaf.handle_timeout(now);
     let dial = std::iter::from_fn(|| leaf.poll_output()).find_map(|output| match output {
         Output::Dial { dial, .. } => Some(dial),
         Output::Send { .. } | Output::Close { .. } | Output::Event(_) => None,
