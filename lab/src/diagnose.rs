@@ -37,7 +37,7 @@ fn host_state(text: &mut String, host: &Host) {
             );
         }
         if crate::judge::ovs::is_here() {
-            for line in [["ovs-dpctl", "show", "-s"], ["ovs-dpctl", "dump-flows", "-m"]] {
+            for line in [["ovs-dpctl", "show", "-s"], ["ovs-dpctl", "dump-flows", "weave"]] {
                 section(
                     text,
                     host.name(),

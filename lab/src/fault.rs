@@ -26,6 +26,15 @@ pub enum Traffic {
     IcmpUnreachable,
 }
 
+/// By what the packets are known, besides the traffic
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum By {
+    /// Their source address
+    Source(Ipv4Addr),
+    /// The device they come in by
+    Device(String),
+}
+
 /// Something that is wrong until it is healed
 #[derive(Debug)]
 #[must_use = "a fault lasts until it is healed"]
@@ -68,7 +77,7 @@ pub fn deafen(ears: &Host, mouth: &Host, traffic: Traffic, per_mille: u16) -> Re
     for leg in mouth.legs() {
         fault = fault.and(drop_arriving(
             ears.namespace(),
-            Some(leg.address),
+            &By::Source(leg.address),
             traffic,
             per_mille,
         )?);
@@ -77,8 +86,19 @@ pub fn deafen(ears: &Host, mouth: &Host, traffic: Traffic, per_mille: u16) -> Re
 }
 
 /// A host neither hears nor, as a router, passes on this traffic, whoever sends it
+///
+/// On the underlay alone: frames of containers pass the same hooks where the kernel filters bridges.
 pub fn filter(host: &Host, traffic: Traffic) -> Result<Fault> {
-    drop_arriving(host.namespace(), None, traffic, 1000)
+    let mut fault = Fault::none();
+    for leg in host.legs() {
+        fault = fault.and(drop_arriving(
+            host.namespace(),
+            &By::Device(leg.device),
+            traffic,
+            1000,
+        )?);
+    }
+    Ok(fault)
 }
 
 /// What one host sends to another comes later
@@ -130,7 +150,12 @@ impl Firewall {
             Self::Nft,
         ];
         Ok(choices.into_iter().find(|choice| {
-            let dropped = choice.drop_arriving(trial.namespace(), None, Traffic::Udp(9), 500);
+            let dropped = choice.drop_arriving(
+                trial.namespace(),
+                &By::Device("eth0".to_owned()),
+                Traffic::Udp(9),
+                500,
+            );
             dropped.and_then(Fault::heal).is_ok()
         }))
     }
@@ -138,13 +163,13 @@ impl Firewall {
     fn drop_arriving(
         self,
         namespace: &Namespace,
-        from: Option<Ipv4Addr>,
+        by: &By,
         traffic: Traffic,
         per_mille: u16,
     ) -> Result<Fault> {
         let (put, undo) = match self {
-            Self::Iptables(program) => iptables(program, from, traffic, per_mille),
-            Self::Nft => nft(from, traffic, per_mille),
+            Self::Iptables(program) => iptables(program, by, traffic, per_mille),
+            Self::Nft => nft(by, traffic, per_mille),
         };
         for line in put {
             execute(namespace, &line)?;
@@ -155,23 +180,19 @@ impl Firewall {
     }
 }
 
-fn drop_arriving(
-    namespace: &Namespace,
-    from: Option<Ipv4Addr>,
-    traffic: Traffic,
-    per_mille: u16,
-) -> Result<Fault> {
-    Firewall::of_this_kernel()?.drop_arriving(namespace, from, traffic, per_mille)
+fn drop_arriving(namespace: &Namespace, by: &By, traffic: Traffic, per_mille: u16) -> Result<Fault> {
+    Firewall::of_this_kernel()?.drop_arriving(namespace, by, traffic, per_mille)
 }
 
 /// The command lines that put a rule, and the one that removes it
 type Lines = (Vec<Vec<String>>, Vec<String>);
 
-fn iptables(program: &str, from: Option<Ipv4Addr>, traffic: Traffic, per_mille: u16) -> Lines {
+fn iptables(program: &str, by: &By, traffic: Traffic, per_mille: u16) -> Lines {
     let mut rule = Vec::new();
     let mut push = |words: &str| rule.extend(words.split(' ').map(str::to_owned));
-    if let Some(from) = from {
-        push(&format!("-s {from}"));
+    match by {
+        By::Source(from) => push(&format!("-s {from}")),
+        By::Device(device) => push(&format!("-i {device}")),
     }
     match traffic {
         Traffic::All => {}
@@ -192,13 +213,13 @@ fn iptables(program: &str, from: Option<Ipv4Addr>, traffic: Traffic, per_mille: 
     (vec![line("-A")], line("-D"))
 }
 
-fn nft(from: Option<Ipv4Addr>, traffic: Traffic, per_mille: u16) -> Lines {
+fn nft(by: &By, traffic: Traffic, per_mille: u16) -> Lines {
     // A table for each rule: removing one needs no handle then.
     let table = format!("lab{}", TABLES.fetch_add(1, Ordering::Relaxed));
-    let mut rule = String::new();
-    if let Some(from) = from {
-        rule.push_str(&format!("ip saddr {from} "));
-    }
+    let mut rule = match by {
+        By::Source(from) => format!("ip saddr {from} "),
+        By::Device(device) => format!("iifname {device} "),
+    };
     match traffic {
         Traffic::All => {}
         Traffic::Udp(port) => rule.push_str(&format!("udp dport {port} ")),
@@ -233,7 +254,12 @@ mod tests {
 
     #[test]
     fn an_iptables_rule_is_removed_by_its_own_words() {
-        let (put, undo) = iptables("iptables", Some(Ipv4Addr::LOCALHOST), Traffic::Udp(6784), 1000);
+        let (put, undo) = iptables(
+            "iptables",
+            &By::Source(Ipv4Addr::LOCALHOST),
+            Traffic::Udp(6784),
+            1000,
+        );
         assert_eq!(
             put[0].join(" "),
             "iptables -w -t mangle -A PREROUTING -s 127.0.0.1 -p udp --dport 6784 -j DROP"
@@ -243,7 +269,7 @@ mod tests {
 
     #[test]
     fn an_nft_rule_is_removed_with_its_table() {
-        let (put, undo) = nft(None, Traffic::IcmpUnreachable, 250);
+        let (put, undo) = nft(&By::Device("eth0".to_owned()), Traffic::IcmpUnreachable, 250);
         let table = undo[1].strip_prefix("delete table ip ").unwrap();
         assert!(put.iter().all(|line| line[1].contains(table)));
         assert!(put[2][1].ends_with("numgen random mod 1000 < 250 drop"));

@@ -30,6 +30,11 @@ enum Command {
     },
     /// Three hosts, shown to people
     Demo,
+    /// Run one scenario and, if it fails, keep its hosts until this is interrupted
+    Hold {
+        /// Which
+        name: String,
+    },
     /// One scenario, in this process
     #[command(hide = true)]
     Act {
@@ -70,7 +75,8 @@ fn main() -> ExitCode {
             },
         ),
         Command::Demo => lab::demo::run(),
-        Command::Act { name } => lab::run::act(&name),
+        Command::Hold { name } => lab::run::act(&name, true),
+        Command::Act { name } => lab::run::act(&name, false),
     };
     done.unwrap_or_else(|error| {
         eprintln!("weave-lab: {error:#}");

@@ -123,8 +123,8 @@ fn collect(source: Option<impl std::io::Read + Send + 'static>) -> Reader {
     })
 }
 
-/// The life of one scenario, in the process of its own
-pub fn act(name: &str) -> Result<ExitCode> {
+/// The life of one scenario, in the process of its own; what failed may be held for people to look at
+pub fn act(name: &str, hold: bool) -> Result<ExitCode> {
     let scenario = scenario::ALL
         .iter()
         .find(|scenario| scenario.name == name)
@@ -139,6 +139,22 @@ pub fn act(name: &str) -> Result<ExitCode> {
         return Ok(ExitCode::from(SKIPPED));
     }
     eprintln!("{error:#}");
+    if hold {
+        let names = lab.all_hosts().iter().map(|host| host.namespace().name());
+        let containers = lab
+            .all_containers()
+            .iter()
+            .map(|container| container.namespace().name());
+        let names: Vec<&str> = names.chain(containers).collect();
+        eprintln!(
+            "held until interrupted: {}; files in {}",
+            names.join(" "),
+            lab.files().display()
+        );
+        loop {
+            std::thread::park();
+        }
+    }
     eprintln!("{}", diagnosis(&lab));
     Ok(ExitCode::FAILURE)
 }

@@ -8,8 +8,8 @@ use model::PathKind;
 
 use crate::judge::iperf::{self, Rate};
 use crate::judge::ping::{Ping, Pings};
-use crate::topology::{Container, Host, Lab};
-use crate::weave::{Launch, launch_mesh};
+use crate::topology::{Container, ETHERNET, Host, Lab};
+use crate::weave::{Launch, MEETING, launch_mesh};
 
 /// A host, and a container on it
 #[derive(Debug, Clone)]
@@ -91,6 +91,44 @@ pub fn launch_and_attach(sites: &[Site], launch: &Launch, path: PathKind) -> Res
     let hosts: Vec<&Host> = sites.iter().map(|site| &site.host).collect();
     launch_mesh(&hosts, launch, path)?;
     sites.iter().try_for_each(Site::attach)
+}
+
+/// Sites in a line: each host is linked with the one before it and the one after it alone, and told
+/// of the one before it; launched, connected and attached
+pub fn in_a_line<const N: usize>(
+    lab: &mut Lab,
+    names: [&str; N],
+    launch: &Launch,
+    path: PathKind,
+) -> Result<[Site; N]> {
+    let sites = names
+        .iter()
+        .map(|name| Site::create(lab, name))
+        .collect::<Result<Vec<_>>>()?;
+    let pairs: Vec<(&Site, &Site)> = sites.iter().zip(sites.iter().skip(1)).collect();
+    for (near, far) in &pairs {
+        lab.link(&near.host, &far.host, ETHERNET)?;
+    }
+    let mut before: Option<&Host> = None;
+    for Site { host, .. } in &sites {
+        let mut launch = launch.clone().flag("--no-discovery");
+        if let Some(before) = before {
+            launch = launch.peer(before.address_for(host)?);
+        }
+        host.launch(&launch)?;
+        before = Some(host);
+    }
+    for (near, far) in &pairs {
+        near.host.wait_path(&far.host, path, MEETING)?;
+        far.host.wait_path(&near.host, path, MEETING)?;
+    }
+    for site in &sites {
+        site.host.wait_peers(N, 2 * pairs.len(), MEETING)?;
+    }
+    sites.iter().try_for_each(Site::attach)?;
+    sites
+        .try_into()
+        .map_err(|_sites| anyhow::anyhow!("as many sites as names"))
 }
 
 /// Pings from every site's container to every other's; each request must be answered, once

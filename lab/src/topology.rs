@@ -254,12 +254,11 @@ impl Host {
         Ok(self.leg_towards(other)?.address)
     }
 
-    /// Reaches another host's network by a router that both share a network with
-    pub fn route_by(&self, router: &Self, other: &Self) -> Result<()> {
-        let destination = other.address_for(router)?.to_string();
+    /// Reaches an address by a router that it shares a network with
+    pub fn route(&self, destination: Ipv4Addr, router: &Self) -> Result<()> {
         let gateway = router.address_for(self)?.to_string();
         self.namespace()
-            .ip(&["route", "add", &destination, "via", &gateway])?;
+            .ip(&["route", "add", &destination.to_string(), "via", &gateway])?;
         Ok(())
     }
 

@@ -98,6 +98,16 @@ impl Host {
         run(self.weavectl_command(arguments)?, DEADLINE)
     }
 
+    /// `weavectl` on this host, not told of the socket of its weaved
+    pub fn weavectl_elsewhere(&self, arguments: &[&str]) -> Result<Finished> {
+        let mut command = self.namespace().command(program("weavectl")?);
+        command
+            .args(arguments)
+            .env_remove("WEAVE_PASSWORD")
+            .env_remove("WEAVE_SOCKET");
+        run(command, DEADLINE)
+    }
+
     fn weavectl_command(&self, arguments: &[&str]) -> Result<Command> {
         let mut command = self.namespace().command(program("weavectl")?);
         command
@@ -243,22 +253,30 @@ impl Host {
         })
     }
 
-    /// Waits until this many peers are known, this one included, and every connection among them
-    /// that a full mesh has is established at both ends
-    pub fn wait_full_mesh(&self, peers: usize, deadline: Duration) -> Result<Duration> {
-        let ends = peers * (peers - 1);
-        let seen = wait_for(
-            &format!("{self} sees {peers} peers, all connected"),
-            deadline,
-            || {
-                let counts = self.status()?.router.peers;
-                Ok(if counts.total == peers && counts.established == ends {
-                    Look::Done(())
-                } else {
-                    Look::NotYet(format!("{counts:?}"))
-                })
-            },
-        )?;
+    /// Waits until there is no established connection to another host, and tells what there is
+    pub fn wait_lost(&self, other: &Self, deadline: Duration) -> Result<(String, Duration)> {
+        wait_for(&format!("{self} has lost {other}"), deadline, || {
+            let found = self.connection_to(other)?;
+            let line = describe(found.as_ref());
+            Ok(match found {
+                Some(connection) if connection.state == ConnectionState::Established => Look::NotYet(line),
+                Some(_) | None => Look::Done(line),
+            })
+        })
+    }
+
+    /// Waits until this many peers are known, this one included, and this many ends of connections
+    /// among them are established
+    pub fn wait_peers(&self, peers: usize, ends: usize, deadline: Duration) -> Result<Duration> {
+        let what = format!("{self} sees {peers} peers and {ends} ends of connections");
+        let seen = wait_for(&what, deadline, || {
+            let counts = self.status()?.router.peers;
+            Ok(if counts.total == peers && counts.established == ends {
+                Look::Done(())
+            } else {
+                Look::NotYet(format!("{counts:?}"))
+            })
+        })?;
         Ok(seen.1)
     }
 }
@@ -292,7 +310,7 @@ pub fn launch_mesh(hosts: &[&Host], launch: &Launch, path: PathKind) -> Result<(
         host.launch(&launch)?;
     }
     for host in hosts {
-        host.wait_full_mesh(hosts.len(), MEETING)?;
+        host.wait_peers(hosts.len(), hosts.len() * (hosts.len() - 1), MEETING)?;
         for other in hosts.iter().filter(|other| other.name() != host.name()) {
             host.wait_path(other, path, MEETING)?;
         }

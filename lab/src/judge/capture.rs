@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
@@ -11,6 +11,9 @@ use nix::sys::signal::Signal;
 use crate::command::{Background, run_here};
 use crate::namespace::Namespace;
 use crate::wait::wait_until;
+
+/// How long nothing is written before everything counts as written
+const QUIET: Duration = Duration::from_millis(200);
 
 static FILES: AtomicU32 = AtomicU32::new(0);
 
@@ -38,6 +41,8 @@ pub fn start(namespace: &Namespace, device: &str, filter: &str, directory: &Path
         "root",
         "-s",
         "0",
+        "-B",
+        "16384",
     ];
     line.extend(filter.split_whitespace());
     let tcpdump = namespace.start(&line)?;
@@ -49,8 +54,18 @@ pub fn start(namespace: &Namespace, device: &str, filter: &str, directory: &Path
 }
 
 impl Capturing {
-    /// Ends it
+    /// Ends it, once everything that came so far is in the file
     pub fn stop(self) -> Result<Capture> {
+        // At its end tcpdump leaves unread what the kernel still holds for it.
+        let mut length = 0;
+        let mut last_growth = Instant::now();
+        wait_until("tcpdump has written everything", Duration::from_secs(10), || {
+            let now = fs::metadata(&self.file).map_or(0, |file| file.len());
+            if now != length {
+                (length, last_growth) = (now, Instant::now());
+            }
+            Ok(last_growth.elapsed() > QUIET)
+        })?;
         let finished = self.tcpdump.stop(Signal::SIGINT)?;
         ensure!(finished.status.success(), "{finished}");
         Ok(Capture { file: self.file })

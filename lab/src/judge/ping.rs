@@ -105,9 +105,8 @@ impl Ping {
             format!("-s{}", self.size),
             format!("-W{:.1}", self.patience.as_secs_f64()),
         ];
-        if self.dont_fragment {
-            words.extend(["-M".to_owned(), "do".to_owned()]);
-        }
+        let fragments = if self.dont_fragment { "do" } else { "dont" };
+        words.push(format!("-M{fragments}"));
         words.extend(count.map(|count| format!("-c{count}")));
         words.extend(self.device.as_ref().map(|device| format!("-I{device}")));
         words.push(self.to.to_string());

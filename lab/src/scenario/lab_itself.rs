@@ -23,8 +23,8 @@ pub(super) fn act(lab: &mut Lab) -> Result<()> {
     let d = lab.host("d")?;
     lab.link(&c, &r, ETHERNET)?;
     lab.link(&r, &d, ETHERNET)?;
-    c.route_by(&r, &d)?;
-    d.route_by(&r, &c)?;
+    c.route(d.address()?, &r)?;
+    d.route(c.address_for(&r)?, &r)?;
 
     cuts_are_silent_and_heal(&a, &b, &c)?;
     one_port_is_cut_alone(&a, &b, &c)?;
@@ -124,7 +124,10 @@ fn captures_decode_vxlan(lab: &Lab, a: &Host, b: &Host) -> Result<()> {
     let capture = capturing.stop()?;
     let text = capture.as_vxlan()?.join("\n");
     let requests = text.matches(&format!("> {far}: ICMP echo request")).count();
-    ensure!(requests == 3 && text.contains("vni 8193"), "the wire carried {text}");
+    ensure!(
+        requests == 3 && text.contains("vni 8193"),
+        "the wire carried {text}"
+    );
     let cut = fault::cut(a, b, Traffic::Udp(VXLAN))?;
     let through = Ping::to(far).patience(SHORT).run(a.namespace())?;
     ensure!(through.received == 0, "{through:?} through a cut tunnel");

@@ -12,9 +12,19 @@ use anyhow::Result;
 use crate::judge::ovs;
 use crate::topology::Lab;
 
+mod bad_input;
 mod bridge;
+mod broadcast;
+mod cut;
+mod hostile;
 mod lab_itself;
+mod line;
+mod mtu;
+mod password;
+mod reset;
+mod restart;
 mod three_hosts;
+mod upcalls;
 
 /// A scenario
 #[derive(Debug)]
@@ -94,6 +104,34 @@ pub const ALL: &[Scenario] = &[
         act: three_hosts::act,
     },
     Scenario {
+        name: "line",
+        about: "two relays carry everything in the kernel; a new link takes over from a cut one",
+        kernel: Kernel::OpenVswitch,
+        limit: MINUTE,
+        act: line::act,
+    },
+    Scenario {
+        name: "cut",
+        about: "VXLAN alone is cut: sleeve, and back; everything is cut: lost, and back",
+        kernel: Kernel::OpenVswitch,
+        limit: MINUTE,
+        act: cut::act,
+    },
+    Scenario {
+        name: "password-seals",
+        about: "with a password nothing is readable on the underlay",
+        kernel: Kernel::Any,
+        limit: MINUTE,
+        act: password::sealed,
+    },
+    Scenario {
+        name: "password-refuses",
+        about: "a wrong password and a missing one stay out, and both ends say why",
+        kernel: Kernel::Any,
+        limit: MINUTE,
+        act: password::refused,
+    },
+    Scenario {
         name: "bridge",
         about: "hosts without Open vSwitch do the same over the sleeve, and say why",
         kernel: Kernel::Plain,
@@ -106,5 +144,89 @@ pub const ALL: &[Scenario] = &[
         kernel: Kernel::OpenVswitch,
         limit: MINUTE,
         act: bridge::one_host,
+    },
+    Scenario {
+        name: "hostile-datagrams",
+        about: "replayed, cut, flipped, grown datagrams are dropped and counted; reordered ones arrive",
+        kernel: Kernel::Any,
+        limit: MINUTE,
+        act: hostile::datagrams,
+    },
+    Scenario {
+        name: "hostile-garbage",
+        about: "garbage on every port does no harm",
+        kernel: Kernel::Any,
+        limit: MINUTE,
+        act: hostile::garbage,
+    },
+    Scenario {
+        name: "restart-in-a-mesh",
+        about: "weaved is killed and started again: traffic to and past its host goes on",
+        kernel: Kernel::OpenVswitch,
+        limit: MINUTE,
+        act: restart::in_a_mesh,
+    },
+    Scenario {
+        name: "restart-of-a-relay",
+        about: "weaved is killed and started again: traffic through its host goes on",
+        kernel: Kernel::OpenVswitch,
+        limit: MINUTE,
+        act: restart::of_a_relay,
+    },
+    Scenario {
+        name: "upcalls",
+        about: "ovs-dpctl beside weaved, and a burst of strangers, harm nobody",
+        kernel: Kernel::OpenVswitch,
+        limit: MINUTE,
+        act: upcalls::act,
+    },
+    Scenario {
+        name: "broadcast-in-a-mesh",
+        about: "broadcasts and multicasts reach everybody once; ARP and IPv6 work",
+        kernel: Kernel::Any,
+        limit: MINUTE,
+        act: broadcast::in_a_mesh,
+    },
+    Scenario {
+        name: "broadcast-in-a-line",
+        about: "the same through relays",
+        kernel: Kernel::Any,
+        limit: MINUTE,
+        act: broadcast::in_the_line,
+    },
+    Scenario {
+        name: "broadcast-by-the-sleeve",
+        about: "the same through a relay's sleeve, beside a datapath",
+        kernel: Kernel::OpenVswitch,
+        limit: MINUTE,
+        act: broadcast::by_the_sleeve,
+    },
+    Scenario {
+        name: "mtu",
+        about: "each path's MTU is found without ICMP; nothing too big vanishes in silence",
+        kernel: Kernel::OpenVswitch,
+        limit: MINUTE,
+        act: mtu::by_fastdp,
+    },
+    Scenario {
+        name: "mtu-of-the-sleeve",
+        about: "the same by the sleeve",
+        kernel: Kernel::Any,
+        limit: MINUTE,
+        act: mtu::by_the_sleeve,
+    },
+    Scenario {
+        name: "reset",
+        about: "reset leaves nothing",
+        kernel: Kernel::Any,
+        limit: MINUTE,
+        act: reset::act,
+    },
+    Scenario {
+        name: "bad-input",
+        about: "each mistake is told in one line and changes nothing",
+        kernel: Kernel::Any,
+        limit: MINUTE,
+        act: bad_input::act,
     },
 ];
