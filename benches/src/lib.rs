@@ -8,7 +8,7 @@
 //! cargo bench -p benches                                  # the pieces
 //! cargo build --release -p daemon -p ctl -p benches
 //! sudo target/release/weave-bench                         # the paths, on this machine's kernel
-//! cargo xtask guest target/release/weave-bench            # the paths, on a kernel with Open vSwitch
+//! cargo xtask guest "$PWD/target/release/weave-bench"     # the paths, on a kernel with Open vSwitch
 //! ```
 //!
 //! What it is not: a test. No number here fails anything; `docs/benchmarks.md` holds those that were

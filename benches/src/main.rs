@@ -39,7 +39,7 @@ const EXAMPLES: &str = "\
 Examples:
   weave-bench --quick
   weave-bench --json result.json
-  cargo xtask guest target/release/weave-bench    on a kernel with Open vSwitch
+  cargo xtask guest \"$PWD/target/release/weave-bench\"    on a kernel with Open vSwitch
 
 Root only; weaved and weavectl are taken from beside this program.";
 
