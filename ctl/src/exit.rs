@@ -1,5 +1,6 @@
 //! What a failure looks like from outside.
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 use api::{ClientError, ErrorKind};
@@ -22,6 +23,31 @@ fn is_not_found(error: &anyhow::Error) -> bool {
         Some(ClientError::Status { status, .. }) => status.as_u16() == 404,
         Some(_) | None => false,
     }
+}
+
+/// A command line that clap does not take, told in one line; or the help that was asked for
+pub(crate) fn usage(error: &clap::Error) -> ExitCode {
+    use clap::error::ErrorKind as Kind;
+
+    let asked = matches!(error.kind(), Kind::DisplayHelp | Kind::DisplayVersion);
+    if asked || error.kind() == Kind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let _nobody = error.print();
+    } else {
+        let line = usage_line(&error.to_string());
+        let _nobody = writeln!(std::io::stderr(), "weavectl: {line}");
+    }
+    ExitCode::from(if asked { 0 } else { 2 })
+}
+
+/// What clap says is wrong, without its tips
+fn usage_line(text: &str) -> String {
+    let about: Vec<&str> = text
+        .lines()
+        .take_while(|line| !line.trim().is_empty())
+        .map(str::trim)
+        .collect();
+    let about = about.join(" ");
+    format!("{} (see --help)", clean(about.trim_start_matches("error: ")))
 }
 
 /// The whole chain of causes in one line without control characters
@@ -63,6 +89,13 @@ mod tests {
     use api::ApiError;
 
     use super::*;
+
+    #[test]
+    fn a_wrong_command_line_is_told_in_one_line() {
+        let text = "error: the following required arguments were not provided:\n  <PEER>...\n\nUsage: x\n";
+        let line = "the following required arguments were not provided: <PEER>... (see --help)";
+        assert_eq!(usage_line(text), line);
+    }
 
     fn refusal(kind: ErrorKind) -> anyhow::Error {
         ClientError::Refused(ApiError::new(kind, "no")).into()

@@ -44,8 +44,10 @@ pub(crate) fn launch(args: LaunchArgs, daemon: &Daemon) -> Result<()> {
         Ok(pid) => print::text(&format_args!("weaved is running (pid {pid})\n")),
         Err(why) => {
             started.stop();
-            log.show_end();
-            Err(why.context(format!("weaved did not start; its log is {log}")))
+            match log.last_error() {
+                Some(error) => bail!("weaved did not start: {error} (its log is {log})"),
+                None => Err(why.context(format!("weaved did not start; its log is {log}"))),
+            }
         }
     }
 }

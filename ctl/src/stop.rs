@@ -28,7 +28,7 @@ pub(crate) fn reset(args: &ResetArgs, daemon: &Daemon) -> Result<()> {
     let datapath: Option<IfName> = args.datapath.as_deref().map(str::parse).transpose()?;
     match daemon.patient(RESET_LIMIT)?.ask(&routes::RESET) {
         Ok(Stopping { pid }) => wait_for_end(pid, RESET_LIMIT, daemon),
-        Err(error) if error.is_not_running() && args.force => clean_up(args, datapath),
+        Err(error) if error.is_not_running() && args.force => clean_up(args, datapath, daemon),
         Err(error) if error.is_not_running() => {
             bail!(
                 "weaved is not running; to clean up this host without telling its peers: weavectl reset --force"
@@ -56,13 +56,13 @@ fn wait_for_end(pid: u32, limit: Duration, daemon: &Daemon) -> Result<()> {
 }
 
 /// Lets weaved's own program remove what a weaved that is gone left behind
-fn clean_up(args: &ResetArgs, datapath: Option<IfName>) -> Result<()> {
+fn clean_up(args: &ResetArgs, datapath: Option<IfName>, daemon: &Daemon) -> Result<()> {
     ensure!(
         nix::unistd::geteuid().is_root(),
         "cleaning up changes the network of this host; run it as root"
     );
     let mut command = Command::new(process::weaved()?);
-    command.arg("--reset");
+    command.arg("--reset").arg("--socket").arg(daemon.socket());
     if let Some(dir) = &args.state_dir {
         command.arg("--state-dir").arg(dir);
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -10,8 +10,6 @@ use crate::exit::clean;
 
 /// How much of the end of a log is read
 const TAIL: u64 = 64 * 1024;
-/// How many lines of it are shown
-const LINES: usize = 5;
 
 /// Where weaved logs
 #[derive(Debug)]
@@ -32,15 +30,14 @@ impl fmt::Display for Log {
 }
 
 impl Log {
-    /// Shows the last errors, or where there is none the last lines, on standard error
-    pub(super) fn show_end(&self) {
+    /// The last error that weaved told, without time and level
+    pub(super) fn last_error(&self) -> Option<String> {
         let text = match self {
             Self::File { path, from } => read_end(path, *from).unwrap_or_default(),
             Self::Journal { unit, since } => journal(unit, *since).unwrap_or_default(),
         };
-        for line in last_errors(&text) {
-            let _nobody_reads = writeln!(io::stderr(), "{}", clean(line));
-        }
+        let line = text.lines().rfind(|line| is_error(line))?;
+        Some(clean(message(line)).to_string())
     }
 }
 
@@ -62,13 +59,11 @@ fn journal(unit: &str, since: u64) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// The last lines that tell of errors; where none does, the last lines
-fn last_errors(text: &str) -> Vec<&str> {
-    let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
-    let errors: Vec<&str> = lines.iter().copied().filter(|line| is_error(line)).collect();
-    let chosen = if errors.is_empty() { lines } else { errors };
-    let skipped = chosen.len().saturating_sub(LINES);
-    chosen.into_iter().skip(skipped).collect()
+/// What a line says, without `[time LEVEL module]` before it
+fn message(line: &str) -> &str {
+    let rest = line.strip_prefix('[').and_then(|rest| rest.split_once("] "));
+    rest.map_or(line, |(_time_and_level, message)| message)
+        .trim_start_matches("error: ")
 }
 
 /// A line of the log at level ERROR, or the complaint of a program that has no log yet
@@ -83,27 +78,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_are_shown_before_anything_else() {
-        let log = "[2026-01-01T00:00:00Z INFO weaved] starting\n\
-                   [2026-01-01T00:00:00Z ERROR weaved] cannot listen\n\
-                   [2026-01-01T00:00:01Z INFO weaved] bye\n";
-        assert_eq!(
-            last_errors(log),
-            ["[2026-01-01T00:00:00Z ERROR weaved] cannot listen"]
-        );
-        assert_eq!(
-            last_errors("hello\nError: no such file\n"),
-            ["Error: no such file"]
-        );
-    }
-
-    #[test]
-    fn without_errors_the_last_lines_are_shown() {
-        let log = (1..=9).map(|n| format!("line {n}\n\n")).collect::<String>();
-        assert_eq!(
-            last_errors(&log),
-            ["line 5", "line 6", "line 7", "line 8", "line 9"]
-        );
-        assert!(last_errors("").is_empty());
+    fn an_error_is_told_without_time_and_level() {
+        let log = "[2026-01-01T00:00:00Z ERROR weaved] cannot listen: [::]:6783 is taken";
+        assert!(is_error(log));
+        assert_eq!(message(log), "cannot listen: [::]:6783 is taken");
+        assert_eq!(message("error: no such flag"), "no such flag");
+        assert!(!is_error("[2026-01-01T00:00:00Z INFO  weaved] starting"));
     }
 }
