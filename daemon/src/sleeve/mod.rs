@@ -180,7 +180,9 @@ impl Sleeve {
 
     /// Forgets stations that were silent for long
     pub(crate) fn expire_stations(&self) {
-        self.shared.macs.expire(self.shared.tick(), STATION_AGE);
+        self.shared
+            .macs
+            .expire(self.shared.tick(Instant::now()), STATION_AGE);
     }
 
     /// What was dropped, by name
@@ -224,8 +226,8 @@ impl Shared {
     }
 
     /// Seconds since the start: the age of MAC table entries
-    fn tick(&self) -> u32 {
-        self.started.elapsed().as_secs() as u32
+    fn tick(&self, now: Instant) -> u32 {
+        now.saturating_duration_since(self.started).as_secs() as u32
     }
 
     /// Writes one frame with tags put in

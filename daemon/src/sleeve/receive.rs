@@ -38,6 +38,7 @@ pub(super) fn run(shared: &Arc<Shared>, changes: &Receiver<Listen>, uso: bool) {
         coalescer: Coalescer::new(uso),
         arena: vec![0; RECEIVE * BATCH],
         frames: Vec::with_capacity(64 * BATCH),
+        tick: 0,
     };
     let mut metas = [RecvMeta::default(); BATCH];
     while shared.wait(shared.udp_fd()) {
@@ -65,6 +66,8 @@ struct ReceiveThread {
     coalescer: Coalescer,
     arena: Vec<u8>,
     frames: Vec<Received>,
+    /// The age that stations get; the clock is read once a batch
+    tick: u32,
 }
 
 /// What is received from one neighbour: the session in use, the one offered, those that retire
@@ -106,6 +109,7 @@ impl ReceiveThread {
         };
         self.frames.clear();
         let now = Instant::now();
+        self.tick = self.shared.tick(now);
         for (at, meta) in metas.iter().enumerate().take(count) {
             let start = at * RECEIVE;
             let stride = meta.stride.max(1);
@@ -222,7 +226,7 @@ impl ReceiveThread {
             session.peer,
             src,
             dst,
-            shared.tick(),
+            self.tick,
             |vni, next| {
                 outgoing.carry(vni, next, VnetHeader::default(), frame, 0);
             },

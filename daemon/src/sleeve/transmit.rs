@@ -2,6 +2,7 @@
 
 use std::io::{self, Read as _};
 use std::sync::Arc;
+use std::time::Instant;
 
 use fallback_sleeve::VnetHeader;
 use fallback_sleeve::vlan::PeerTags;
@@ -22,9 +23,10 @@ pub(super) fn run(shared: &Arc<Shared>) {
     let mut outgoing = Outgoing::new(Arc::clone(shared));
     let mut buffer = vec![0; READ];
     while shared.wait(shared.tap_fd()) {
+        let tick = shared.tick(Instant::now());
         for _ in 0..BURST {
             match (&shared.tap).read(&mut buffer) {
-                Ok(len) => from_tap(shared, &mut outgoing, buffer.get(..len).unwrap_or_default()),
+                Ok(len) => from_tap(shared, &mut outgoing, buffer.get(..len).unwrap_or_default(), tick),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => {
                     // A TAP that is down answers EIO; the next wait sees what becomes of it.
@@ -36,7 +38,7 @@ pub(super) fn run(shared: &Arc<Shared>) {
     }
 }
 
-fn from_tap(shared: &Shared, outgoing: &mut Outgoing, read: &[u8]) {
+fn from_tap(shared: &Shared, outgoing: &mut Outgoing, read: &[u8], tick: u32) {
     let Some((vnet, frame)) = VnetHeader::split(read) else {
         return shared.drops.count(Drop::Malformed);
     };
@@ -54,7 +56,6 @@ fn from_tap(shared: &Shared, outgoing: &mut Outgoing, read: &[u8]) {
             let Some((dst, src)) = addresses(frame) else {
                 return shared.drops.count(Drop::Malformed);
             };
-            let tick = shared.tick();
             forwarding.egress_bridge(&shared.macs, src, dst, tick, |vni, session| {
                 outgoing.carry(vni, session, vnet, frame, 0);
             })
