@@ -412,6 +412,8 @@ impl Control {
     fn path_changed(&mut self, peer: PeerName, now: Instant) {
         let path = self.neighbours.path(peer);
         self.mesh.path_established(peer, path.is_some(), now);
+        // Only neighbours with a path are held through a restart, so each change counts.
+        self.keep_neighbours();
         self.datapath.set_path(peer, path);
         self.publish_forwarding();
     }

@@ -14,6 +14,8 @@ pub(super) enum Source {
     At(Place),
     /// Frames on a port that name no place
     Odd(PortNo),
+    /// Frames from stations that were not known to be there
+    Strangers(Place),
     /// Frames too long for their path
     Oversize(Place),
 }
@@ -21,9 +23,25 @@ pub(super) enum Source {
 /// A token bucket for each source of misses
 #[derive(Debug)]
 pub(super) struct Limits {
+    misses: Limit,
+    strangers: Limit,
+    buckets: BTreeMap<Source, Bucket>,
+}
+
+/// Tokens a second, and tokens at most
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Limit {
     per_second: f64,
     burst: f64,
-    buckets: BTreeMap<Source, Bucket>,
+}
+
+impl Limit {
+    pub(super) fn new(per_second: u32, burst: u32) -> Self {
+        Self {
+            per_second: f64::from(per_second),
+            burst: f64::from(burst),
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -33,22 +51,30 @@ struct Bucket {
 }
 
 impl Limits {
-    pub(super) fn new(per_second: u32, burst: u32) -> Self {
+    pub(super) const fn new(misses: Limit, strangers: Limit) -> Self {
         Self {
-            per_second: f64::from(per_second),
-            burst: f64::from(burst),
+            misses,
+            strangers,
             buckets: BTreeMap::new(),
+        }
+    }
+
+    const fn of(&self, source: Source) -> Limit {
+        match source {
+            Source::Strangers(_) => self.strangers,
+            Source::At(_) | Source::Odd(_) | Source::Oversize(_) => self.misses,
         }
     }
 
     /// Whether one more is within the limit
     pub(super) fn take(&mut self, source: Source, now: Instant) -> bool {
+        let limit = self.of(source);
         let full = Bucket {
-            tokens: self.burst,
+            tokens: limit.burst,
             at: now,
         };
         let bucket = self.buckets.entry(source).or_insert(full);
-        bucket.tokens = level(bucket, self.per_second, now).min(self.burst);
+        bucket.tokens = level(bucket, limit, now).min(limit.burst);
         bucket.at = bucket.at.max(now);
         let enough = bucket.tokens >= 1.0;
         if enough {
@@ -59,13 +85,17 @@ impl Limits {
 
     /// Drops the buckets that are full again: they are as good as absent
     pub(super) fn sweep(&mut self, now: Instant) {
-        let (rate, burst) = (self.per_second, self.burst);
-        self.buckets.retain(|_, bucket| level(bucket, rate, now) < burst);
+        let mut buckets = std::mem::take(&mut self.buckets);
+        buckets.retain(|source, bucket| {
+            let limit = self.of(*source);
+            level(bucket, limit, now) < limit.burst
+        });
+        self.buckets = buckets;
     }
 }
 
-fn level(bucket: &Bucket, rate: f64, now: Instant) -> f64 {
-    bucket.tokens + now.saturating_duration_since(bucket.at).as_secs_f64() * rate
+fn level(bucket: &Bucket, limit: Limit, now: Instant) -> f64 {
+    bucket.tokens + now.saturating_duration_since(bucket.at).as_secs_f64() * limit.per_second
 }
 
 #[cfg(test)]
@@ -76,7 +106,7 @@ mod tests {
 
     #[test]
     fn a_source_gets_its_burst_and_then_its_rate_and_troubles_nobody_else() {
-        let mut limits = Limits::new(100, 10);
+        let mut limits = Limits::new(Limit::new(100, 10), Limit::new(1, 1));
         let start = Instant::now();
         let [noisy, quiet] = [1, 2].map(|n| Source::At(Place::Port(PortNo(n))));
         let taken = (0..1000).filter(|_| limits.take(noisy, start)).count();
@@ -92,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_stands_still_gives_no_tokens() {
-        let mut limits = Limits::new(100, 1);
+        let mut limits = Limits::new(Limit::new(100, 1), Limit::new(1, 1));
         let now = Instant::now();
         let source = Source::Odd(PortNo(1));
         assert!(limits.take(source, now + Duration::from_secs(1)));

@@ -42,7 +42,7 @@ pub use oversize::Oversize;
 use crate::{DropReason, Drops, MacTable, Path, Routes, Station};
 use decide::State;
 use flows::{Flows, Installed};
-use limit::{Limits, Source};
+use limit::{Limit, Limits, Source};
 use macs::{Lesson, Macs};
 
 /// What is on a port
@@ -85,6 +85,11 @@ pub struct Config {
     pub misses_per_second: u32,
     /// How many it may cause at once
     pub miss_burst: u32,
+    /// How many of its misses a second may come from stations that were not known there: containers are
+    /// few, made-up addresses many
+    pub strangers_per_second: u32,
+    /// How many at once
+    pub stranger_burst: u32,
     /// The longest IP packet that containers of this host send
     pub mtu: u16,
     /// Netlink port id for frames that are too long for their path; `None` where the kernel lacks
@@ -102,6 +107,8 @@ impl Default for Config {
             max_flows: 65_536,
             misses_per_second: 2000,
             miss_burst: 4000,
+            strangers_per_second: 200,
+            stranger_burst: 500,
             mtu: 1500,
             too_long_to: None,
         }
@@ -220,7 +227,10 @@ impl Switch {
             shared,
             start: now,
             flows: Flows::default(),
-            limits: Limits::new(config.misses_per_second, config.miss_burst),
+            limits: Limits::new(
+                Limit::new(config.misses_per_second, config.miss_burst),
+                Limit::new(config.strangers_per_second, config.stranger_burst),
+            ),
             settled: false,
             foreign: BTreeSet::new(),
             next_sweep: now + SWEEP,
@@ -248,6 +258,10 @@ impl Switch {
             Err(reason) => return self.refuse(reason),
         };
         if ingress.relay.is_none() {
+            let stranger = self.state.macs.place(key.src) != Some(ingress.place);
+            if stranger && !self.limits.take(Source::Strangers(ingress.place), now) {
+                return self.refuse(DropReason::RateLimited);
+            }
             self.learn(key.src, ingress.place, now);
         }
         let ufid = key.ufid();
