@@ -53,6 +53,7 @@ pub mod datagram;
 pub mod fragment;
 mod headers;
 pub mod heartbeat;
+pub mod ip_fragment;
 pub mod mtu;
 mod open;
 #[cfg(test)]

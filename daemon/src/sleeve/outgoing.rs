@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 
 use fallback_sleeve::datagram::{InnerHeader, Kind};
 use fallback_sleeve::fragment::fragment;
+use fallback_sleeve::ip_fragment::fragment_ipv4;
 use fallback_sleeve::segment::{SegmentError, Segmenter, Segments};
 use fallback_sleeve::too_big::{TooBig, too_big};
 use fallback_sleeve::vlan::{PeerTags, TAG, Tags};
@@ -167,18 +168,17 @@ impl Outgoing {
                 let Some(frame) = datagram.get(room.head..end) else {
                     continue;
                 };
+                // IP's own fragments fit the interface at the other end, too.
+                if let Some(pieces) = fragment_ipv4(frame, session.mtu(), room, &mut self.pieces) {
+                    let kind = Kind::Data;
+                    seal_and_send(&self.shared, session, sealer, kind, vni, &mut self.pieces, pieces);
+                    continue;
+                }
                 let id = self.shared.fragment_id.fetch_add(1, Ordering::Relaxed);
                 match fragment(frame, id, session.mtu(), room, &mut self.pieces) {
                     Ok(pieces) => {
-                        seal_and_send(
-                            &self.shared,
-                            session,
-                            sealer,
-                            Kind::Fragment,
-                            vni,
-                            &mut self.pieces,
-                            pieces,
-                        );
+                        let kind = Kind::Fragment;
+                        seal_and_send(&self.shared, session, sealer, kind, vni, &mut self.pieces, pieces);
                     }
                     Err(_too_many_pieces) => self.shared.drops.count(Drop::TooBigSilent),
                 }
