@@ -1,14 +1,20 @@
 //! Frames made by hand, put on a device as they are.
 
 use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
+use nix::errno::Errno;
 use nix::ifaddrs::getifaddrs;
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockType, bind, send, setsockopt, socket, sockopt,
 };
 
 use crate::namespace::Namespace;
+
+/// How long a full queue is left alone; a busy wait would take the time that empties it
+const FULL: Duration = Duration::from_millis(1);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A raw socket on one device
 #[derive(Debug)]
@@ -31,11 +37,19 @@ impl Injector {
         })
     }
 
-    /// Sends a frame, from its destination address on
+    /// Sends a frame, from its destination address on; waits where the kernel's queues are full
     pub fn send(&self, frame: &[u8]) -> Result<()> {
-        let sent = send(self.0.as_raw_fd(), frame, MsgFlags::empty())?;
-        ensure!(sent == frame.len(), "a frame was sent in part");
-        Ok(())
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match send(self.0.as_raw_fd(), frame, MsgFlags::empty()) {
+                Ok(sent) => {
+                    ensure!(sent == frame.len(), "a frame was sent in part");
+                    return Ok(());
+                }
+                Err(Errno::ENOBUFS) if Instant::now() < until => std::thread::sleep(FULL),
+                Err(error) => return Err(error).context("cannot send a frame"),
+            }
+        }
     }
 }
 

@@ -7,7 +7,7 @@ use model::PathKind;
 
 use crate::judge::ping::Ping;
 use crate::site::{Site, in_a_line, launch_and_attach, on_one_network, ping_all_pairs};
-use crate::topology::{ETHERNET, Lab};
+use crate::topology::{ETHERNET, Host, Lab};
 use crate::wait::wait_until;
 use crate::weave::{Launch, MEETING};
 
@@ -16,6 +16,15 @@ const LOST: u32 = 20;
 
 /// In a full mesh: to a container of the killed host, and between two others
 pub(super) fn in_a_mesh(lab: &mut Lab) -> Result<()> {
+    mesh(lab, Host::kill_weaved)
+}
+
+/// The same, with `weavectl stop` in the place of a kill
+pub(super) fn for_an_update(lab: &mut Lab) -> Result<()> {
+    mesh(lab, Host::stop)
+}
+
+fn mesh(lab: &mut Lab, end: End) -> Result<()> {
     let sites = on_one_network(lab, ["host1", "host2", "host3"], ETHERNET)?;
     launch_and_attach(&sites, &Launch::plain(), PathKind::Fastdp)?;
     ping_all_pairs(&sites)?;
@@ -23,7 +32,7 @@ pub(super) fn in_a_mesh(lab: &mut Lab) -> Result<()> {
     let again = Launch::plain()
         .peer(one.host.address()?)
         .peer(three.host.address()?);
-    goes_on(two, &again, [(one, two), (one, three)], &[one, three])?;
+    goes_on(two, end, &again, [(one, two), (one, three)], &[one, three])?;
     ping_all_pairs(&sites)?;
     Ok(())
 }
@@ -36,13 +45,17 @@ pub(super) fn of_a_relay(lab: &mut Lab) -> Result<()> {
     let again = Launch::plain()
         .flag("--no-discovery")
         .peer(a.host.address_for(&b.host)?);
-    goes_on(b, &again, [(a, c), (a, b)], &[a, c])?;
+    goes_on(b, Host::kill_weaved, &again, [(a, c), (a, b)], &[a, c])?;
     ping_all_pairs(&sites)?;
     Ok(())
 }
 
+/// How a weaved is ended
+type End = fn(&Host) -> Result<()>;
+
 fn goes_on(
-    killed: &Site,
+    ended: &Site,
+    end: End,
     again: &Launch,
     [first, second]: [(&Site, &Site); 2],
     neighbours: &[&Site],
@@ -59,15 +72,11 @@ fn goes_on(
         Ok(pings.iter().all(|ping| ping.answers() > 20))
     })?;
 
-    killed.host.kill_weaved()?;
-    killed.host.launch(again)?;
+    end(&ended.host)?;
+    ended.host.launch(again)?;
     for neighbour in neighbours {
-        killed
-            .host
-            .wait_path(&neighbour.host, PathKind::Fastdp, MEETING)?;
-        neighbour
-            .host
-            .wait_path(&killed.host, PathKind::Fastdp, MEETING)?;
+        ended.host.wait_path(&neighbour.host, PathKind::Fastdp, MEETING)?;
+        neighbour.host.wait_path(&ended.host, PathKind::Fastdp, MEETING)?;
     }
     ensure!(stream.is_running()?, "iperf3 ended before the restart was over");
     // The time during which adopted flows are reconciled belongs to the restart.
@@ -79,7 +88,7 @@ fn goes_on(
             "{} to {}, {} restarted: {} of {} packets lost, longest silence {:.0?}",
             from.host,
             to.host,
-            killed.host,
+            ended.host,
             pings.lost(),
             pings.sent,
             pings.longest_silence
