@@ -94,7 +94,15 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
     let name = args.name.unwrap_or_else(|| static_key.peer_name());
     let nickname = nickname(args)?;
     let restarted = store.value::<bool>(Slot::STOPPED)? == Some(false);
-    let held = if restarted { held(&store)? } else { Vec::new() };
+    // Peers hold this host for as long after a stop, as for an update.
+    let ended_at = store.value::<u64>(Slot::ENDED_AT)?.unwrap_or(0);
+    let grace = u64::try_from(args.restart_grace.as_millis()).unwrap_or(0);
+    let just_stopped = unix_ms().saturating_sub(ended_at) <= grace;
+    let held = if restarted || just_stopped {
+        held(&store)?
+    } else {
+        Vec::new()
+    };
     let epoch = next_epoch(&store)?;
     store.put(Slot::STOPPED, &false)?;
 
@@ -265,9 +273,11 @@ impl Running {
         if stopped.await.is_err() {
             log::error!("a packet thread ended badly");
         }
-        if ending == Ending::Stop
-            && let Err(error) = self.store.put(Slot::STOPPED, &true)
-        {
+        let mut kept = self.store.put(Slot::ENDED_AT, &unix_ms());
+        if ending == Ending::Stop {
+            kept = kept.and(self.store.put(Slot::STOPPED, &true));
+        }
+        if let Err(error) = kept {
             log::error!("{:#}", anyhow::Error::from(error));
         }
     }
@@ -325,12 +335,14 @@ fn held(store: &Store) -> anyhow::Result<Vec<Held>> {
 /// A number that is larger at each start, also where the state was lost
 fn next_epoch(store: &Store) -> anyhow::Result<u64> {
     let last = store.value::<u64>(Slot::EPOCH)?.unwrap_or(0);
-    let clock = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| since.as_millis());
-    let epoch = last.saturating_add(1).max(u64::try_from(clock).unwrap_or(0));
+    let epoch = last.saturating_add(1).max(unix_ms());
     store.put(Slot::EPOCH, &epoch)?;
     Ok(epoch)
+}
+
+fn unix_ms() -> u64 {
+    let clock = SystemTime::now().duration_since(UNIX_EPOCH);
+    clock.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0))
 }
 
 /// The key that the password stands for: slow to compute, so that guesses are

@@ -37,6 +37,8 @@ impl Slot {
     pub(crate) const TARGETS: Self = Self("targets");
     /// `Vec<(PeerName, SocketAddr)>`: the neighbours, to be held through a restart
     pub(crate) const NEIGHBOURS: Self = Self("neighbours");
+    /// `u64`: when the last run ended in order, in milliseconds of Unix time
+    pub(crate) const ENDED_AT: Self = Self("ended-at");
     /// `bool`: whether the last run ended by a stop that was asked for
     pub(crate) const STOPPED: Self = Self("stopped");
     const FORMAT: Self = Self("format");
