@@ -275,7 +275,7 @@ impl Running {
         }
         let mut kept = self.store.put(Slot::ENDED_AT, &unix_ms());
         if ending == Ending::Stop {
-            kept = kept.and(self.store.put(Slot::STOPPED, &true));
+            kept = kept.and_then(|()| self.store.put(Slot::STOPPED, &true));
         }
         if let Err(error) = kept {
             log::error!("{:#}", anyhow::Error::from(error));
