@@ -1,0 +1,312 @@
+//! One neighbour: its machines, and what they come to together.
+
+use std::collections::VecDeque;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use fallback_sleeve::probe::Transmit;
+use fallback_sleeve::rekey::{Keys, KeysConfig, Output as Keyed};
+use fallback_sleeve::{Suite, mtu};
+use gossip::Offer;
+use model::{PathKind, PeerName};
+use overlay::{ChooserConfig, Health, Inputs, PathChooser};
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+
+use super::beat::beat_frame;
+use super::path::log_path;
+use super::probes::Probes;
+use super::{Link, Output, Path, Settings, View};
+use crate::sleeve::session::{Ends, Session};
+
+/// A neighbour that is back keeps its old choice this long, while the paths prove themselves again.
+const RELEASE_AFTER: Duration = Duration::from_secs(2);
+
+/// A neighbour whose control connection is up, or was until a moment ago
+pub(super) struct Neighbour {
+    peer: PeerName,
+    link: Link,
+    offer: Offer,
+    /// Its index in session ids
+    slot: u16,
+    /// The outer address of the neighbour's kernel path
+    fastdp_remote: Option<Ipv4Addr>,
+    probes: Probes,
+    keys: Keys,
+    session: Arc<Session>,
+    chooser: PathChooser,
+    /// The path in force, as it was published
+    published: Option<Path>,
+    /// When a choice that was held through a restart is made anew
+    release_at: Option<Instant>,
+}
+
+impl Neighbour {
+    /// A neighbour that nothing is known of but what it says of itself
+    pub(super) fn new(
+        peer: PeerName,
+        slot: u16,
+        offer: Offer,
+        link: Link,
+        settings: &Settings,
+        rng: &mut StdRng,
+        now: Instant,
+    ) -> Self {
+        let probes = Probes::new(&offer, &link, settings, rng, now);
+        let keys = KeysConfig::new(suite(&link), slot);
+        let session = Session::new(peer, ends(&offer, &link), settings.overlay_mtu);
+        Self {
+            peer,
+            link,
+            offer,
+            slot,
+            fastdp_remote: link.remote_ipv4(),
+            probes,
+            keys: Keys::new(keys, StdRng::from_rng(rng), now),
+            session: Arc::new(session),
+            chooser: PathChooser::new(ChooserConfig::default()),
+            published: None,
+            release_at: None,
+        }
+    }
+
+    /// It is back, on a new connection: its path stays for the time that its probes take to start anew
+    pub(super) fn back(
+        &mut self,
+        offer: Offer,
+        link: Link,
+        settings: &Settings,
+        rng: &mut StdRng,
+        now: Instant,
+    ) {
+        self.probes = Probes::new(&offer, &link, settings, rng, now);
+        self.session.set_ends(ends(&offer, &link));
+        self.fastdp_remote = link.remote_ipv4();
+        self.link = link;
+        self.offer = offer;
+        self.keys.reconnected(now);
+        self.chooser.hold();
+        self.release_at = Some(now + RELEASE_AFTER);
+    }
+
+    /// Its connection ended, and it may be back
+    pub(super) fn hold(&mut self) {
+        self.chooser.hold();
+        self.release_at = None;
+        self.probes.freeze();
+    }
+
+    /// It is gone
+    pub(super) fn shut_down(&mut self, outputs: &mut VecDeque<Output>) {
+        self.keys.shut_down();
+        self.speak_keys(outputs);
+    }
+
+    /// A heartbeat came through the kernel's datapath
+    pub(super) fn beat(&mut self, from: Ipv4Addr, body: &[u8], frame_len: usize, now: Instant) {
+        let Some(fastdp) = &mut self.probes.fastdp else {
+            return;
+        };
+        match fastdp.handle_beat(body, mtu::fastdp_packet_size(frame_len), now) {
+            Ok(()) => self.fastdp_remote = Some(from),
+            Err(error) => log::debug!("fastdp heartbeat from {} at {from}: {error}", self.peer),
+        }
+    }
+
+    /// A heartbeat came through the sleeve
+    pub(super) fn control(&mut self, from: SocketAddr, body: &[u8], len: usize, now: Instant) {
+        let size = mtu::sleeve_packet_size(len);
+        if let Err(error) = self.probes.sleeve.handle_beat(body, size, now) {
+            log::debug!("sleeve heartbeat from {} at {from}: {error}", self.peer);
+            return;
+        }
+        let ends = self.session.ends();
+        if ends.remote != from {
+            log::info!("{} is at {from} on the sleeve", self.peer);
+            self.session.set_ends(Ends { remote: from, ..ends });
+        }
+    }
+
+    /// A message about keys came
+    pub(super) fn key_message(&mut self, message: &[u8], now: Instant) {
+        if let Err(error) = self.keys.handle_message(message, now) {
+            log::debug!("key message from {}: {error}", self.peer);
+        }
+    }
+
+    /// The kernel would not send a heartbeat of this size
+    pub(super) fn refused(&mut self, kind: PathKind, size: u16, now: Instant) {
+        self.probes.refused(kind, size, now);
+    }
+
+    /// The underlay changed
+    pub(super) fn network_changed(&mut self, underlay_mtu: u16, now: Instant) {
+        self.probes.network_changed(underlay_mtu, now);
+    }
+
+    /// Does what is due
+    pub(super) fn handle_timeout(&mut self, now: Instant) {
+        self.probes.handle_timeout(now);
+        self.keys.handle_timeout(now);
+        let _with_choose = self.chooser.handle_timeout(now);
+    }
+
+    /// When something is due
+    pub(super) fn timeout(&self) -> Option<Instant> {
+        let times = [
+            self.probes.timeout(),
+            self.keys.poll_timeout().map(|due| due.0),
+            self.chooser.poll_timeout().map(|due| due.0),
+            self.release_at,
+        ];
+        times.into_iter().flatten().min()
+    }
+
+    pub(super) const fn slot(&self) -> u16 {
+        self.slot
+    }
+
+    pub(super) const fn is_encrypted(&self) -> bool {
+        self.link.encrypted
+    }
+
+    /// The path in force
+    pub(super) const fn published(&self) -> Option<Path> {
+        self.published
+    }
+
+    /// Its sleeve, and the kind of its path
+    pub(super) fn session(&self) -> overlay::Neighbour<Arc<Session>> {
+        overlay::Neighbour {
+            session: Arc::clone(&self.session),
+            path: self.published.map(Path::kind),
+        }
+    }
+
+    pub(super) fn view(&self) -> View {
+        let choice = self.chooser.choice();
+        let path = self.published.map(Path::kind);
+        View {
+            path,
+            reason: choice.reason.map(|reason| reason.to_string()),
+            mtu: choice.mtu,
+            rtt: path.and_then(|path| self.probes.rtt(path)),
+            traffic: (&self.session.traffic).into(),
+        }
+    }
+
+    /// Lets its machines speak; whether its path is another than before
+    pub(super) fn speak(
+        &mut self,
+        settings: &Settings,
+        outputs: &mut VecDeque<Output>,
+        now: Instant,
+    ) -> bool {
+        self.speak_keys(outputs);
+        self.speak_probes(outputs);
+        self.choose(settings, now);
+        let path = self.path(settings.overlay_mtu);
+        let changed = path != self.published;
+        if changed {
+            log_path(self.peer, path, self.chooser.choice().reason);
+            self.published = path;
+        }
+        changed
+    }
+
+    fn speak_keys(&mut self, outputs: &mut VecDeque<Output>) {
+        let peer = self.peer;
+        while let Some(output) = self.keys.poll_output() {
+            match output {
+                Keyed::Open(opener) => outputs.push_back(Output::Listen(opener, Arc::clone(&self.session))),
+                Keyed::Close(session) => outputs.push_back(Output::Unlisten(session)),
+                Keyed::Seal(sealer) => self.session.set_sealer(Arc::new(sealer)),
+                Keyed::Send(bytes) => outputs.push_back(Output::Offer { peer, bytes }),
+            }
+        }
+    }
+
+    fn speak_probes(&mut self, outputs: &mut VecDeque<Output>) {
+        let peer = self.peer;
+        while let Some((kind, Transmit { body, pad_to })) = self.probes.poll_transmit() {
+            match kind {
+                PathKind::Sleeve => outputs.push_back(Output::Control {
+                    peer,
+                    session: Arc::clone(&self.session),
+                    body,
+                    size: pad_to,
+                }),
+                PathKind::Fastdp => {
+                    let (Some(local), Some(remote)) = (self.link.local_ipv4(), self.fastdp_remote) else {
+                        continue;
+                    };
+                    outputs.push_back(Output::Beat {
+                        peer,
+                        udp_port: self.offer.vxlan_port,
+                        local,
+                        remote,
+                        frame: beat_frame(&body, mtu::fastdp_frame_len(pad_to)),
+                    });
+                }
+            }
+        }
+    }
+
+    fn choose(&mut self, settings: &Settings, now: Instant) {
+        let suite = suite(&self.link);
+        let inputs = Inputs {
+            fastdp: self.probes.health(PathKind::Fastdp, suite, now),
+            sleeve: self.probes.health(PathKind::Sleeve, suite, now),
+            encrypted: self.link.encrypted,
+            here: settings.fastdp,
+            there: self.offer.fastdp,
+            ipv4: self.link.is_ipv4(),
+            vxlan_port: self.offer.vxlan_port,
+        };
+        let _compared_by_path = self.chooser.update(inputs, now);
+        // A neighbour that is back is taken at its word once a path of it works again, or time is up.
+        let proven = matches!(inputs.fastdp, Health::Up { .. }) || matches!(inputs.sleeve, Health::Up { .. });
+        let settled = match self.published {
+            Some(Path::Fastdp { .. }) => matches!(inputs.fastdp, Health::Up { .. }),
+            Some(Path::Sleeve) | None => proven,
+        };
+        if self.release_at.is_some_and(|at| settled || at <= now) {
+            self.release_at = None;
+            let _compared_by_path = self.chooser.release(now);
+        }
+        if let Health::Up { mtu: Some(mtu), .. } = inputs.sleeve {
+            self.session.set_mtu(mtu.min(self.offer.overlay_mtu));
+        }
+    }
+
+    /// The path of the choice in force, with the addresses and the MTU of this moment
+    fn path(&self, overlay_mtu: u16) -> Option<Path> {
+        let choice = self.chooser.choice();
+        match choice.path? {
+            PathKind::Sleeve => Some(Path::Sleeve),
+            PathKind::Fastdp => Some(Path::Fastdp {
+                udp_port: self.offer.vxlan_port,
+                local: self.link.local_ipv4()?,
+                remote: self.fastdp_remote?,
+                // Until the path is measured it is taken to carry what the containers send.
+                mtu: choice.mtu.unwrap_or(overlay_mtu).min(self.offer.overlay_mtu),
+            }),
+        }
+    }
+}
+
+fn ends(offer: &Offer, link: &Link) -> Ends {
+    Ends {
+        local: Some(link.local.ip()),
+        remote: SocketAddr::new(link.remote.ip(), offer.sleeve_port),
+    }
+}
+
+fn suite(link: &Link) -> Suite {
+    if link.encrypted {
+        Suite::fastest_sealed()
+    } else {
+        Suite::Clear
+    }
+}

@@ -1,0 +1,39 @@
+//! The way that frames to a neighbour take.
+
+use std::net::Ipv4Addr;
+
+use model::{PathKind, PeerName};
+
+/// How frames go to a neighbour
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Path {
+    /// By the kernel, between these addresses
+    Fastdp {
+        udp_port: u16,
+        local: Ipv4Addr,
+        remote: Ipv4Addr,
+        mtu: u16,
+    },
+    /// By the sleeve
+    Sleeve,
+}
+
+impl Path {
+    /// Which of the two
+    pub(crate) const fn kind(self) -> PathKind {
+        match self {
+            Self::Fastdp { .. } => PathKind::Fastdp,
+            Self::Sleeve => PathKind::Sleeve,
+        }
+    }
+}
+
+/// Tells the operator of another path
+pub(super) fn log_path(peer: PeerName, path: Option<Path>, reason: Option<overlay::Reason>) {
+    match (path.map(Path::kind), reason) {
+        (Some(kind), None) => log::info!("{peer}: path {kind}"),
+        (Some(kind), Some(reason)) => log::info!("{peer}: path {kind}: {reason}"),
+        (None, Some(reason)) => log::warn!("{peer}: no path: {reason}"),
+        (None, None) => log::warn!("{peer}: no path"),
+    }
+}
