@@ -1,6 +1,5 @@
 //! Everything is bound and made here; nothing runs yet.
 
-use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -22,7 +21,7 @@ use crate::app::App;
 use crate::attachments::Attachments;
 use crate::config::{Args, Switchable, password};
 use crate::connections::Connections;
-use crate::control::{self, Control, Facts, INPUT_QUEUE, Input, forwarding};
+use crate::control::{self, Control, Facts, INPUT_QUEUE, Input, Plane, forwarding};
 use crate::datapath::{self, Datapath};
 use crate::identity;
 use crate::neighbours::{Neighbours, Settings};
@@ -182,8 +181,8 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
         underlay_mtu,
         overlay_mtu,
     };
-    let control = Control {
-        facts: Facts {
+    let plane = Plane::new(
+        Facts {
             name,
             nickname,
             uid,
@@ -197,18 +196,19 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
             restart_grace: args.restart_grace,
             mode,
         },
-        neighbours: Neighbours::new(settings, StdRng::from_rng(&mut rng)),
+        mesh,
+        Neighbours::new(settings, StdRng::from_rng(&mut rng)),
+        held.iter().map(|held| held.peer).collect(),
+        now,
+    );
+    let control = Control {
+        plane,
         connections: Connections::new(inputs.clone()),
         datapath: datapath.clone(),
         sleeve: sleeve.clone(),
         store: Arc::clone(&store),
         inputs: receiver,
         inputs_sender: inputs.clone(),
-        topology,
-        awaited: held.iter().map(|held| held.peer).collect::<BTreeSet<PeerName>>(),
-        settle_at: Some(now + args.restart_grace),
-        expire_at: (mode == overlay::Mode::Bridge).then(|| now + control::EXPIRE),
-        mesh,
     };
     let app = App {
         control: inputs.clone(),

@@ -12,7 +12,7 @@ use gossip::{ConnectionStatus, Topology, Versions};
 use model::{NickName, PeerName, ShortId, Vni};
 use openvswitch_sys::{Action, FlowMatch, PortNo};
 
-use crate::control::Control;
+use crate::control::Plane;
 use crate::datapath::{FlowDump, MacPlace};
 
 /// Who has which name and short id, for pages that show them
@@ -59,14 +59,14 @@ fn unknown() -> NickName {
     "unknown".parse().expect("a word is a nickname")
 }
 
-pub(crate) fn status(control: &Control, now: Instant) -> StatusReport {
-    let connections: ConnectionCounts = control
+pub(crate) fn status(plane: &Plane, now: Instant) -> StatusReport {
+    let connections: ConnectionCounts = plane
         .mesh
         .connections(now)
         .iter()
         .map(|connection| state(&connection.state).0)
         .collect();
-    let topology = &control.topology;
+    let topology = &plane.topology;
     let mut peers = PeerCounts {
         total: topology.peers.len(),
         established: 0,
@@ -82,8 +82,8 @@ pub(crate) fn status(control: &Control, now: Instant) -> StatusReport {
             false => peers.pending += 1,
         }
     }
-    let own = topology.peers.get(&control.facts.name);
-    let facts = &control.facts;
+    let own = topology.peers.get(&plane.facts.name);
+    let facts = &plane.facts;
     StatusReport {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         router: RouterStatus {
@@ -98,7 +98,7 @@ pub(crate) fn status(control: &Control, now: Instant) -> StatusReport {
             port: facts.port,
             encryption: facts.encryption,
             peer_discovery: facts.discovery,
-            targets: control.mesh.targets().len(),
+            targets: plane.mesh.targets().len(),
             connections,
             peers,
             trusted_subnets: facts.trusted_subnets.clone(),
@@ -108,13 +108,13 @@ pub(crate) fn status(control: &Control, now: Instant) -> StatusReport {
             reason: String::new(),
         },
         overlay_mtu: facts.overlay_mtu,
-        drops: mesh_drops(control),
+        drops: mesh_drops(plane),
     }
 }
 
 /// The mesh's odd events that an operator should see beside dropped packets
-fn mesh_drops(control: &Control) -> BTreeMap<String, u64> {
-    let counters = control.mesh.counters();
+fn mesh_drops(plane: &Plane) -> BTreeMap<String, u64> {
+    let counters = plane.mesh.counters();
     [
         ("gossip: connections that speak something else", counters.foreign),
         ("gossip: connections refused", counters.refused),
@@ -130,19 +130,19 @@ fn mesh_drops(control: &Control) -> BTreeMap<String, u64> {
     .collect()
 }
 
-pub(crate) fn connections(control: &Control, now: Instant) -> Vec<Connection> {
-    let directory = Directory::new(Arc::clone(&control.topology));
-    control
+pub(crate) fn connections(plane: &Plane, now: Instant) -> Vec<Connection> {
+    let directory = Directory::new(Arc::clone(&plane.topology));
+    plane
         .mesh
         .connections(now)
         .into_iter()
-        .map(|status| connection(status, control, &directory))
+        .map(|status| connection(status, plane, &directory))
         .collect()
 }
 
-fn connection(status: ConnectionStatus, control: &Control, directory: &Directory) -> Connection {
+fn connection(status: ConnectionStatus, plane: &Plane, directory: &Directory) -> Connection {
     let (state, error, retry_in) = state(&status.state);
-    let view = status.peer.and_then(|peer| control.neighbours.view(peer));
+    let view = status.peer.and_then(|peer| plane.neighbours.view(peer));
     let connected = matches!(
         state,
         ConnectionState::Established | ConnectionState::Held | ConnectionState::Pending
@@ -158,7 +158,7 @@ fn connection(status: ConnectionStatus, control: &Control, directory: &Directory
         path: view.as_ref().and_then(|view| view.path),
         reason: view.as_ref().and_then(|view| view.reason.clone()),
         mtu: view.as_ref().and_then(|view| view.mtu),
-        encrypted: (control.facts.encryption && connected).then_some(status.encrypted),
+        encrypted: (plane.facts.encryption && connected).then_some(status.encrypted),
         rtt_us: view.as_ref().and_then(|view| view.rtt).map(micros),
         error,
         retry_in_ms: retry_in.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
