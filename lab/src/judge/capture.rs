@@ -26,6 +26,26 @@ pub struct Capturing {
 
 /// Captures what a device carries and the filter lets through; returns once that has begun
 pub fn start(namespace: &Namespace, device: &str, filter: &str, directory: &Path) -> Result<Capturing> {
+    begin(namespace, device, &[], filter, directory)
+}
+
+/// The same, of what comes in by the device alone
+pub fn start_incoming(
+    namespace: &Namespace,
+    device: &str,
+    filter: &str,
+    directory: &Path,
+) -> Result<Capturing> {
+    begin(namespace, device, &["-Q", "in"], filter, directory)
+}
+
+fn begin(
+    namespace: &Namespace,
+    device: &str,
+    options: &[&str],
+    filter: &str,
+    directory: &Path,
+) -> Result<Capturing> {
     let file = directory.join(format!("capture-{}.pcap", FILES.fetch_add(1, Ordering::Relaxed)));
     let path = file.to_str().context("a path that is no text")?;
     // -Z root: the file's directory is root's own. --immediate-mode and -U: nothing stays in a buffer.
@@ -44,6 +64,7 @@ pub fn start(namespace: &Namespace, device: &str, filter: &str, directory: &Path
         "-B",
         "16384",
     ];
+    line.extend(options);
     line.extend(filter.split_whitespace());
     let tcpdump = namespace.start(&line)?;
     wait_until("tcpdump captures", Duration::from_secs(10), || {

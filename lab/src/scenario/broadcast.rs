@@ -1,17 +1,18 @@
-//! Broadcasts and multicasts reach every container, once; ARP and IPv6 neighbour discovery work.
+//! Broadcasts and multicasts reach every container but their sender, once; ARP and IPv6 neighbour
+//! discovery work.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddrV4};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use model::PathKind;
 
-use crate::judge::ovs;
 use crate::judge::ping::Ping;
 use crate::judge::transfer::{Ear, speak};
+use crate::judge::{capture, ovs};
 use crate::namespace::Namespace;
 use crate::site::{Site, in_a_line, launch_and_attach, on_one_network};
-use crate::topology::{Container, ETHERNET, Lab};
+use crate::topology::{Container, ETHERNET, Host, Lab};
 use crate::wait::wait_until;
 use crate::weave::Launch;
 
@@ -47,39 +48,66 @@ pub(super) fn by_the_sleeve(lab: &mut Lab) -> Result<()> {
     everybody_hears(lab, &sites)
 }
 
+/// A container with what it is known by
+struct Station {
+    host: Host,
+    container: Container,
+    address: Ipv4Addr,
+    /// As `ip` writes it
+    mac: String,
+}
+
+impl Station {
+    fn of(host: &Host, container: &Container, address: Ipv4Addr) -> Result<Self> {
+        Ok(Self {
+            host: host.clone(),
+            container: container.clone(),
+            address,
+            mac: mac(container.namespace())?,
+        })
+    }
+
+    fn namespace(&self) -> &Namespace {
+        self.container.namespace()
+    }
+}
+
 fn everybody_hears(lab: &mut Lab, sites: &[Site]) -> Result<()> {
     // A second container on the first host: copies must not meet on the way out and in.
     let second = lab.container("second")?;
     let address = Ipv4Addr::new(10, 32, 0, 100);
     sites[0].host.attach(&second, &[&format!("{address}/24")])?;
-    let mut containers: Vec<(Container, Ipv4Addr)> = sites
+    let mut stations = sites
         .iter()
-        .map(|site| (site.container.clone(), site.address))
-        .collect();
-    containers.push((second, address));
+        .map(|site| Station::of(&site.host, &site.container, site.address))
+        .collect::<Result<Vec<_>>>()?;
+    stations.push(Station::of(&sites[0].host, &second, address)?);
 
-    for (speaker, from) in &containers {
-        each_hears_once(&containers, speaker, *from)?;
+    for speaker in &stations {
+        each_hears_once(lab, &stations, speaker)?;
     }
-    arp_finds_everybody(&containers)?;
-    ipv6_finds_everybody(&containers)
+    arp_finds_everybody(&stations)?;
+    ipv6_finds_everybody(&stations)
 }
 
-fn each_hears_once(containers: &[(Container, Ipv4Addr)], speaker: &Container, from: Ipv4Addr) -> Result<()> {
+fn others<'a>(stations: &'a [Station], own: &Station) -> impl Iterator<Item = &'a Station> {
+    stations.iter().filter(move |other| other.mac != own.mac)
+}
+
+fn each_hears_once(lab: &Lab, stations: &[Station], speaker: &Station) -> Result<()> {
     let mut ears = Vec::new();
-    for (container, address) in containers
-        .iter()
-        .filter(|(container, _)| container.name() != speaker.name())
-    {
-        let namespace = container.namespace();
+    for other in others(stations, speaker) {
+        let namespace = other.namespace();
         ears.push((
-            container,
-            Ear::open(namespace, PORT)?.join(namespace, GROUP, *address)?,
+            &other.container,
+            Ear::open(namespace, PORT)?.join(namespace, GROUP, other.address)?,
         ));
     }
+    let echoes = capture::start_incoming(speaker.namespace(), Container::INTERFACE, "", &lab.files())?;
     let words: Vec<Vec<u8>> = (0..WORDS).map(|number| vec![number; 30]).collect();
     for to in [ALL, GROUP] {
-        speak(speaker.namespace(), from, SocketAddrV4::new(to, PORT), &words)?;
+        let to = SocketAddrV4::new(to, PORT);
+        speak(speaker.namespace(), speaker.address, to, &words)?;
         for (index, (container, ear)) in ears.iter().enumerate() {
             // While the first one listened, copies for the others had time to come.
             let quiet = Duration::from_millis(if index == 0 { 300 } else { 60 });
@@ -88,49 +116,73 @@ fn each_hears_once(containers: &[(Container, Ipv4Addr)], speaker: &Container, fr
             let numbers: Vec<u8> = heard.iter().filter_map(|word| word.first().copied()).collect();
             ensure!(
                 heard == words,
-                "{speaker} sent {WORDS} datagrams to {to}; {container} heard {} of them: {numbers:?}",
+                "{} sent {WORDS} datagrams to {to}; {container} heard {} of them: {numbers:?}",
+                speaker.container,
                 heard.len()
             );
         }
     }
+    // An answer from somebody else shows that the capture sees what comes in.
+    for other in others(stations, speaker).take(1) {
+        Ping::to(other.address)
+            .count(1)
+            .run(speaker.namespace())?
+            .all_answered()?;
+    }
+    nothing_came_back(speaker, &echoes.stop()?.frames()?)
+}
+
+/// No frame that came in is one that went out
+fn nothing_came_back(speaker: &Station, came_in: &[Vec<u8>]) -> Result<()> {
+    ensure!(
+        !came_in.is_empty(),
+        "the capture at {} saw nothing at all",
+        speaker.container
+    );
+    let source = |frame: &Vec<u8>| {
+        let bytes = frame.get(6..12).unwrap_or_default();
+        let digits: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+        digits.join(":")
+    };
+    let echoes = came_in
+        .iter()
+        .filter(|frame| source(frame) == speaker.mac)
+        .count();
+    ensure!(
+        echoes == 0,
+        "{echoes} of the {} frames that came in at {} are its own",
+        came_in.len(),
+        speaker.container
+    );
     Ok(())
 }
 
-fn arp_finds_everybody(containers: &[(Container, Ipv4Addr)]) -> Result<()> {
-    for (from, _address) in containers {
-        from.namespace()
-            .ip(&["neighbour", "flush", "dev", Container::INTERFACE])?;
-        for (to, address) in containers.iter().filter(|(to, _)| to.name() != from.name()) {
-            Ping::to(*address)
-                .count(1)
-                .run(from.namespace())?
+fn arp_finds_everybody(stations: &[Station]) -> Result<()> {
+    for from in stations {
+        forget_neighbours(from)?;
+        for to in others(stations, from) {
+            let ping = Ping::to(to.address).count(1);
+            ping.run(from.namespace())?
                 .all_answered()
-                .with_context(|| format!("{from} to {to}"))?;
-            let known = from
-                .namespace()
-                .ip(&["neighbour", "show", &address.to_string()])?;
-            let wanted = mac(to.namespace())?;
-            ensure!(
-                known.contains(&wanted),
-                "{from} has {known:?} for {address}, whose address is {wanted}"
-            );
+                .with_context(|| format!("{} to {}", from.container, to.container))?;
+            knows(from, to, to.address.into())?;
         }
     }
     Ok(())
 }
 
-fn ipv6_finds_everybody(containers: &[(Container, Ipv4Addr)]) -> Result<()> {
+/// By addresses that weaved gives, by those that the kernel makes, and by some that were added by hand
+fn ipv6_finds_everybody(stations: &[Station]) -> Result<()> {
     let mut addresses = Vec::new();
-    for (number, (container, _)) in (1..).zip(containers) {
-        let namespace = container.namespace();
-        let unique = Ipv6Addr::new(0xfd00, 0x32, 0, 0, 0, 0, 0, number);
-        namespace.ip(&[
-            "address",
-            "add",
-            &format!("{unique}/64"),
-            "dev",
-            Container::INTERFACE,
-        ])?;
+    for (number, station) in (1..).zip(stations) {
+        let given = Ipv6Addr::new(0xfd00, 0x32, 0, 0, 0, 0, 0, number);
+        let by_hand = Ipv6Addr::new(0xfd00, 0x33, 0, 0, 0, 0, 0, number);
+        station
+            .host
+            .attach(&station.container, &[&format!("{given}/64")])?;
+        let namespace = station.namespace();
+        let by_hand_cidr = format!("{by_hand}/64");
+        namespace.ip(&["address", "add", &by_hand_cidr, "dev", Container::INTERFACE])?;
         wait_until(
             "duplicate address detection is over",
             Duration::from_secs(10),
@@ -138,25 +190,45 @@ fn ipv6_finds_everybody(containers: &[(Container, Ipv4Addr)]) -> Result<()> {
                 let found = namespace.ip(&["-6", "address", "show", "dev", Container::INTERFACE])?;
                 ensure!(
                     !found.contains("dadfailed"),
-                    "{container} met its own address: {found}"
+                    "{} met its own address: {found}",
+                    station.container
                 );
-                Ok(!found.contains("tentative") && found.contains("fe80::"))
+                let all = [given, by_hand].map(|address| found.contains(&format!("{address}/64")));
+                Ok(!found.contains("tentative") && found.contains("fe80::") && all == [true; 2])
             },
         )?;
-        addresses.push((container, unique, link_local(namespace)?));
+        addresses.push((station, [given, by_hand, link_local(namespace)?]));
     }
-    for (from, ..) in &addresses {
-        for (to, unique, local) in addresses.iter().filter(|(to, ..)| to.name() != from.name()) {
-            let by_local = Ping::to(*local).out_of(Container::INTERFACE);
-            // One each: the first one is what discovery is for.
-            for ping in [Ping::to(*unique), by_local] {
-                ping.count(1)
-                    .run(from.namespace())?
+    for (from, _) in &addresses {
+        forget_neighbours(from)?;
+        for (to, addresses) in addresses.iter().filter(|(to, _)| to.mac != from.mac) {
+            for address in addresses {
+                // One: it is what discovery is for.
+                let ping = Ping::to(*address).out_of(Container::INTERFACE).count(1);
+                ping.run(from.namespace())?
                     .all_answered()
-                    .with_context(|| format!("{from} to {to} by IPv6"))?;
+                    .with_context(|| format!("{} to {} by {address}", from.container, to.container))?;
+                knows(from, to, (*address).into())?;
             }
         }
     }
+    Ok(())
+}
+
+fn forget_neighbours(station: &Station) -> Result<()> {
+    let line = ["neighbour", "flush", "dev", Container::INTERFACE];
+    station.namespace().ip(&line).map(drop)
+}
+
+fn knows(from: &Station, to: &Station, address: IpAddr) -> Result<()> {
+    let line = ["neighbour", "show", &address.to_string()];
+    let known = from.namespace().ip(&line)?;
+    ensure!(
+        known.contains(&to.mac),
+        "{} has {known:?} for {address}, which is at {}",
+        from.container,
+        to.mac
+    );
     Ok(())
 }
 
