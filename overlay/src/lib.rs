@@ -6,6 +6,7 @@
 //! | [`Forwarding`] | published topology | where the sleeve's threads send a frame; immutable |
 //! | [`MacTable`] | host | which station is where; lock-free, read by the sleeve's threads |
 //! | [`PathChooser`] | neighbour | fastdp or sleeve, and why |
+//! | [`Announcer`] | neighbour | which of its choices people are told of |
 //!
 //! Not here: how a frame is encapsulated (`fallback-sleeve`), how a flow is written
 //! (`openvswitch-sys`, `odp`), who is a peer (`gossip`). No I/O, no clock: the daemon feeds upcalls,
@@ -27,6 +28,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 
+mod announcer;
 mod chooser;
 mod drops;
 mod forwarding;
@@ -36,6 +38,7 @@ mod routes;
 mod sim;
 mod switch;
 
+pub use announcer::Announcer;
 pub use chooser::{Choice, ChooserConfig, FastdpHere, Health, Inputs, PathChooser, Reason};
 pub use drops::{DropReason, Drops};
 pub use forwarding::{Forwarding, Inject, Mode, Neighbour};

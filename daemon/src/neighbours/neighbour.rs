@@ -10,12 +10,12 @@ use fallback_sleeve::rekey::{Keys, KeysConfig, Output as Keyed};
 use fallback_sleeve::{Suite, mtu};
 use gossip::Offer;
 use model::{PathKind, PeerName};
-use overlay::{ChooserConfig, Health, Inputs, PathChooser};
+use overlay::{Announcer, ChooserConfig, Health, Inputs, PathChooser};
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
 use super::beat::beat_frame;
-use super::path::log_path;
+use super::path::announce;
 use super::probes::Probes;
 use super::{Link, Output, Path, Settings, View};
 use crate::sleeve::session::{Ends, Session};
@@ -36,6 +36,7 @@ pub(super) struct Neighbour {
     keys: Keys,
     session: Arc<Session>,
     chooser: PathChooser,
+    announcer: Announcer,
     /// The path in force, as it was published
     published: Option<Path>,
     /// When a choice that was held through a restart is made anew
@@ -66,6 +67,7 @@ impl Neighbour {
             keys: Keys::new(keys, StdRng::from_rng(rng), now),
             session: Arc::new(session),
             chooser: PathChooser::new(ChooserConfig::default()),
+            announcer: Announcer::new(grace(settings.heartbeat_interval), now),
             published: None,
             release_at: None,
         }
@@ -158,6 +160,7 @@ impl Neighbour {
             self.probes.timeout(),
             self.keys.poll_timeout().map(|due| due.0),
             self.chooser.poll_timeout().map(|due| due.0),
+            self.announcer.poll_timeout().map(|due| due.0),
             self.release_at,
         ];
         times.into_iter().flatten().min()
@@ -207,11 +210,11 @@ impl Neighbour {
         self.speak_probes(outputs);
         self.choose(settings, now);
         let path = self.path(settings.overlay_mtu);
-        let changed = path != self.published;
-        if changed {
-            log_path(self.peer, path, self.chooser.choice().reason);
-            self.published = path;
+        if let Some(choice) = self.announcer.update(self.chooser.choice(), now) {
+            announce(self.peer, choice, self.session.ends().remote.port());
         }
+        let changed = path != self.published;
+        self.published = path;
         changed
     }
 
@@ -294,6 +297,11 @@ impl Neighbour {
             }),
         }
     }
+}
+
+/// How long a first choice may take to settle before it is announced: two beats more and their answers
+fn grace(interval: Duration) -> Duration {
+    (interval * 5 / 2).clamp(Duration::from_secs(1), Duration::from_secs(10))
 }
 
 fn ends(offer: &Offer, link: &Link) -> Ends {

@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 
 use model::{PathKind, PeerName};
+use overlay::Choice;
 
 /// How frames go to a neighbour
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,12 +29,14 @@ impl Path {
     }
 }
 
-/// Tells the operator of another path
-pub(super) fn log_path(peer: PeerName, path: Option<Path>, reason: Option<overlay::Reason>) {
-    match (path.map(Path::kind), reason) {
+/// Tells the operator of another path to a neighbour, whose sleeve is on this port
+pub(super) fn announce(peer: PeerName, choice: Choice, sleeve_port: u16) {
+    match (choice.path, choice.reason) {
         (Some(kind), None) => log::info!("{peer}: path {kind}"),
         (Some(kind), Some(reason)) => log::info!("{peer}: path {kind}: {reason}"),
-        (None, Some(reason)) => log::warn!("{peer}: no path: {reason}"),
+        (None, Some(reason)) => {
+            log::warn!("{peer}: no path: no heartbeat by the sleeve (UDP {sleeve_port} blocked?), {reason}");
+        }
         (None, None) => log::warn!("{peer}: no path"),
     }
 }
