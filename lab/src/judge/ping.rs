@@ -1,5 +1,6 @@
 //! `ping`: who answers, how many answers are lost, how long the longest silence is.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -150,6 +151,8 @@ pub struct Pings {
     pub longest_silence: Duration,
     /// What it said of packets too big to be sent on
     pub too_big: Vec<String>,
+    /// The MTUs that it was told of with that
+    pub told_mtus: BTreeSet<u32>,
 }
 
 impl Pings {
@@ -198,13 +201,15 @@ impl Pings {
                 .iter()
                 .any(|word| line.contains(word))
         });
+        let too_big: Vec<String> = too_big.map(str::to_owned).collect();
         Ok(Self {
             sent: number_before(" packets transmitted").context("no count of requests")?,
             received: number_before(" received").context("no count of answers")?,
             duplicates: number_before(" duplicates").unwrap_or(0),
             round_trip: mean.map(|ms| Duration::from_secs_f64(ms / 1000.0)),
             longest_silence: Duration::from_secs_f64(silence),
-            too_big: too_big.map(str::to_owned).collect(),
+            told_mtus: too_big.iter().filter_map(|line| mtu(line)).collect(),
+            too_big,
         })
     }
 }
@@ -212,6 +217,13 @@ impl Pings {
 /// The time in "[1795239154.646856] 64 bytes from …"
 fn stamp(line: &str) -> Option<f64> {
     line.strip_prefix('[')?.split_once(']')?.0.parse().ok()
+}
+
+/// The number in "… (mtu = 1400)" and "… message too long, mtu: 1400"
+fn mtu(line: &str) -> Option<u32> {
+    let (_before, tail) = line.split_once("mtu")?;
+    let digits = tail.trim_start_matches(|c: char| !c.is_ascii_digit());
+    digits.split(|c: char| !c.is_ascii_digit()).next()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -255,10 +267,12 @@ mod tests {
     fn duplicates_and_packets_too_big_are_seen() {
         let pings = Pings::parse(&printed(
             "From 10.0.1.1 icmp_seq=1 Frag needed and DF set (mtu = 1400)\n\
+             ping: local error: message too long, mtu: 1350\n\
              1 packets transmitted, 1 received, +2 duplicates, 0% packet loss, time 0ms\n",
         ))
         .unwrap();
         assert_eq!(pings.duplicates, 2);
-        assert_eq!(pings.too_big.len(), 1);
+        assert_eq!(pings.too_big.len(), 2);
+        assert_eq!(pings.told_mtus, BTreeSet::from([1350, 1400]));
     }
 }

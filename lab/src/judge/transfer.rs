@@ -1,8 +1,9 @@
-//! Bytes over plain sockets of the kernel, compared one by one at the far end; and who hears a
+//! Bytes over plain sockets of the kernel, compared by `sha256sum` at the far end; and who hears a
 //! broadcast or a multicast, how often.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
@@ -48,13 +49,59 @@ pub fn tcp(
             .map_err(|_panic| anyhow::anyhow!("the receiver panicked"))?;
         sent.and(arrived)
     })?;
-    ensure!(
-        arrived == bytes,
-        "{} bytes arrived of {}, or others",
-        arrived.len(),
-        bytes.len()
-    );
+    compare(&arrived, bytes)?;
     Ok(begun.elapsed())
+}
+
+/// Sends bytes in one UDP datagram to `address` in the namespace `to`, and compares what arrives
+pub fn udp(
+    from: &Namespace,
+    to: &Namespace,
+    address: Ipv4Addr,
+    bytes: &[u8],
+    patience: Duration,
+) -> Result<()> {
+    let far = to.enter(|| Ok(UdpSocket::bind((address, 0))?))?;
+    far.set_read_timeout(Some(patience))?;
+    let near = from.enter(|| Ok(UdpSocket::bind((Ipv4Addr::UNSPECIFIED, 0))?))?;
+    near.send_to(bytes, far.local_addr()?)?;
+    let mut buffer = vec![0; usize::from(u16::MAX)];
+    let length = far.recv(&mut buffer).context("the datagram did not come")?;
+    compare(buffer.get(..length).unwrap_or_default(), bytes)
+}
+
+fn compare(arrived: &[u8], sent: &[u8]) -> Result<()> {
+    let sums = [sha256sum(arrived)?, sha256sum(sent)?];
+    ensure!(
+        sums[0] == sums[1],
+        "{} bytes arrived of {}, and their sums are {} and {}",
+        arrived.len(),
+        sent.len(),
+        sums[0],
+        sums[1]
+    );
+    Ok(())
+}
+
+fn sha256sum(bytes: &[u8]) -> Result<String> {
+    let mut program = Command::new("sha256sum")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cannot start sha256sum")?;
+    let mut input = program.stdin.take().context("no input")?;
+    input.write_all(bytes)?;
+    drop(input);
+    let finished = program.wait_with_output()?;
+    ensure!(
+        finished.status.success(),
+        "sha256sum ended with {}",
+        finished.status
+    );
+    let line = String::from_utf8_lossy(&finished.stdout);
+    let sum = line.split(' ').next().unwrap_or_default();
+    ensure!(sum.len() == 64, "sha256sum printed {line:?}");
+    Ok(sum.to_owned())
 }
 
 fn send(from: &Namespace, far: SocketAddr, bytes: &[u8], patience: Duration) -> Result<()> {
@@ -132,4 +179,22 @@ pub fn speak(from: &Namespace, interface: Ipv4Addr, to: SocketAddrV4, payloads: 
         socket.send_to(payload, to)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_compared_by_their_sums() {
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(sha256sum(b"abc").unwrap(), abc);
+        let long = pattern(100_000);
+        compare(&long, &long).unwrap();
+        let mut other = long.clone();
+        other[50_000] ^= 1;
+        let error = compare(&other, &long).unwrap_err().to_string();
+        assert!(error.starts_with("100000 bytes arrived of 100000, and their sums are"));
+        assert!(compare(&long[1..], &long).is_err());
+    }
 }

@@ -9,13 +9,17 @@ use model::PathKind;
 use crate::fault::{self, Traffic};
 use crate::judge::{ovs, transfer};
 use crate::site::Site;
-use crate::topology::{ETHERNET, Lab};
+use crate::topology::{Container, ETHERNET, Lab};
 use crate::weave::{Launch, MEETING};
 
 const JUMBO: u16 = 9000;
 const SMALL: u16 = 1450;
 /// Between two routers: no device of either host shows this
 const HIDDEN: u16 = 1400;
+
+/// Longer than every path but one
+const DATAGRAM: usize = 8000;
+const DATAGRAMS: usize = 5;
 
 const SHORT: Duration = Duration::from_millis(20);
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -94,8 +98,11 @@ fn found_and_kept(lab: &mut Lab, launch: &Launch, path: PathKind, overhead: u16)
     let sites = [a, b, c, d];
     sites.iter().try_for_each(Site::attach)?;
     for (near, far) in pairs(&sites) {
+        // The far container's interface is the last hop.
+        let mtu = path_mtu(near, far, &sites[0])?.min(mtu_of(far)?);
+        fragments_arrive(near, far)?;
+        big_pings_are_answered(near, far, mtu)?;
         bytes_arrive(near, far)?;
-        big_pings_are_answered(near, far)?;
     }
     Ok(())
 }
@@ -107,46 +114,101 @@ fn pairs(sites: &[Site]) -> impl Iterator<Item = (&Site, &Site)> {
     all.filter(|(near, far)| near.address != far.address)
 }
 
-fn bytes_arrive(near: &Site, far: &Site) -> Result<()> {
-    let bytes = transfer::pattern(64 << 10);
-    transfer::tcp(
-        near.container.namespace(),
-        far.container.namespace(),
-        far.address,
-        &bytes,
-        PATIENCE,
-    )
-    .with_context(|| format!("64 KiB from {} to {}", near.host, far.host))?;
+/// Without "don't fragment" nothing is lost, and nobody has to be told anything: not a packet as long
+/// as the sender's device lets it be, nor the pieces that the sender makes of longer ones
+fn fragments_arrive(near: &Site, far: &Site) -> Result<()> {
+    let from = near.container.namespace();
+    forget_mtus(near)?;
+    let longest = mtu_of(near)?;
+    for size in [longest - 28, longest + 500] {
+        near.ping(far, |ping| ping.count(2).every(SHORT).payload(size))?
+            .all_answered()
+            .with_context(|| format!("a payload of {size} from {} to {}", near.host, far.host))?;
+    }
+    // Sockets that are made meanwhile leave the bit off.
+    from.sysctl("ipv4/ip_no_pmtu_disc", "1")?;
+    let arrived = datagrams_arrive(near, far, "without the bit");
+    from.sysctl("ipv4/ip_no_pmtu_disc", "0")?;
+    arrived
+}
+
+fn datagrams_arrive(near: &Site, far: &Site, how: &str) -> Result<()> {
+    for number in 0..DATAGRAMS {
+        transfer::udp(
+            near.container.namespace(),
+            far.container.namespace(),
+            far.address,
+            &transfer::pattern(DATAGRAM + number),
+            PATIENCE,
+        )
+        .with_context(|| format!("datagram {number} from {} to {} {how}", near.host, far.host))?;
+    }
     Ok(())
 }
 
 /// Packets that may not be fragmented: an answer or an ICMP error, for every size that the sender
-/// may send
-fn big_pings_are_answered(near: &Site, far: &Site) -> Result<()> {
-    let links = near
-        .container
-        .namespace()
-        .ip_json(&["link", "show", "dev", "ethwe"])?;
-    let mtu = links[0]["mtu"]
-        .as_u64()
-        .and_then(|mtu| u32::try_from(mtu).ok())
-        .context("no MTU")?;
-    for size in [1300, 1400, 1450, 4000]
-        .into_iter()
-        .filter(|size| *size < mtu)
-        .chain([mtu])
-    {
+/// may send; and the error tells the MTU of the way
+fn big_pings_are_answered(near: &Site, far: &Site, path_mtu: u32) -> Result<()> {
+    let longest = mtu_of(near)?;
+    let sizes = [1300, 1400, 1450, 4000];
+    for size in sizes.into_iter().filter(|size| *size < longest).chain([longest]) {
+        forget_mtus(near)?;
         let pings = near.ping(far, |ping| ping.count(2).every(SHORT).whole_packets_of(size))?;
+        let told: Vec<u32> = pings.told_mtus.iter().copied().collect();
+        let is_right = if size > path_mtu {
+            pings.received == 0 && told == [path_mtu]
+        } else {
+            pings.lost() == 0 && pings.too_big.is_empty()
+        };
         ensure!(
-            pings.received > 0 || !pings.too_big.is_empty(),
-            "silence for packets of {size} from {} (MTU {mtu}) to {}: {pings:?}",
+            is_right,
+            "packets of {size} from {} (MTU {longest}) to {}, by a path of {path_mtu}: {pings:?}",
             near.host,
             far.host
         );
-        // In fragments every size arrives.
-        near.ping(far, |ping| ping.count(2).every(SHORT).payload(size + 500))?
-            .all_answered()
-            .with_context(|| format!("a payload of {} from {} to {}", size + 500, near.host, far.host))?;
     }
     Ok(())
+}
+
+fn bytes_arrive(near: &Site, far: &Site) -> Result<()> {
+    // As the pings left it, the sender's kernel knows the path; a stream has to find it by itself.
+    datagrams_arrive(near, far, "with the path known")?;
+    forget_mtus(near)?;
+    transfer::tcp(
+        near.container.namespace(),
+        far.container.namespace(),
+        far.address,
+        &transfer::pattern(1 << 20),
+        PATIENCE,
+    )
+    .with_context(|| format!("1 MiB from {} to {}", near.host, far.host))?;
+    Ok(())
+}
+
+/// The MTU of the way from one host to another as status has it, by `a` where they are no neighbours
+fn path_mtu(near: &Site, far: &Site, a: &Site) -> Result<u32> {
+    let hop = |from: &Site, to: &Site| -> Result<Option<u32>> {
+        let connection = from.host.connection_to(&to.host)?;
+        Ok(connection.and_then(|found| found.mtu).map(u32::from))
+    };
+    if let Some(mtu) = hop(near, far)? {
+        return Ok(mtu);
+    }
+    let hops = [hop(near, a)?, hop(a, far)?].into_iter();
+    hops.map(|mtu| mtu.context("a hop without an MTU"))
+        .reduce(|one, other| Ok(one?.min(other?)))
+        .context("no hops")?
+}
+
+fn mtu_of(site: &Site) -> Result<u32> {
+    let line = ["link", "show", "dev", Container::INTERFACE];
+    let links = site.container.namespace().ip_json(&line)?;
+    let mtu = links[0]["mtu"].as_u64();
+    mtu.and_then(|mtu| u32::try_from(mtu).ok()).context("no MTU")
+}
+
+/// The container's kernel forgets what it was told
+fn forget_mtus(site: &Site) -> Result<()> {
+    let line = ["route", "flush", "cache"];
+    site.container.namespace().ip(&line).map(drop)
 }
