@@ -165,7 +165,7 @@ pub(crate) fn borrow(socket: &NlSocket) -> BorrowedFd<'_> {
 }
 
 /// Datagrams per system call: enough to amortise it, few enough that a burst does not hold the caller
-pub(crate) const SLOTS: usize = 32;
+pub(crate) const SLOTS: usize = 64;
 
 // asm-generic/socket.h and linux/sock_diag.h; libc does not have them for every target
 const SO_MEMINFO: libc::c_int = 55;

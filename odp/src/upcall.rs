@@ -69,7 +69,7 @@ impl UpcallSocket {
         raw::drops(self.fd.as_fd())
     }
 
-    /// Hands each waiting upcall to `handle`, at most 32 of them
+    /// Hands each waiting upcall to `handle`, at most 64 of them
     pub fn recv_batch(&mut self, mut handle: impl FnMut(Upcall<'_>)) -> io::Result<Received> {
         let mut received = fill(&mut self.slots, self.fd.as_fd())?;
         for datagram in self.slots.datagrams() {

@@ -1,6 +1,7 @@
 //! The host's switch: the kernel's Open vSwitch datapath, or a Linux bridge where there is none.
 
 mod answer;
+mod moderation;
 mod switch_thread;
 mod work;
 mod worker;

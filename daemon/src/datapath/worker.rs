@@ -12,13 +12,15 @@ use api::DatapathStats;
 use model::{IfName, PeerName};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use odp::{
-    Datapath, Dpif as _, Execute, Odp, Reasserted, UpcallSocket, VportEvents, VportSpec, monotonic_ms,
+    Datapath, Dpif as _, Execute, Odp, Reasserted, Received, UpcallSocket, VportEvents, VportSpec,
+    monotonic_ms,
 };
 use openvswitch_sys::{Action, FlowKey, FlowMatch, PortNo, SetTunnel, Ufid, Vport, VportKind};
 use overlay::{Config, Path as SwitchPath, Place, PortRole, SeenFlow, Switch, Tunnel};
 use tokio::sync::mpsc;
 
 use super::answer::Answer;
+use super::moderation::Moderation;
 use super::switch_thread::{Message, Shared, Status};
 use super::work::{Change, Counters, Packet, Work};
 use super::{BeatOut, FlowDump, MacPlace, Plan};
@@ -52,6 +54,7 @@ pub(super) struct Worker {
     work: Work,
     drops: Arc<SwitchDrops>,
     counters: Counters,
+    moderation: Moderation,
     reassert_at: Instant,
     dump_at: Instant,
 }
@@ -94,6 +97,7 @@ impl Worker {
             work: Work::default(),
             drops: Arc::clone(&plan.drops),
             counters: Counters::default(),
+            moderation: Moderation::new(now),
             reassert_at: now + REASSERT,
             dump_at: now + DUMP,
         };
@@ -112,46 +116,66 @@ impl Worker {
         while !shared.stopping.load(Ordering::SeqCst) {
             let due = self.reassert_at.min(self.dump_at);
             let due = self.switch.poll_timeout().map_or(due, |(at, _why)| at.min(due));
-            self.wait(shared, due);
+            let ports_changed = self.wait(shared, due);
             let now = Instant::now();
             // Beats and paths before misses: a flood of these must not look like a dead neighbour.
             while let Ok(message) = messages.try_recv() {
                 self.message(message, now);
             }
-            self.read_events(now);
-            self.flush();
-            for at in 0..self.upcalls.len() {
-                for _ in 0..ROUNDS {
-                    if !self.read_upcalls(at, Instant::now()) {
-                        break;
-                    }
-                    self.flush();
-                }
+            if ports_changed {
+                self.read_events(now);
             }
+            self.flush();
+            self.answer_upcalls();
             self.housekeeping(now);
             self.flush();
         }
     }
 
-    fn wait(&self, shared: &Shared, due: Instant) {
+    /// Waits for anything to do; whether ports may have changed
+    fn wait(&self, shared: &Shared, due: Instant) -> bool {
         let mut fds = vec![
             PollFd::new(shared.wake.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.events.as_fd(), PollFlags::POLLIN),
         ];
-        fds.extend(
-            self.upcalls
-                .iter()
-                .map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)),
-        );
+        let paused = self.moderation.paused_until(Instant::now());
+        if paused.is_none() {
+            let upcalls = self.upcalls.iter();
+            fds.extend(upcalls.map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)));
+        }
+        let due = paused.map_or(due, |until| due.min(until));
         let left = due.saturating_duration_since(Instant::now());
         // Rounded up: a wait that ends a moment early would only be repeated.
         let left = PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::ZERO);
         let _interrupted = poll(&mut fds, left);
-        let _empty = shared.wake.read();
+        let mut ready = fds.iter().map(|fd| fd.any() == Some(true));
+        if ready.next() == Some(true) {
+            let _empty = shared.wake.read();
+        }
+        ready.next() == Some(true)
     }
 
-    /// Answers one batch of a socket; whether there may be more
-    fn read_upcalls(&mut self, at: usize, now: Instant) -> bool {
+    /// Answers what waits on each socket, unless upcalls are left to gather
+    fn answer_upcalls(&mut self) {
+        if self.moderation.paused_until(Instant::now()).is_some() {
+            return;
+        }
+        let mut answered = 0;
+        for at in 0..self.upcalls.len() {
+            for _ in 0..ROUNDS {
+                let received = self.read_upcalls(at, Instant::now());
+                answered += received.count;
+                self.flush();
+                if !received.more {
+                    break;
+                }
+            }
+        }
+        self.moderation.answered(answered, Instant::now());
+    }
+
+    /// Answers one batch of a socket
+    fn read_upcalls(&mut self, at: usize, now: Instant) -> Received {
         let Self {
             upcalls,
             switch,
@@ -161,7 +185,7 @@ impl Worker {
             ..
         } = self;
         let Some(socket) = upcalls.get_mut(at) else {
-            return false;
+            return Received::default();
         };
         let mut answer = Answer {
             switch,
@@ -174,11 +198,11 @@ impl Worker {
             Ok(received) => {
                 self.counters.overruns += u64::from(received.lost_enobufs);
                 self.counters.malformed += received.malformed as u64;
-                received.more
+                received
             }
             Err(error) => {
                 log::error!("reading upcalls: {error}");
-                false
+                Received::default()
             }
         }
     }

@@ -1,0 +1,95 @@
+//! When upcalls are left to gather.
+//!
+//! A thread that is woken for every upcall of a flood spends more on waking than on answering, and on a
+//! busy machine takes that time from the traffic that needs no upcall. As network cards do with their
+//! interrupts, the first upcalls are answered at once; while many come, they are read a batch at a time.
+
+use std::time::{Duration, Instant};
+
+/// Over how long upcalls are counted
+const WINDOW: Duration = Duration::from_millis(10);
+/// More than this in one window is many: new conversations come by ones, floods by hundreds
+const MANY: usize = 16;
+/// How long upcalls gather then. Their sockets hold far more
+const PAUSE: Duration = Duration::from_millis(4);
+
+/// Counts upcalls, and says when to read the next
+#[derive(Debug)]
+pub(super) struct Moderation {
+    window_ends: Instant,
+    count: usize,
+    /// Of the window before this one
+    before: usize,
+    paused_until: Option<Instant>,
+}
+
+impl Moderation {
+    pub(super) const fn new(now: Instant) -> Self {
+        Self {
+            window_ends: now,
+            count: 0,
+            before: 0,
+            paused_until: None,
+        }
+    }
+
+    /// This many upcalls were read and answered
+    pub(super) fn answered(&mut self, upcalls: usize, now: Instant) {
+        if now >= self.window_ends {
+            let adjoining = now < self.window_ends + WINDOW;
+            self.before = if adjoining { self.count } else { 0 };
+            self.window_ends = now + WINDOW;
+            self.count = 0;
+        }
+        self.count = self.count.saturating_add(upcalls);
+        let many = self.count.max(self.before) > MANY;
+        self.paused_until = (upcalls > 0 && many).then(|| now + PAUSE);
+    }
+
+    /// Until when upcalls are not to be read
+    pub(super) fn paused_until(&self, now: Instant) -> Option<Instant> {
+        self.paused_until.filter(|until| now < *until)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_upcalls_are_never_kept_waiting() {
+        let mut now = Instant::now();
+        let mut moderation = Moderation::new(now);
+        for _upcall in 0..1000 {
+            moderation.answered(1, now);
+            assert_eq!(moderation.paused_until(now), None);
+            now += Duration::from_millis(1);
+        }
+    }
+
+    #[test]
+    fn a_flood_is_read_in_batches_until_it_ends() {
+        let mut now = Instant::now();
+        let mut moderation = Moderation::new(now);
+        moderation.answered(MANY, now);
+        assert_eq!(moderation.paused_until(now), None);
+        moderation.answered(1, now);
+
+        // Through this window and those after it, though none of their batches alone is many.
+        for _batch in 0..20 {
+            let until = moderation.paused_until(now);
+            assert_eq!(until, Some(now + PAUSE));
+            now += PAUSE;
+            assert_eq!(moderation.paused_until(now), None);
+            moderation.answered(MANY / 2, now);
+        }
+
+        // Nothing waited: whatever comes next is answered at once.
+        now += PAUSE;
+        moderation.answered(0, now);
+        assert_eq!(moderation.paused_until(now), None);
+        now += WINDOW * 2;
+        moderation.answered(1, now);
+        assert_eq!(moderation.paused_until(now), None);
+    }
+}
