@@ -2,6 +2,7 @@
 //! sockets of the kernel where a payload must be compared byte for byte.
 
 pub mod capture;
+pub mod cpu;
 pub mod frames;
 pub mod iperf;
 pub mod ovs;
