@@ -268,18 +268,28 @@ impl Neighbour {
             vxlan_port: self.offer.vxlan_port,
         };
         let _compared_by_path = self.chooser.update(inputs, now);
-        // A neighbour that is back is taken at its word once a path of it works again, or time is up.
-        let proven = matches!(inputs.fastdp, Health::Up { .. }) || matches!(inputs.sleeve, Health::Up { .. });
-        let settled = match self.published {
-            Some(Path::Fastdp { .. }) => matches!(inputs.fastdp, Health::Up { .. }),
-            Some(Path::Sleeve) | None => proven,
-        };
+        let settled = self.has_settled(&inputs);
         if self.release_at.is_some_and(|at| settled || at <= now) {
             self.release_at = None;
             let _compared_by_path = self.chooser.release(now);
         }
         if let Health::Up { mtu: Some(mtu), .. } = inputs.sleeve {
             self.session.set_mtu(mtu.min(self.offer.overlay_mtu));
+        }
+    }
+
+    /// Whether the probes of a neighbour that is back know as much as those before its restart
+    fn has_settled(&self, inputs: &Inputs) -> bool {
+        match self.published {
+            // Not before it is measured, or a narrow path would be taken for a wide one.
+            Some(Path::Fastdp { .. }) if self.probes.fastdp.is_some() => {
+                matches!(inputs.fastdp, Health::Up { mtu: Some(_), .. })
+            }
+            // Also when fastdp is out of the question from here on.
+            Some(Path::Fastdp { .. } | Path::Sleeve) | None => {
+                let is_up = |health| matches!(health, Health::Up { .. });
+                is_up(inputs.fastdp) || is_up(inputs.sleeve)
+            }
         }
     }
 
