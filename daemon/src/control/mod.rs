@@ -6,6 +6,7 @@
 
 mod accept;
 mod command;
+mod facts;
 mod input;
 mod plane;
 mod settling;
@@ -23,8 +24,9 @@ use tokio::sync::mpsc;
 
 pub(crate) use self::accept::accept;
 use self::command::{Command, Kept};
+pub(crate) use self::facts::Facts;
 pub(crate) use self::input::{Input, Query};
-pub(crate) use self::plane::{Facts, Plane};
+pub(crate) use self::plane::Plane;
 use crate::connections::{self, Connections};
 use crate::datapath::Datapath;
 use crate::routes::TopologyRoutes;

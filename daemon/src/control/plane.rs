@@ -4,15 +4,16 @@
 //! No I/O: what happened and the time come in, [`Command`]s go out.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gossip::{Channel, ConnId, Departure, DialId, Disconnect, Event, Mesh, Output, Refusal, Topology};
-use model::{IfName, NickName, PathKind, PeerName, Target, Uid, Vni};
+use model::{PathKind, PeerName, Target, Vni};
 use overlay::{Mode, Routes as _};
 
 use super::command::{Command, Kept};
+use super::facts::Facts;
 use super::forwarding;
 use super::settling::Settling;
 use crate::datapath::{Beat, BeatOut};
@@ -26,24 +27,6 @@ const EXPIRE: Duration = Duration::from_secs(60);
 /// The gossip channel that carries the sleeve's key offers
 const SLEEVE_KEYS: Channel = Channel(1);
 
-/// What does not change while the daemon runs
-#[derive(Debug)]
-pub(crate) struct Facts {
-    pub(crate) name: PeerName,
-    pub(crate) nickname: NickName,
-    pub(crate) uid: Uid,
-    pub(crate) port: u16,
-    pub(crate) host: IpAddr,
-    pub(crate) encryption: bool,
-    pub(crate) discovery: bool,
-    pub(crate) overlay_mtu: u16,
-    pub(crate) datapath: IfName,
-    pub(crate) trusted_subnets: Vec<ipnetwork::IpNetwork>,
-    pub(crate) restart_grace: Duration,
-    /// How the sleeve's frames name their peers
-    pub(crate) mode: Mode,
-}
-
 /// The control plane of one host
 ///
 /// After every call that takes `&mut self`: [`Plane::poll_command`] until there is none.
@@ -56,6 +39,8 @@ pub(crate) struct Plane {
     /// When silent stations are forgotten, where no switch does that
     expire_at: Option<Instant>,
     commands: VecDeque<Command>,
+    /// The neighbours that were kept last: writing them again would cost a disk its time
+    kept: Option<Vec<(PeerName, SocketAddr)>>,
 }
 
 impl Plane {
@@ -72,6 +57,7 @@ impl Plane {
             settling: Settling::new(held, now + facts.restart_grace),
             expire_at: (facts.mode == Mode::Bridge).then(|| now + EXPIRE),
             commands: VecDeque::new(),
+            kept: None,
             facts,
             mesh,
             neighbours,
@@ -346,7 +332,11 @@ impl Plane {
     fn keep_neighbours(&mut self) {
         let neighbours = self.mesh.neighbours();
         let neighbours = neighbours.iter().map(|held| (held.peer, held.address));
-        self.keep(Kept::Neighbours(neighbours.collect()));
+        let neighbours: Vec<_> = neighbours.collect();
+        if self.kept.as_ref() != Some(&neighbours) {
+            self.kept = Some(neighbours.clone());
+            self.keep(Kept::Neighbours(neighbours));
+        }
     }
 
     fn keep(&mut self, kept: Kept) {

@@ -1,0 +1,26 @@
+//! What this host is.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use ipnetwork::IpNetwork;
+use model::{IfName, NickName, PeerName, Uid};
+use overlay::Mode;
+
+/// What does not change while the daemon runs
+#[derive(Debug)]
+pub(crate) struct Facts {
+    pub(crate) name: PeerName,
+    pub(crate) nickname: NickName,
+    pub(crate) uid: Uid,
+    pub(crate) port: u16,
+    pub(crate) host: IpAddr,
+    pub(crate) encryption: bool,
+    pub(crate) discovery: bool,
+    pub(crate) overlay_mtu: u16,
+    pub(crate) datapath: IfName,
+    pub(crate) trusted_subnets: Vec<IpNetwork>,
+    pub(crate) restart_grace: Duration,
+    /// How the sleeve's frames name their peers
+    pub(crate) mode: Mode,
+}
