@@ -68,6 +68,22 @@ impl Macs {
             .map(|(mac, entry)| (*mac, entry.place, entry.seen))
     }
 
+    /// All, place by place; those of this host's ports first
+    pub(super) fn by_place(&self) -> impl Iterator<Item = (Mac, Place)> {
+        let places = self.by_age.iter();
+        places.flat_map(|(place, stations)| stations.iter().map(|(_, mac)| (*mac, *place)))
+    }
+
+    /// Those of this host's ports
+    pub(super) fn local(&self) -> impl Iterator<Item = (Mac, Place)> {
+        self.by_place()
+            .take_while(|(_, place)| matches!(place, Place::Port(_)))
+    }
+
+    pub(super) fn count_at(&self, place: Place) -> usize {
+        self.by_age.get(&place).map_or(0, BTreeSet::len)
+    }
+
     pub(super) fn len(&self) -> usize {
         self.entries.len()
     }

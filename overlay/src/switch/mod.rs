@@ -33,6 +33,7 @@ mod flows;
 mod limit;
 mod macs;
 mod oversize;
+mod ready;
 
 pub use adopt::SeenFlow;
 pub use decide::Decision;
@@ -81,12 +82,14 @@ pub struct Config {
     pub flow_idle_crowded: Duration,
     /// How many flows there may be; one local port has at most a quarter of them
     pub max_flows: usize,
+    /// Below how many flows some are put before a frame asks for them; 0 puts none
+    pub ready_flows: usize,
     /// How many misses a second each local port and each peer may cause
     pub misses_per_second: u32,
     /// How many it may cause at once
     pub miss_burst: u32,
-    /// How many of its misses a second may come from stations that were not known there: containers are
-    /// few, made-up addresses many
+    /// How many of its misses a second may come from stations that were not known there, or go to
+    /// stations that are known nowhere: containers are few, made-up addresses many
     pub strangers_per_second: u32,
     /// How many at once
     pub stranger_burst: u32,
@@ -105,8 +108,9 @@ impl Default for Config {
             flow_idle: Duration::from_secs(300),
             flow_idle_crowded: Duration::from_secs(10),
             max_flows: 65_536,
-            misses_per_second: 2000,
-            miss_burst: 4000,
+            ready_flows: 4096,
+            misses_per_second: 50_000,
+            miss_burst: 50_000,
             strangers_per_second: 200,
             stranger_burst: 500,
             mtu: 1500,
@@ -175,6 +179,8 @@ pub struct Counters {
     pub macs_evicted: u64,
     /// Flows put, or their actions replaced
     pub flows_put: u64,
+    /// Of these, flows put before a frame asked for them
+    pub flows_ready: u64,
     /// Flows deleted
     pub flows_deleted: u64,
     /// Flows not installed because there were too many
@@ -258,11 +264,16 @@ impl Switch {
             Err(reason) => return self.refuse(reason),
         };
         if ingress.relay.is_none() {
-            let stranger = self.state.macs.place(key.src) != Some(ingress.place);
+            let from_stranger = self.state.macs.place(key.src) != Some(ingress.place);
+            let to_stranger = !key.dst.is_group() && self.state.macs.place(key.dst).is_none();
+            let stranger = from_stranger || to_stranger;
             if stranger && !self.limits.take(Source::Strangers(ingress.place), now) {
                 return self.refuse(DropReason::RateLimited);
             }
             self.learn(key.src, ingress.place, now);
+            if from_stranger {
+                self.make_ready(key.src, ingress.place, now);
+            }
         }
         let ufid = key.ufid();
         if let Some(flow) = self.flows.get(&ufid).filter(|flow| flow.adopted) {

@@ -11,6 +11,7 @@ mod changes;
 mod dumps;
 mod limits;
 mod oversize;
+mod ready;
 mod verdicts;
 
 const VXLAN: PortNo = PortNo(1);

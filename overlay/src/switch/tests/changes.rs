@@ -27,7 +27,8 @@ fn a_path_that_changes_rewrites_its_flows_and_no_other() {
         let Command::PutFlow(key, _) = command else {
             panic!("nothing to delete: {command:?}");
         };
-        assert!(*key == remote.flow_key() || key.dst.is_group());
+        let behind_it = [station(11), station(13)].contains(&key.dst);
+        assert!(behind_it || key.dst.is_group(), "{key}");
     }
 
     bench.switch.set_path(name(1), None, now);

@@ -62,6 +62,7 @@ fn flows_in_use_keep_their_stations_and_idle_ones_go() {
 fn a_crowded_table_sheds_idle_flows_sooner() {
     let mut bench = Bench::with(Config {
         max_flows: 8,
+        ready_flows: 0,
         ..Config::default()
     });
     bench.switch.settle(bench.now);
