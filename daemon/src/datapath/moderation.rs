@@ -46,9 +46,14 @@ impl Moderation {
         self.paused_until = (upcalls > 0 && many).then(|| now + PAUSE);
     }
 
-    /// Until when upcalls are not to be read
-    pub(super) fn paused_until(&self, now: Instant) -> Option<Instant> {
-        self.paused_until.filter(|until| now < *until)
+    /// Until when upcalls are left to gather
+    pub(super) const fn paused_until(&self) -> Option<Instant> {
+        self.paused_until
+    }
+
+    /// Whether upcalls are not to be read yet
+    pub(super) fn is_paused(&self, now: Instant) -> bool {
+        self.paused_until.is_some_and(|until| now < until)
     }
 }
 
@@ -62,7 +67,7 @@ mod tests {
         let mut moderation = Moderation::new(now);
         for _upcall in 0..1000 {
             moderation.answered(1, now);
-            assert_eq!(moderation.paused_until(now), None);
+            assert_eq!(moderation.paused_until(), None);
             now += Duration::from_millis(1);
         }
     }
@@ -72,24 +77,25 @@ mod tests {
         let mut now = Instant::now();
         let mut moderation = Moderation::new(now);
         moderation.answered(MANY, now);
-        assert_eq!(moderation.paused_until(now), None);
+        assert_eq!(moderation.paused_until(), None);
         moderation.answered(1, now);
 
         // Through this window and those after it, though none of their batches alone is many.
         for _batch in 0..20 {
-            let until = moderation.paused_until(now);
+            let until = moderation.paused_until();
             assert_eq!(until, Some(now + PAUSE));
+            assert!(moderation.is_paused(now));
             now += PAUSE;
-            assert_eq!(moderation.paused_until(now), None);
+            assert!(!moderation.is_paused(now));
             moderation.answered(MANY / 2, now);
         }
 
         // Nothing waited: whatever comes next is answered at once.
         now += PAUSE;
         moderation.answered(0, now);
-        assert_eq!(moderation.paused_until(now), None);
+        assert_eq!(moderation.paused_until(), None);
         now += WINDOW * 2;
         moderation.answered(1, now);
-        assert_eq!(moderation.paused_until(now), None);
+        assert_eq!(moderation.paused_until(), None);
     }
 }

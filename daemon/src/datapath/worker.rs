@@ -113,11 +113,11 @@ impl Worker {
 
     /// Runs until the thread is to stop
     pub(super) fn run(&mut self, shared: &Shared, messages: &Receiver<Message>) {
+        // The clock is read once a turn: on some kernels that is a system call.
+        let mut now = Instant::now();
         while !shared.stopping.load(Ordering::SeqCst) {
-            let due = self.reassert_at.min(self.dump_at);
-            let due = self.switch.poll_timeout().map_or(due, |(at, _why)| at.min(due));
-            let ports_changed = self.wait(shared, due);
-            let now = Instant::now();
+            let ports_changed = self.wait(shared, now);
+            now = Instant::now();
             // Beats and paths before misses: a flood of these must not look like a dead neighbour.
             while let Ok(message) = messages.try_recv() {
                 self.message(message, now);
@@ -126,28 +126,29 @@ impl Worker {
                 self.read_events(now);
             }
             self.flush();
-            self.answer_upcalls();
+            self.answer_upcalls(now);
             self.housekeeping(now);
             self.flush();
         }
     }
 
     /// Waits for anything to do; whether ports may have changed
-    fn wait(&self, shared: &Shared, due: Instant) -> bool {
+    fn wait(&self, shared: &Shared, now: Instant) -> bool {
         let mut fds = vec![
             PollFd::new(shared.wake.as_fd(), PollFlags::POLLIN),
             PollFd::new(self.events.as_fd(), PollFlags::POLLIN),
         ];
-        let paused = self.moderation.paused_until(Instant::now());
+        let paused = self.moderation.paused_until();
         if paused.is_none() {
             let upcalls = self.upcalls.iter();
             fds.extend(upcalls.map(|socket| PollFd::new(socket.as_fd(), PollFlags::POLLIN)));
         }
-        let due = paused.map_or(due, |until| due.min(until));
-        let left = due.saturating_duration_since(Instant::now());
+        let due = [Some(self.reassert_at), Some(self.dump_at), paused];
+        let sweep = self.switch.poll_timeout().map(|(at, _why)| at);
+        let due = due.into_iter().chain([sweep]).flatten().min().unwrap_or(now);
         // Rounded up: a wait that ends a moment early would only be repeated.
-        let left = PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::ZERO);
-        let _interrupted = poll(&mut fds, left);
+        let left = due.saturating_duration_since(now) + Duration::from_millis(1);
+        let _interrupted = poll(&mut fds, PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO));
         let mut ready = fds.iter().map(|fd| fd.any() == Some(true));
         if ready.next() == Some(true) {
             let _empty = shared.wake.read();
@@ -156,14 +157,14 @@ impl Worker {
     }
 
     /// Answers what waits on each socket, unless upcalls are left to gather
-    fn answer_upcalls(&mut self) {
-        if self.moderation.paused_until(Instant::now()).is_some() {
+    fn answer_upcalls(&mut self, now: Instant) {
+        if self.moderation.is_paused(now) {
             return;
         }
         let mut answered = 0;
         for at in 0..self.upcalls.len() {
             for _ in 0..ROUNDS {
-                let received = self.read_upcalls(at, Instant::now());
+                let received = self.read_upcalls(at, now);
                 answered += received.count;
                 self.flush();
                 if !received.more {
@@ -171,7 +172,7 @@ impl Worker {
                 }
             }
         }
-        self.moderation.answered(answered, Instant::now());
+        self.moderation.answered(answered, now);
     }
 
     /// Answers one batch of a socket
