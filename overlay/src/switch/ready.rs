@@ -96,9 +96,7 @@ impl Switch {
     fn only_vxlan_port(&self) -> Option<PortNo> {
         let mut ports = self.state.ports.iter();
         let (port, _) = ports.find(|(_, role)| **role == PortRole::Vxlan)?;
-        ports
-            .all(|(_, role)| *role != PortRole::Vxlan)
-            .then_some(*port)
+        ports.all(|(_, role)| *role != PortRole::Vxlan).then_some(*port)
     }
 
     /// Whether there was such a flow to put
