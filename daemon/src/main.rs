@@ -23,6 +23,8 @@ mod shutdown;
 mod sleeve;
 mod store;
 mod switch_drops;
+#[cfg(test)]
+mod testing;
 mod views;
 
 use std::process::ExitCode;

@@ -4,14 +4,18 @@
 //! The file's lock makes a second daemon on the same directory an error. A file that is damaged or
 //! not ours is an error that names it; nothing is overwritten.
 
+mod examine;
+
 use std::fs;
-use std::io;
+use std::io::{self, Read as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+
+use self::examine::{Unfit, examine};
 
 /// Values by name, in JSON
 const VALUES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("values");
@@ -63,25 +67,36 @@ impl Store {
                 source,
             })?;
         let path = dir.join("weaved.redb");
+        let failed = |source| StoreError::Directory {
+            path: path.clone(),
+            source,
+        };
         // redb makes files by the umask; the key inside is for root alone.
-        let file = fs::OpenOptions::new()
+        let mut file = fs::OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
             .mode(0o600)
             .open(&path)
-            .map_err(|source| StoreError::Directory {
-                path: path.clone(),
-                source,
-            })?;
-        let _best_effort = file.set_permissions(fs::Permissions::from_mode(0o600));
-        let fresh = file.metadata().is_ok_and(|metadata| metadata.len() == 0);
-        if !fresh && !looks_like_redb(&path) {
-            return Err(StoreError::Foreign { path });
+            .map_err(failed)?;
+        // The lock that redb takes too, so that nobody writes while the file is examined.
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(fs::TryLockError::WouldBlock) => return Err(StoreError::InUse { path }),
+            Err(fs::TryLockError::Error(error)) => return Err(failed(error)),
         }
-        drop(file);
-        let database = match Database::builder().set_cache_size(CACHE_SIZE).create(&path) {
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(failed)?;
+        if let Err(unfit) = examine(&bytes) {
+            return Err(match unfit {
+                Unfit::Foreign => StoreError::Foreign { path },
+                Unfit::Format(found) => StoreError::Format { path, found },
+                Unfit::Damaged(source) => StoreError::Damaged { path, source },
+            });
+        }
+        let _best_effort = file.set_permissions(fs::Permissions::from_mode(0o600));
+        let database = match Database::builder().set_cache_size(CACHE_SIZE).create_file(file) {
             Ok(database) => database,
             Err(redb::DatabaseError::DatabaseAlreadyOpen) => return Err(StoreError::InUse { path }),
             Err(source) => {
@@ -92,15 +107,8 @@ impl Store {
             }
         };
         let store = Self { database, path };
-        match store.value::<u32>(Slot::FORMAT)? {
-            Some(FORMAT) => {}
-            Some(found) => {
-                return Err(StoreError::Format {
-                    path: store.path,
-                    found,
-                });
-            }
-            None => store.put(Slot::FORMAT, &FORMAT)?,
+        if store.value::<u32>(Slot::FORMAT)?.is_none() {
+            store.put(Slot::FORMAT, &FORMAT)?;
         }
         Ok(store)
     }
@@ -179,17 +187,6 @@ impl Store {
     }
 }
 
-/// redb files begin with this magic; anything else is somebody else's
-fn looks_like_redb(path: &Path) -> bool {
-    use std::io::Read as _;
-
-    let mut head = [0; 4];
-    fs::File::open(path)
-        .and_then(|mut file| file.read_exact(&mut head))
-        .is_ok()
-        && &head == b"redb"
-}
-
 /// The state could not be read or written. Nothing was changed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StoreError {
@@ -234,67 +231,4 @@ pub(crate) enum StoreError {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    struct TempDir(PathBuf);
-
-    impl TempDir {
-        fn new(name: &str) -> Self {
-            let dir = std::env::temp_dir().join(format!("weaved-store-{}-{name}", std::process::id()));
-            let _absent = fs::remove_dir_all(&dir);
-            Self(dir)
-        }
-    }
-
-    impl Drop for TempDir {
-        fn drop(&mut self) {
-            let _absent = fs::remove_dir_all(&self.0);
-        }
-    }
-
-    #[test]
-    fn values_outlive_the_store() {
-        let dir = TempDir::new("values");
-        let store = Store::open(&dir.0).unwrap();
-        assert_eq!(store.value::<u64>(Slot::EPOCH).unwrap(), None);
-        store.put(Slot::EPOCH, &7u64).unwrap();
-        store.put_attachment("a", &"one").unwrap();
-        drop(store);
-        let store = Store::open(&dir.0).unwrap();
-        assert_eq!(store.value::<u64>(Slot::EPOCH).unwrap(), Some(7));
-        assert_eq!(store.attachments::<String>().unwrap(), ["one"]);
-        store.remove_attachment("a").unwrap();
-        store.remove_attachment("a").unwrap();
-        assert!(store.attachments::<String>().unwrap().is_empty());
-        let mode = fs::metadata(dir.0.join("weaved.redb"))
-            .unwrap()
-            .permissions()
-            .mode();
-        assert_eq!(mode & 0o777, 0o600);
-    }
-
-    #[test]
-    fn a_second_daemon_is_told_of_the_first() {
-        let dir = TempDir::new("second");
-        let _first = Store::open(&dir.0).unwrap();
-        assert!(matches!(Store::open(&dir.0), Err(StoreError::InUse { .. })));
-    }
-
-    #[test]
-    fn a_foreign_file_is_named_and_kept() {
-        let dir = TempDir::new("foreign");
-        fs::create_dir_all(&dir.0).unwrap();
-        let path = dir.0.join("weaved.redb");
-        for content in [&b"my thesis"[..], b"redb but not really, only the head of it"] {
-            fs::write(&path, content).unwrap();
-            let error = Store::open(&dir.0).unwrap_err();
-            assert!(
-                matches!(error, StoreError::Foreign { .. } | StoreError::Damaged { .. }),
-                "{error:?}"
-            );
-            assert!(error.to_string().contains("weaved.redb"));
-            assert_eq!(fs::read(&path).unwrap(), content);
-        }
-    }
-}
+mod tests;
