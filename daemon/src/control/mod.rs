@@ -234,3 +234,8 @@ pub(crate) fn forwarding(
 fn ends(stream: &TcpStream) -> std::io::Result<(SocketAddr, SocketAddr)> {
     Ok((stream.local_addr()?, stream.peer_addr()?))
 }
+
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+pub(crate) mod world;

@@ -1,0 +1,10 @@
+//! Whole hosts on a virtual clock.
+
+mod paths;
+mod restarts;
+
+use std::time::Duration;
+
+const fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
