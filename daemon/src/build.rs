@@ -23,7 +23,7 @@ use crate::config::{Args, Switchable, password};
 use crate::connections::Connections;
 use crate::control::{self, Control, Facts, INPUT_QUEUE, Input, Plane, forwarding};
 use crate::datapath::{self, Datapath};
-use crate::identity;
+use crate::identity::{self, Machine};
 use crate::neighbours::{Neighbours, Settings};
 use crate::routes::TopologyRoutes;
 use crate::server::Server;
@@ -89,7 +89,7 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
     let macs = Arc::new(MacTable::new(MACS, rng.next_u64()));
     let switch_drops = Arc::new(SwitchDrops::default());
 
-    let static_key = identity::load_or_create(&store, &mut rng)?;
+    let static_key = identity::load_or_create(&store, Machine::this(), &mut rng)?;
     let name = args.name.unwrap_or_else(|| static_key.peer_name());
     let nickname = nickname(args)?;
     let restarted = store.value::<bool>(Slot::STOPPED)? == Some(false);

@@ -13,36 +13,141 @@ use crate::store::{Slot, Store, StoreError};
 #[derive(Serialize, Deserialize)]
 struct Stored {
     private_key: [u8; 32],
-    /// BLAKE3 of the machine-id: enough to notice another machine, useless elsewhere
-    machine: Option<String>,
+    machine: Option<Machine>,
+}
+
+/// BLAKE3 of a machine-id: enough to notice another machine, useless elsewhere
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Machine(String);
+
+impl Machine {
+    /// The machine that this runs on, where it has an id
+    pub(crate) fn this() -> Option<Self> {
+        Self::of(&fs::read_to_string("/etc/machine-id").ok()?)
+    }
+
+    fn of(id: &str) -> Option<Self> {
+        let id = id.trim();
+        (!id.is_empty()).then(|| Self(blake3::hash(id.as_bytes()).to_hex()[..32].to_owned()))
+    }
 }
 
 /// The stored key, or a new one at the first start and on a copied disk
-pub(crate) fn load_or_create(store: &Store, rng: &mut StdRng) -> Result<StaticKeypair, StoreError> {
-    let machine = machine();
-    let stored: Option<Stored> = store.value(Slot::IDENTITY)?;
-    if let Some(stored) = stored {
-        if stored.machine.is_none() || machine.is_none() || stored.machine == machine {
-            return Ok(StaticKeypair::from_private(Zeroizing::new(stored.private_key)));
+pub(crate) fn load_or_create(
+    store: &Store,
+    machine: Option<Machine>,
+    rng: &mut StdRng,
+) -> Result<StaticKeypair, StoreError> {
+    let Some(stored) = store.value::<Stored>(Slot::IDENTITY)? else {
+        return create(store, machine, rng);
+    };
+    match (&stored.machine, &machine) {
+        (Some(before), Some(this)) if before != this => {
+            log::warn!(
+                "the state was made on another machine: this looks like a copied disk, so this host takes a \
+                 new key and a new peer name"
+            );
+            // They belong to the peer that the disk was copied from.
+            store.remove(Slot::SHORT_ID)?;
+            store.remove(Slot::NEIGHBOURS)?;
+            return create(store, machine, rng);
         }
-        log::warn!(
-            "the state was made on another machine: this looks like a copied disk, so this host takes a new \
-             key and a new peer name"
-        );
+        // Made before the machine had an id: from here on copies of it are noticed.
+        (None, Some(_)) => store.put(
+            Slot::IDENTITY,
+            &Stored {
+                machine,
+                private_key: stored.private_key,
+            },
+        )?,
+        (Some(_), Some(_)) | (Some(_) | None, None) => {}
     }
+    Ok(StaticKeypair::from_private(Zeroizing::new(stored.private_key)))
+}
+
+fn create(store: &Store, machine: Option<Machine>, rng: &mut StdRng) -> Result<StaticKeypair, StoreError> {
     let keypair = StaticKeypair::generate(rng);
-    store.put(
-        Slot::IDENTITY,
-        &Stored {
-            private_key: *keypair.private(),
-            machine,
-        },
-    )?;
+    let private_key = *keypair.private();
+    store.put(Slot::IDENTITY, &Stored { private_key, machine })?;
     Ok(keypair)
 }
 
-fn machine() -> Option<String> {
-    let text = fs::read_to_string("/etc/machine-id").ok()?;
-    let id = text.trim();
-    (!id.is_empty()).then(|| blake3::hash(id.as_bytes()).to_hex()[..32].to_owned())
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng as _;
+
+    use super::*;
+    use crate::testing::{TempDir, logged};
+
+    const A: Option<&str> = Some("0123456789abcdef0123456789abcdef\n");
+    const B: Option<&str> = Some("fedcba9876543210fedcba9876543210\n");
+
+    #[test]
+    fn a_key_is_kept_for_as_long_as_it_is_the_same_machine() {
+        // The machines of one start after another, and whether the last takes a new key.
+        let table: [(&[Option<&str>], bool); 7] = [
+            (&[A, A, A], false),
+            (&[A, B], true),
+            (&[A, B, B, A], true),
+            (&[A, None], false),
+            (&[A, None, B], true),
+            (&[None, A], false),
+            (&[None, A, B], true),
+        ];
+        for (index, (machines, expected)) in table.into_iter().enumerate() {
+            let dir = TempDir::new(&format!("identity-{index}"));
+            let mut names = Vec::new();
+            let mut lines = Vec::new();
+            for (start, machine) in machines.iter().enumerate() {
+                let store = Store::open(dir.path()).unwrap();
+                let mut rng = StdRng::seed_from_u64(start as u64);
+                lines = logged(|| {
+                    let machine = machine.and_then(Machine::of);
+                    let key = load_or_create(&store, machine, &mut rng).unwrap();
+                    names.push(key.peer_name());
+                });
+            }
+            let [.., before, last] = names[..] else {
+                unreachable!("each has two starts or more")
+            };
+            assert_eq!(before != last, expected, "{machines:?}");
+            let told: &[&str] = if expected {
+                &[
+                    "WARN the state was made on another machine: this looks like a copied disk, so this host \
+                     takes a new key and a new peer name",
+                ]
+            } else {
+                &[]
+            };
+            assert_eq!(lines, told, "{machines:?}");
+        }
+    }
+
+    #[test]
+    fn a_copied_disk_leaves_to_the_original_what_is_the_originals() {
+        let dir = TempDir::new("identity-copied");
+        let store = Store::open(dir.path()).unwrap();
+        let mut rng = StdRng::seed_from_u64(1);
+        load_or_create(&store, A.and_then(Machine::of), &mut rng).unwrap();
+        store.put(Slot::SHORT_ID, &7u16).unwrap();
+        store.put(Slot::NEIGHBOURS, &["host2"]).unwrap();
+        store.put(Slot::TARGETS, &["host2"]).unwrap();
+        load_or_create(&store, B.and_then(Machine::of), &mut rng).unwrap();
+        assert_eq!(store.value::<u16>(Slot::SHORT_ID).unwrap(), None);
+        assert_eq!(store.value::<Vec<String>>(Slot::NEIGHBOURS).unwrap(), None);
+        let targets = store.value::<Vec<String>>(Slot::TARGETS).unwrap();
+        assert_eq!(
+            targets,
+            Some(vec!["host2".to_owned()]),
+            "the copy joins the same network"
+        );
+    }
+
+    #[test]
+    fn the_machine_id_itself_is_not_kept() {
+        let machine = Machine::of(A.unwrap()).unwrap();
+        assert_eq!(machine.0.len(), 32);
+        assert!(!A.unwrap().contains(&machine.0));
+        assert_eq!(Machine::of(" \n"), None);
+    }
 }

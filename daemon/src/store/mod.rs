@@ -137,6 +137,11 @@ impl Store {
         })
     }
 
+    /// Forgets a value
+    pub(crate) fn remove(&self, slot: Slot) -> Result<(), StoreError> {
+        self.write(VALUES, |table| table.remove(slot.0).map(|_old| ()))
+    }
+
     /// Stores an attachment under its container's id
     pub(crate) fn put_attachment<T: Serialize>(&self, id: &str, value: &T) -> Result<(), StoreError> {
         let bytes = serde_json::to_vec(value).map_err(|e| self.damaged(e))?;
