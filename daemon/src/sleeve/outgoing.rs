@@ -1,10 +1,13 @@
 //! From a frame to datagrams on the wire: what each packet thread sends with.
+//!
+//! Datagrams of one length to one neighbour wait in the buffer for each other, a train that one call
+//! sends, while there is more to read: with small packets the calls are most of the work.
 
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use fallback_sleeve::datagram::{InnerHeader, Kind};
+use fallback_sleeve::datagram::{InnerHeader, Kind, MAX_LEN};
 use fallback_sleeve::fragment::fragment;
 use fallback_sleeve::ip_fragment::fragment_ipv4;
 use fallback_sleeve::segment::{SegmentError, Segmenter, Segments};
@@ -28,7 +31,9 @@ const ADDRESSES: usize = 12;
 #[derive(Debug)]
 pub(super) struct Outgoing {
     shared: Arc<Shared>,
+    /// Begins with the train
     datagrams: Vec<u8>,
+    train: Train,
     /// Only grown by frames that have to be fragmented
     pieces: Vec<u8>,
 }
@@ -38,15 +43,17 @@ impl Outgoing {
         Self {
             shared,
             datagrams: vec![0; SEGMENTS],
+            train: Train::default(),
             pieces: Vec::new(),
         }
     }
 
-    /// Sends a frame with its first `strip` tags left out, cut to the neighbour's path
+    /// Sends a frame with its first `strip` tags left out, cut to the neighbour's path; at the latest with
+    /// the next [`flush`](Self::flush)
     pub(super) fn carry(
         &mut self,
         vni: Vni,
-        session: &Session,
+        session: &Arc<Session>,
         vnet: VnetHeader,
         frame: &[u8],
         strip: usize,
@@ -56,22 +63,7 @@ impl Outgoing {
             return self.shared.drops.count(Drop::NoKey);
         };
         match Segmenter::new(vnet, frame, strip, session.mtu(), sealer.room()) {
-            Ok(mut segmenter) => {
-                while let Ok(Some(segments)) = segmenter.fill(&mut self.datagrams) {
-                    let sent = seal_and_send(
-                        &self.shared,
-                        session,
-                        sealer,
-                        Kind::Data,
-                        vni,
-                        &mut self.datagrams,
-                        segments,
-                    );
-                    if !sent {
-                        return;
-                    }
-                }
-            }
+            Ok(segmenter) => self.couple(vni, session, sealer, segmenter),
             Err(SegmentError::TooBig { .. }) => self.too_big(vni, session, sealer, vnet, frame, strip),
             Err(
                 SegmentError::TooShort(_)
@@ -79,6 +71,58 @@ impl Outgoing {
                 | SegmentError::Headers
                 | SegmentError::GsoType(_),
             ) => self.shared.drops.count(Drop::Malformed),
+        }
+    }
+
+    /// Sends what waits
+    pub(super) fn flush(&mut self) {
+        let train = std::mem::take(&mut self.train);
+        if let Some(session) = train.session
+            && let Some(datagrams) = self.datagrams.get(..train.len)
+        {
+            send(&self.shared, &session, datagrams, train.stride);
+        }
+    }
+
+    /// Puts the segments of a frame at the end of the train, and sends it whenever nothing more fits
+    fn couple(&mut self, vni: Vni, session: &Arc<Session>, sealer: &Sealer, mut segmenter: Segmenter<'_>) {
+        let most = self.shared.udp.max_segments().clamp(1, Segmenter::MAX_SEGMENTS);
+        while segmenter.left() > 0 {
+            let stride = segmenter.stride();
+            if !self.train.takes(session, stride, segmenter.left()) {
+                self.flush();
+                self.train = Train {
+                    session: Some(Arc::clone(session)),
+                    stride,
+                    len: 0,
+                };
+            }
+            let Train {
+                stride: coupled, len, ..
+            } = self.train;
+            let end = (coupled * most).min(MAX_LEN);
+            let Some(room) = self.datagrams.get_mut(len..end) else {
+                return self.shared.drops.count(Drop::Malformed);
+            };
+            let Ok(Some(segments)) = segmenter.fill(room) else {
+                if len == 0 {
+                    return self.shared.drops.count(Drop::Malformed);
+                }
+                self.flush();
+                continue;
+            };
+            let inner = InnerHeader { flags: 0, vni };
+            let filled = room.get_mut(..segments.len).unwrap_or_default();
+            if sealer
+                .seal_batch(Kind::Data, inner, filled, segments.stride)
+                .is_err()
+            {
+                return self.shared.drops.count(Drop::NoKey);
+            }
+            self.train.len += segments.len;
+            if self.train.is_closed() {
+                self.flush();
+            }
         }
     }
 
@@ -92,6 +136,8 @@ impl Outgoing {
         frame: &[u8],
         strip: usize,
     ) {
+        // Its pieces use the same buffers, and must not overtake.
+        self.flush();
         let bare = strip_tags(frame, strip);
         match too_big(&bare, session.mtu()) {
             TooBig::Reply(reply) => {
@@ -207,30 +253,56 @@ fn seal_and_send(
         shared.drops.count(Drop::NoKey);
         return false;
     }
-    let ends = session.ends();
-    let at_once = shared.udp.max_segments().max(1) * segments.stride.max(1);
     for sends in segments.sends() {
-        let Some(part) = datagrams.get(sends) else {
-            continue;
-        };
-        for part in part.chunks(at_once) {
-            match shared.udp.send(ends, part, segments.stride) {
-                Ok(()) => {
-                    session
-                        .traffic
-                        .sent(part.len().div_ceil(segments.stride) as u64, part.len() as u64);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    shared.drops.count(Drop::SendFull);
-                }
-                Err(error) => {
-                    log::debug!("sleeve to {}: {error}", session.peer);
-                    shared.drops.count(Drop::SendFailed);
-                }
-            }
+        if let Some(part) = datagrams.get(sends) {
+            send(shared, session, part, segments.stride);
         }
     }
     true
+}
+
+/// Sends sealed datagrams that lie `stride` bytes apart in as few calls as the kernel takes
+fn send(shared: &Shared, session: &Session, datagrams: &[u8], stride: usize) {
+    let ends = session.ends();
+    let at_once = shared.udp.max_segments().max(1) * stride.max(1);
+    for part in datagrams.chunks(at_once) {
+        match shared.udp.send(ends, part, stride) {
+            Ok(()) => {
+                session
+                    .traffic
+                    .sent(part.len().div_ceil(stride) as u64, part.len() as u64);
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                shared.drops.count(Drop::SendFull);
+            }
+            Err(error) => {
+                log::debug!("sleeve to {}: {error}", session.peer);
+                shared.drops.count(Drop::SendFailed);
+            }
+        }
+    }
+}
+
+/// Sealed datagrams of one length to one neighbour; the last may be shorter
+#[derive(Debug, Default)]
+struct Train {
+    session: Option<Arc<Session>>,
+    stride: usize,
+    len: usize,
+}
+
+impl Train {
+    /// Whether `count` datagrams of this length to this neighbour may follow; a shorter one may, and then
+    /// nothing
+    fn takes(&self, session: &Arc<Session>, stride: usize, count: usize) -> bool {
+        let same = self.session.as_ref().is_some_and(|own| Arc::ptr_eq(own, session));
+        same && (stride == self.stride || (stride < self.stride && count == 1))
+    }
+
+    /// Its last datagram is shorter than the others
+    const fn is_closed(&self) -> bool {
+        !self.len.is_multiple_of(self.stride)
+    }
 }
 
 fn strip_tags(frame: &[u8], strip: usize) -> Vec<u8> {

@@ -120,6 +120,7 @@ impl ReceiveThread {
                 from = to;
             }
         }
+        self.outgoing.flush();
         let shared = &self.shared;
         self.coalescer
             .coalesce(&self.arena, &self.frames, |slices| shared.write(slices));

@@ -35,6 +35,7 @@ pub(super) fn run(shared: &Arc<Shared>) {
                 }
             }
         }
+        outgoing.flush();
     }
 }
 
