@@ -24,6 +24,17 @@ pub struct Stream {
 
 /// Starts one TCP stream that lasts this long, towards `address` in the namespace `to`
 pub fn start(from: &Namespace, to: &Namespace, address: Ipv4Addr, lasts: Duration) -> Result<Stream> {
+    start_many(from, to, address, 1, lasts)
+}
+
+/// Starts so many TCP streams at once; what they carry counts together
+pub fn start_many(
+    from: &Namespace,
+    to: &Namespace,
+    address: Ipv4Addr,
+    streams: u8,
+    lasts: Duration,
+) -> Result<Stream> {
     let port = PORTS.fetch_add(1, Ordering::Relaxed).to_string();
     let address = address.to_string();
     let server = to.start(&["iperf3", "-s", "-1", "-B", &address, "-p", &port])?;
@@ -37,6 +48,8 @@ pub fn start(from: &Namespace, to: &Namespace, address: Ipv4Addr, lasts: Duratio
         &address,
         "-p",
         &port,
+        "-P",
+        &streams.to_string(),
         "-t",
         &seconds.to_string(),
         "-i",
