@@ -1,5 +1,7 @@
 //! The command line, parsed into values that are valid.
 
+mod password;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,7 +9,8 @@ use std::time::Duration;
 use clap::{ArgAction, Parser, ValueEnum};
 use ipnetwork::IpNetwork;
 use model::{IfName, NickName, PeerName, Target};
-use zeroize::Zeroizing;
+
+pub(crate) use self::password::password;
 
 /// weaved, the controller of a container network: gossips topology with its peers and programs
 /// the kernel's Open vSwitch datapath
@@ -131,60 +134,5 @@ fn milliseconds(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// The network's password: `--password-file`, else `WEAVE_PASSWORD`
-///
-/// An empty variable counts as none, so that unit files can name it always.
-pub(crate) fn password(args: &Args) -> anyhow::Result<Option<Zeroizing<String>>> {
-    use anyhow::Context as _;
-
-    let text = match &args.password_file {
-        Some(path) => Some(
-            std::fs::read_to_string(path)
-                .with_context(|| format!("cannot read the password file {}", path.display()))?,
-        ),
-        None => std::env::var("WEAVE_PASSWORD").ok(),
-    };
-    let Some(text) = text.map(Zeroizing::new) else {
-        return Ok(None);
-    };
-    let text = Zeroizing::new(text.trim_end_matches(['\n', '\r']).to_owned());
-    if text.is_empty() {
-        anyhow::ensure!(args.password_file.is_none(), "the password file is empty");
-        return Ok(None);
-    }
-    anyhow::ensure!(text.len() <= 1024, "the password is longer than 1024 bytes");
-    Ok(Some(text))
-}
-
 #[cfg(test)]
-mod tests {
-    use clap::CommandFactory as _;
-
-    use super::*;
-
-    #[test]
-    fn the_command_line_is_consistent() {
-        Args::command().debug_assert();
-    }
-
-    #[test]
-    fn wrong_values_are_refused_by_name() {
-        for (flags, named) in [
-            (&["--port", "0"][..], "--port"),
-            (&["--port", "65535"], "--port"),
-            (&["--mtu", "100"], "--mtu"),
-            (&["--name", "ff:ff:ff:ff:ff:ff"], "--name"),
-            (&["--nickname", "a b"], "--nickname"),
-            (&["--datapath", "much-too-long-for-linux"], "--datapath"),
-            (&["--trusted-subnets", "10.0.0.0/33"], "--trusted-subnets"),
-            (&["--heartbeat-interval", "0"], "--heartbeat-interval"),
-            (&[":99"], "invalid peer name \":99\""),
-            (&["--resume", "host1"], "--resume"),
-        ] {
-            let error = Args::try_parse_from(["weaved"].iter().chain(flags))
-                .unwrap_err()
-                .to_string();
-            assert!(error.contains(named), "{flags:?}: {error}");
-        }
-    }
-}
+mod tests;
