@@ -14,8 +14,9 @@
 //! What it is not: a test. No number here fails anything; `docs/benchmarks.md` holds those that were
 //! measured, and what they are held against.
 //!
-//! Where its I/O happens: in [`path`] and [`rest`], all of it in namespaces that a
-//! [`Lab`](lab::topology::Lab) makes and removes. [`series`] and [`report`] are pure.
+//! Where its I/O happens: in [`path`], [`load`] and [`rest`], all of it in namespaces that a
+//! [`Lab`](lab::topology::Lab) makes and removes. [`series`], [`table`] and
+//! [`report`] are pure.
 //!
 //! ```
 //! use benches::series::Series;
@@ -25,8 +26,13 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod figure;
+pub mod load;
 pub mod machine;
 pub mod path;
 pub mod report;
 pub mod rest;
+pub mod run;
 pub mod series;
+pub mod table;
+pub mod taking;

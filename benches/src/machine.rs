@@ -1,11 +1,12 @@
 //! What the measurements were taken on.
 
+use std::fmt;
 use std::fs;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// The machine and its kernel
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Machine {
     /// The kernel's release
     pub kernel: String,
@@ -28,6 +29,18 @@ impl Machine {
             cpus: std::thread::available_parallelism().map_or(1, usize::from),
             load: first_word(&read("/proc/loadavg")).to_owned(),
         }
+    }
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            kernel,
+            cpu,
+            cpus,
+            load,
+        } = self;
+        write!(f, "Linux {kernel}, {cpus} x {cpu}, load {load} at the start")
     }
 }
 

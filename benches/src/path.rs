@@ -1,20 +1,18 @@
 //! Ways for a container's frames from one host to another, each between two hosts of its own.
 
 use std::net::Ipv4Addr;
-use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use lab::judge::iperf;
 use lab::judge::ping::Ping;
 use lab::namespace::Namespace;
 use lab::scenario::Kernel;
 use lab::topology::{Container, ETHERNET, Host, Lab};
 use lab::weave::{Launch, launch_mesh};
 use model::PathKind;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One of the ways
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "kebab-case")]
 pub enum Way {
     /// From host to host, no container: what the machine can do
@@ -32,9 +30,20 @@ pub enum Way {
 /// A way that is up
 #[derive(Debug)]
 pub struct Path {
-    from: Namespace,
-    to: Namespace,
-    address: Ipv4Addr,
+    /// Where what is measured comes from
+    pub from: Namespace,
+    /// Where it goes to
+    pub to: Namespace,
+    /// Its address there
+    pub address: Ipv4Addr,
+    /// The device it takes at both ends
+    pub device: String,
+    /// It carries frames, and not only IP
+    pub is_ethernet: bool,
+    /// Who resolves addresses on its way
+    pub resolving: Vec<Namespace>,
+    /// The processes that carry it
+    pub daemons: Vec<i32>,
 }
 
 impl Way {
@@ -76,6 +85,10 @@ impl Way {
                 from: near.namespace().clone(),
                 to: far.namespace().clone(),
                 address: far.address()?,
+                device: "eth0".to_owned(),
+                is_ethernet: true,
+                resolving: vec![near.namespace().clone(), far.namespace().clone()],
+                daemons: vec![],
             },
             Self::KernelVxlan => kernel_vxlan(lab, tag, &near, &far)?,
             Self::Fastdp => weave(lab, tag, &[&near, &far], &Launch::plain(), PathKind::Fastdp)?,
@@ -106,13 +119,6 @@ impl Way {
     }
 }
 
-impl Path {
-    /// What one TCP stream carries, in Gbit/s
-    pub fn stream(&self, lasts: Duration) -> Result<f64> {
-        Ok(iperf::measure(&self.from, &self.to, self.address, lasts)?.gigabits())
-    }
-}
-
 /// Two containers, one on each host, by weaved
 fn weave(lab: &mut Lab, tag: &str, hosts: &[&Host; 2], launch: &Launch, by: PathKind) -> Result<Path> {
     launch_mesh(hosts, launch, by)?;
@@ -120,7 +126,13 @@ fn weave(lab: &mut Lab, tag: &str, hosts: &[&Host; 2], launch: &Launch, by: Path
     for (host, container, address) in [(hosts[0], &near, NEAR), (hosts[1], &far, FAR)] {
         host.attach(container, &[&format!("{address}/24")])?;
     }
-    Ok(between(&near, &far))
+    Ok(Path {
+        daemons: hosts
+            .iter()
+            .map(|host| host.weaved_pid())
+            .collect::<Result<_>>()?,
+        ..between(&near, &far, Container::INTERFACE)
+    })
 }
 
 /// Two containers, one on each host, by a bridge and the kernel's VXLAN device
@@ -148,7 +160,7 @@ fn kernel_vxlan(lab: &mut Lab, tag: &str, near: &Host, far: &Host) -> Result<Pat
         inside.ip(&words(&format!("address add {address}/24 dev eth0")))?;
         inside.ip(&words("link set eth0 up"))?;
     }
-    Ok(between(&one, &other))
+    Ok(between(&one, &other, "eth0"))
 }
 
 fn containers(lab: &mut Lab, tag: &str) -> Result<(Container, Container)> {
@@ -158,11 +170,15 @@ fn containers(lab: &mut Lab, tag: &str) -> Result<(Container, Container)> {
     ))
 }
 
-fn between(near: &Container, far: &Container) -> Path {
+fn between(near: &Container, far: &Container, device: &str) -> Path {
     Path {
         from: near.namespace().clone(),
         to: far.namespace().clone(),
         address: FAR,
+        device: device.to_owned(),
+        is_ethernet: true,
+        resolving: vec![near.namespace().clone(), far.namespace().clone()],
+        daemons: vec![],
     }
 }
 

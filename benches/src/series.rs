@@ -1,9 +1,11 @@
 //! Several measurements of one thing.
 
-use serde::Serialize;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
 
 /// Measurements, in the order they were taken
-#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Series(Vec<f64>);
 
@@ -44,6 +46,31 @@ impl Series {
     }
 }
 
+/// The median, and the lowest and the highest where they differ
+impl fmt::Display for Series {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Some(median), Some(low), Some(high)) = (self.median(), self.low(), self.high()) else {
+            return f.write_str("–");
+        };
+        f.write_str(&short(median))?;
+        if low < high {
+            write!(f, " ({}–{})", short(low), short(high))?;
+        }
+        Ok(())
+    }
+}
+
+/// About three digits
+fn short(number: f64) -> String {
+    let decimals = match number.abs() {
+        100.0.. => 0,
+        10.0.. => 1,
+        1.0.. => 2,
+        _ => 3,
+    };
+    format!("{number:.decimals$}")
+}
+
 impl FromIterator<f64> for Series {
     fn from_iter<I: IntoIterator<Item = f64>>(samples: I) -> Self {
         Self(samples.into_iter().collect())
@@ -64,6 +91,13 @@ mod tests {
         assert_eq!(series(&[7.0]).median(), Some(7.0));
         assert_eq!(series(&[9.0, 1.0, 2.0]).median(), Some(2.0));
         assert_eq!(series(&[9.0, 1.0, 2.0, 4.0]).median(), Some(3.0));
+    }
+
+    #[test]
+    fn people_see_the_median_and_the_spread() {
+        assert_eq!(series(&[]).to_string(), "–");
+        assert_eq!(series(&[1234.5]).to_string(), "1234");
+        assert_eq!(series(&[12.34, 0.5, 99.9]).to_string(), "12.3 (0.500–99.9)");
     }
 
     #[test]

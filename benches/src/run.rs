@@ -1,0 +1,221 @@
+//! One run: every way up at once, and rounds that measure each once.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use lab::scenario::Kernel;
+use lab::topology::Lab;
+
+use crate::figure::Measure;
+use crate::load::setups::{self, Setups};
+use crate::machine::Machine;
+use crate::path::{Path, Way};
+use crate::report::{Report, Row};
+use crate::rest::{self, Patience};
+use crate::taking::{Lengths, take};
+
+/// What is to be measured, and how thoroughly
+#[derive(Debug, Clone)]
+pub struct Plan {
+    rounds: u16,
+    ways: Vec<Way>,
+    measures: Vec<Measure>,
+    lengths: Lengths,
+    patience: Patience,
+}
+
+impl Plan {
+    /// Everything, for numbers to decide by
+    pub fn full() -> Self {
+        Self {
+            rounds: 5,
+            ways: Way::ALL.to_vec(),
+            measures: Measure::ALL.to_vec(),
+            lengths: Lengths::FULL,
+            patience: Patience::FULL,
+        }
+    }
+
+    /// Everything, for a first look
+    pub fn quick() -> Self {
+        Self {
+            rounds: 2,
+            lengths: Lengths::QUICK,
+            patience: Patience::QUICK,
+            ..Self::full()
+        }
+    }
+
+    /// With another number of rounds, if one is told
+    #[must_use]
+    pub fn rounds(self, rounds: Option<u16>) -> Self {
+        Self {
+            rounds: rounds.unwrap_or(self.rounds),
+            ..self
+        }
+    }
+
+    /// These ways alone and the yardstick, if any are told
+    #[must_use]
+    pub fn only(mut self, ways: &[Way]) -> Self {
+        if !ways.is_empty() {
+            self.ways
+                .retain(|way| *way == Way::KernelVxlan || ways.contains(way));
+        }
+        self
+    }
+
+    /// These measurements alone, if any are told
+    #[must_use]
+    pub fn measuring(mut self, measures: &[Measure]) -> Self {
+        if !measures.is_empty() {
+            self.measures.retain(|measure| measures.contains(measure));
+        }
+        self
+    }
+
+    fn wants(&self, measure: Measure) -> bool {
+        self.measures.contains(&measure)
+    }
+
+    /// About how long the rounds of one way take
+    fn expected(&self) -> Duration {
+        let measures = self.measures.iter().map(|measure| self.lengths.of(*measure));
+        measures.sum::<Duration>()
+    }
+}
+
+/// Runs a plan; what it is doing goes to `tell`
+pub fn run(plan: &Plan, mut tell: impl FnMut(&str)) -> Result<Report> {
+    let machine = Machine::here();
+    let mut report = Report {
+        machine,
+        rounds: plan.rounds,
+        ways: Vec::new(),
+        setups: Vec::new(),
+        rest: None,
+    };
+    if plan.measures.iter().any(|measure| measure.is_of_ways()) {
+        report.ways = ways(plan, &mut tell)?;
+    }
+    if plan.wants(Measure::Setups) && Kernel::OpenVswitch.lacks().is_none() {
+        for round in 1..=plan.rounds {
+            tell(&format!("round {round} of {}, flow set-ups", plan.rounds));
+            let sample: Setups = setups::measure(&mut Lab::new()?)?;
+            tell(&format!("  {:.0} flows a second", sample.per_second()));
+            report.setups.push(sample);
+        }
+    }
+    if plan.wants(Measure::Rest) {
+        tell("a weaved at rest");
+        report.rest = Some(rest::measure(&mut Lab::new()?, &plan.patience)?);
+    }
+    Ok(report)
+}
+
+/// A way, and what of it still works
+struct Open {
+    row: Row,
+    path: Option<Path>,
+    failed: BTreeSet<Measure>,
+}
+
+fn ways(plan: &Plan, tell: &mut impl FnMut(&str)) -> Result<Vec<Row>> {
+    let mut lab = Lab::new()?;
+    let mut ways: Vec<Open> = Vec::new();
+    for way in &plan.ways {
+        tell(&format!("{}: setting up", way.label()));
+        ways.push(open(*way, &mut lab, tell));
+    }
+    let up = ways.iter().filter(|way| way.path.is_some()).count();
+    let mut progress = Progress {
+        begun: Instant::now(),
+        done: 0,
+        all: u32::from(plan.rounds) * u32::try_from(up)?,
+        guess: plan.expected(),
+    };
+    for round in 1..=plan.rounds {
+        for way in &mut ways {
+            let Some(path) = &way.path else { continue };
+            let label = way.row.way.label();
+            tell(&format!(
+                "round {round} of {}, {label} ({} left)",
+                plan.rounds,
+                progress.left()
+            ));
+            for measure in plan.measures.iter().filter(|measure| measure.is_of_ways()) {
+                if way.failed.contains(measure) {
+                    continue;
+                }
+                match take(*measure, path, &plan.lengths) {
+                    Ok(figures) => {
+                        let line: Vec<String> = figures
+                            .iter()
+                            .map(|(figure, value)| format!("{}: {value:.3}", figure.label()))
+                            .collect();
+                        tell(&format!("  {}", line.join("; ")));
+                        for (figure, value) in figures {
+                            way.row.figures.entry(figure).or_default().push(value);
+                        }
+                    }
+                    Err(error) => {
+                        let why = format!("{measure:?} failed in round {round}: {error:#}");
+                        tell(&format!("  {why}"));
+                        way.failed.insert(*measure);
+                        way.row.missing.get_or_insert(why);
+                    }
+                }
+            }
+            progress.done += 1;
+        }
+    }
+    Ok(ways.into_iter().map(|way| way.row).collect())
+}
+
+/// A way that is up, or a row that says why it is not
+fn open(way: Way, lab: &mut Lab, tell: &mut impl FnMut(&str)) -> Open {
+    let opened = match way.missing() {
+        Some(why) => Err(why.to_owned()),
+        None => way.open(lab).map_err(|error| {
+            tell(&format!("{}: {error:#}", way.label()));
+            format!("could not be set up: {error:#}")
+        }),
+    };
+    let (path, missing) = match opened {
+        Ok(path) => (Some(path), None),
+        Err(why) => (None, Some(why)),
+    };
+    Open {
+        row: Row {
+            way,
+            figures: BTreeMap::new(),
+            missing,
+        },
+        path,
+        failed: BTreeSet::new(),
+    }
+}
+
+/// How far the rounds are
+struct Progress {
+    begun: Instant,
+    done: u32,
+    all: u32,
+    /// What one step takes, until one was taken
+    guess: Duration,
+}
+
+impl Progress {
+    fn left(&self) -> String {
+        let each = match self.done {
+            0 => self.guess,
+            done => self.begun.elapsed() / done,
+        };
+        let seconds = (each * (self.all - self.done)).as_secs();
+        match seconds {
+            0..90 => format!("{seconds} s"),
+            _ => format!("{} min", seconds.div_ceil(60)),
+        }
+    }
+}
