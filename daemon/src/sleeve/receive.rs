@@ -113,11 +113,16 @@ impl ReceiveThread {
         for (at, meta) in metas.iter().enumerate().take(count) {
             let start = at * RECEIVE;
             let stride = meta.stride.max(1);
+            let end = start + meta.len;
             let mut from = start;
-            while from < start + meta.len {
-                let to = (from + stride).min(start + meta.len);
+            // At least one: an empty datagram is one, too.
+            loop {
+                let to = (from + stride).min(end);
                 self.datagram(from..to, meta.addr, now);
                 from = to;
+                if from == end {
+                    break;
+                }
             }
         }
         self.outgoing.flush();
