@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use log::{debug, info};
+use log::{Level, debug, info, log};
 use model::PeerName;
 use rand::RngExt;
 
@@ -60,7 +60,12 @@ impl Mesh {
         let Some(connection) = self.connections.remove(&conn) else {
             return;
         };
-        debug!("connection with {} ended: {ended}", connection.remote);
+        // Strangers can make as many lines as they like, and of two connections one has to go.
+        let level = match connection.peer {
+            Some(_) if ended != Ended::Duplicate => Level::Info,
+            Some(_) | None => Level::Debug,
+        };
+        log!(level, "connection with {} ended: {ended}", connection.remote);
         self.counters.count_end(ended);
         if let Some(peer) = connection.peer {
             let timers = &self.config.timers;
