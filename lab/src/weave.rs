@@ -152,6 +152,14 @@ impl Host {
         Ok(getsockopt(&stream.as_fd(), PeerCredentials)?.pid())
     }
 
+    /// The memory that its weaved occupies, in kB
+    pub fn weaved_kilobytes(&self) -> Result<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.weaved_pid()?))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        let number = line.context("no VmRSS")?.trim().trim_end_matches(" kB");
+        number.parse().context("VmRSS is no number")
+    }
+
     /// Kills its weaved, and waits until that is gone
     pub fn kill_weaved(&self) -> Result<()> {
         let pid = self.weaved_pid()?;

@@ -75,6 +75,11 @@ fn begin(
 }
 
 impl Capturing {
+    /// The frames that were written by now
+    pub fn frames_so_far(&self) -> Result<Vec<Vec<u8>>> {
+        parse(&fs::read(&self.file)?)
+    }
+
     /// Ends it, once everything that came so far is in the file
     pub fn stop(self) -> Result<Capture> {
         // At its end tcpdump leaves unread what the kernel still holds for it.

@@ -77,19 +77,71 @@ pub fn with_udp_payload(frame: &[u8], change: impl FnOnce(&mut Vec<u8>)) -> Opti
     let mut changed = frame.get(..HEADERS).filter(|_headers| is_plain)?.to_vec();
     changed.extend(&payload);
     let udp = u16::try_from(payload.len() + 8).ok()?;
-    let mut put = |at: usize, value: u16| {
-        if let Some(place) = changed.get_mut(at..at + 2) {
-            place.copy_from_slice(&value.to_be_bytes());
-        }
-    };
-    put(16, udp.checked_add(20)?);
-    put(24, 0);
-    put(38, udp);
+    put(&mut changed, 16, &udp.checked_add(20)?.to_be_bytes())?;
+    put(&mut changed, 24, &[0, 0])?;
+    put(&mut changed, 38, &udp.to_be_bytes())?;
     // No UDP checksum: IPv4 allows that.
-    put(40, 0);
+    put(&mut changed, 40, &[0, 0])?;
     let sum = internet_checksum(changed.get(ETHERNET..ETHERNET + 20)?);
-    changed.get_mut(24..26)?.copy_from_slice(&sum.to_be_bytes());
+    put(&mut changed, 24, &sum.to_be_bytes())?;
     Some(changed)
+}
+
+/// The TCP segment that could follow the one in this Ethernet + IPv4 frame, with another payload
+///
+/// None if the frame is something else, or has no payload itself.
+pub fn next_tcp_segment(frame: &[u8], payload: &[u8]) -> Option<Vec<u8>> {
+    const IP: usize = 14;
+    const TCP: usize = IP + 20;
+    let is_plain = frame.get(12..15)? == [8, 0, 0x45] && frame.get(IP + 9)? == &6;
+    let total = usize::from(u16::from_be_bytes(array(frame, IP + 2)?));
+    let body = TCP + usize::from(frame.get(TCP + 12)? >> 4) * 4;
+    let length = (IP + total).checked_sub(body).filter(|length| *length > 0)?;
+    let mut forged = frame.get(..body).filter(|_headers| is_plain)?.to_vec();
+    let sequence = u32::from_be_bytes(array(frame, TCP + 4)?).wrapping_add(u32::try_from(length).ok()?);
+    put(&mut forged, TCP + 4, &sequence.to_be_bytes())?;
+    // A time stamp older than that of another segment meanwhile would be refused.
+    if let Some(place) = timestamp(forged.get(TCP + 20..)?) {
+        let place = TCP + 20 + place;
+        let later = u32::from_be_bytes(array(&forged, place)?).wrapping_add(1000);
+        put(&mut forged, place, &later.to_be_bytes())?;
+    }
+    forged.extend(payload);
+    let total = u16::try_from(forged.len() - IP).ok()?;
+    put(&mut forged, IP + 2, &total.to_be_bytes())?;
+    put(&mut forged, IP + 10, &[0, 0])?;
+    let sum = internet_checksum(forged.get(IP..TCP)?);
+    put(&mut forged, IP + 10, &sum.to_be_bytes())?;
+    put(&mut forged, TCP + 16, &[0, 0])?;
+    let mut summed = forged.get(IP + 12..TCP)?.to_vec();
+    summed.extend([0, 6]);
+    summed.extend((total - 20).to_be_bytes());
+    summed.extend(forged.get(TCP..)?);
+    let sum = internet_checksum(&summed);
+    put(&mut forged, TCP + 16, &sum.to_be_bytes())?;
+    Some(forged)
+}
+
+/// Where the sender's time stamp stands in a TCP header's options
+fn timestamp(options: &[u8]) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        match options.get(at)? {
+            0 => return None,
+            1 => at += 1,
+            8 => return Some(at + 2),
+            _ => at += usize::from(*options.get(at + 1)?).max(2),
+        }
+    }
+}
+
+fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+    bytes.get(at..at + N)?.try_into().ok()
+}
+
+fn put(bytes: &mut [u8], at: usize, value: &[u8]) -> Option<()> {
+    bytes.get_mut(at..at + value.len())?.copy_from_slice(value);
+    Some(())
 }
 
 fn internet_checksum(header: &[u8]) -> u16 {
@@ -123,5 +175,36 @@ mod tests {
         assert_eq!((changed[17], changed[39]), (31, 11));
         assert_eq!(internet_checksum(&changed[14..34]), 0);
         assert!(with_udp_payload(&frame[..20], |_| {}).is_none());
+    }
+
+    #[test]
+    fn a_forged_segment_follows_the_captured_one() {
+        let mut frame = vec![0; 12];
+        frame.extend([8, 0]);
+        frame.extend([
+            0x45, 0, 0, 57, 0, 0, 0x40, 0, 64, 6, 0, 0, 192, 168, 0, 1, 192, 168, 0, 199,
+        ]);
+        // Ports, sequence, acknowledgement, 32 bytes with PSH and ACK, window, checksum, urgent.
+        frame.extend([
+            0x1a, 0x7f, 0x90, 0, 0, 0, 1, 0xfe, 0, 0, 0, 9, 0x80, 0x18, 1, 0, 0, 0, 0, 0,
+        ]);
+        frame.extend([1, 1, 8, 10, 0, 0, 0, 5, 0, 0, 0, 6]);
+        frame.extend(b"hello");
+
+        let forged = next_tcp_segment(&frame, b"garbage!").unwrap();
+
+        assert_eq!(forged.len(), 14 + 20 + 32 + 8);
+        assert_eq!(forged[38..42], [0, 0, 2, 3]);
+        assert_eq!(forged[58..62], 1005_u32.to_be_bytes());
+        assert_eq!(forged[16..18], 60_u16.to_be_bytes());
+        assert_eq!(internet_checksum(&forged[14..34]), 0);
+        let mut summed = forged[26..34].to_vec();
+        summed.extend([0, 6, 0, 40]);
+        summed.extend(&forged[34..]);
+        assert_eq!(internet_checksum(&summed), 0);
+
+        // Nothing but an acknowledgement.
+        frame[17] = 52;
+        assert!(next_tcp_segment(&frame, b"garbage!").is_none());
     }
 }

@@ -1,4 +1,4 @@
-//! Judges that nobody here wrote: `ping`, `iperf3`, `tcpdump`, `tshark`, `ovs-dpctl`; and plain
+//! Judges that nobody here wrote: `ping`, `iperf3`, `tcpdump`, `tshark`, `ovs-dpctl`, `ss`; and plain
 //! sockets of the kernel where a payload must be compared byte for byte.
 
 pub mod capture;
@@ -7,4 +7,5 @@ pub mod frames;
 pub mod iperf;
 pub mod ovs;
 pub mod ping;
+pub mod sockets;
 pub mod transfer;

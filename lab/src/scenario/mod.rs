@@ -161,6 +161,13 @@ pub const ALL: &[Scenario] = &[
         act: hostile::garbage,
     },
     Scenario {
+        name: "hostile-segments",
+        about: "bytes forged into a live control connection end it at most; traffic goes on",
+        kernel: Kernel::Any,
+        limit: LIMIT,
+        act: hostile::segments,
+    },
+    Scenario {
         name: "restart-in-a-mesh",
         about: "weaved is killed and started again: traffic to and past its host goes on",
         kernel: Kernel::OpenVswitch,

@@ -1,9 +1,9 @@
-//! What an attacker on the underlay sends: real datagrams again, late, cut, changed or grown, and
-//! garbage. All of it is dropped and counted; the connection does not notice.
+//! What an attacker on the underlay sends: real datagrams again, late, cut, changed or grown;
+//! garbage; and bytes in the midst of a TCP connection. All of it is dropped and counted; traffic
+//! does not notice.
 
 use std::collections::BTreeMap;
-use std::io::Write as _;
-use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
+use std::net::SocketAddrV4;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
@@ -11,14 +11,20 @@ use api::ConnectionState;
 use model::PathKind;
 
 use crate::fault::{self, Traffic};
+use crate::judge::capture;
 use crate::judge::frames::{Injector, with_udp_payload};
 use crate::judge::ping::Ping;
-use crate::judge::transfer::{Ear, pattern, speak};
-use crate::judge::{capture, ovs};
+use crate::judge::transfer::{Ear, speak};
 use crate::site::{Site, launch_and_attach, on_one_network, ping_all_pairs};
-use crate::topology::{ETHERNET, Host, Lab};
+use crate::topology::{ETHERNET, Lab};
 use crate::wait::wait_until;
-use crate::weave::{Launch, PORT, VXLAN_PORT};
+use crate::weave::{Launch, PORT};
+
+mod garbage;
+mod segments;
+
+pub(super) use self::garbage::act as garbage;
+pub(super) use self::segments::act as segments;
 
 /// How many captured datagrams are used
 const SAMPLES: usize = 20;
@@ -169,79 +175,4 @@ fn reordered_ones_arrive(lab: &Lab, one: &Site, two: &Site, injector: &Injector)
     ensure!(!in_order, "they arrived in order, so that nothing was shown");
     one.ping(two, |ping| ping)?.all_answered()?;
     Ok(())
-}
-
-pub(super) fn garbage(lab: &mut Lab) -> Result<()> {
-    let sites = on_one_network(lab, ["host1", "host2"], ETHERNET)?;
-    let stranger = lab.host("stranger")?;
-    // Linked, not on the network: its address is one that nobody expects anything from.
-    lab.link(&stranger, &sites[1].host, ETHERNET)?;
-    let [one, two] = &sites;
-    let path = if ovs::is_here() {
-        PathKind::Fastdp
-    } else {
-        PathKind::Sleeve
-    };
-    launch_and_attach(&sites, &Launch::plain(), path)?;
-    ping_all_pairs(&sites)?;
-
-    let counted = unharmed(one, two, || garbage_by_udp(&stranger, &two.host))?;
-    println!("garbage by UDP is counted as {counted:?}");
-    ensure!(!counted.is_empty(), "garbage by UDP is not counted");
-    unharmed(one, two, || garbage_by_tcp(&stranger, &two.host))?;
-    let memory = resident_kilobytes(&two.host)?;
-    println!("weaved has {} MiB after that", memory / 1024);
-    ensure!(memory < 512 * 1024, "weaved has grown to {memory} kB");
-    Ok(())
-}
-
-fn garbage_by_udp(stranger: &Host, host: &Host) -> Result<()> {
-    let address = host.address_for(stranger)?;
-    for port in [PORT, VXLAN_PORT] {
-        let to = SocketAddrV4::new(address, port);
-        let payloads: Vec<Vec<u8>> = [0, 1, 15, 16, 17, 64, 1400].map(pattern).into();
-        speak(stranger.namespace(), Ipv4Addr::UNSPECIFIED, to, &payloads)?;
-        // VXLAN headers with unknown network identifiers.
-        let vxlan = (0..50_u8).map(|number| [&[8, 0, 0, 0, number, 1, 2, 0][..], &pattern(60)].concat());
-        speak(
-            stranger.namespace(),
-            Ipv4Addr::UNSPECIFIED,
-            to,
-            &vxlan.collect::<Vec<_>>(),
-        )?;
-    }
-    Ok(())
-}
-
-fn garbage_by_tcp(stranger: &Host, host: &Host) -> Result<()> {
-    let to = SocketAddr::from((host.address_for(stranger)?, PORT));
-    stranger.namespace().enter(|| {
-        let mut silent = Vec::new();
-        for number in 0..60_usize {
-            let mut stream = TcpStream::connect_timeout(&to, Duration::from_secs(5))?;
-            // Nothing, less than a header, lengths without end, noise; weaved may close at any byte.
-            let bytes = match number % 4 {
-                0 => Vec::new(),
-                1 => pattern(7),
-                2 => vec![0xff; 4096],
-                _ => pattern(100_000),
-            };
-            stream.set_write_timeout(Some(Duration::from_secs(1)))?;
-            let _closed_early = stream.write_all(&bytes);
-            silent.push(stream);
-        }
-        Ok(())
-    })
-}
-
-fn resident_kilobytes(host: &Host) -> Result<u64> {
-    let status = std::fs::read_to_string(format!("/proc/{}/status", host.weaved_pid()?))?;
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .context("no VmRSS")?;
-    line.trim()
-        .trim_end_matches(" kB")
-        .parse()
-        .context("VmRSS is no number")
 }
