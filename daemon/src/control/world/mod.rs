@@ -160,6 +160,10 @@ impl World {
         self.carry_out(host);
     }
 
+    pub(crate) const fn now(&self) -> Instant {
+        self.now
+    }
+
     /// The time since the start
     pub(crate) fn elapsed(&self) -> Duration {
         self.now - self.start
