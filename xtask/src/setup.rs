@@ -23,6 +23,7 @@ const NEEDED: &[(&str, &str, &str)] = &[
     ("ip", "iproute2", "makes hosts: namespaces, links, addresses"),
     ("modprobe", "kmod", "loads Open vSwitch in the guest"),
     ("iptables-legacy", "iptables", "cuts the lab's wires"),
+    ("nft", "nftables", "shows what packet filters are left"),
     ("ping", "iputils-ping", "counts losses"),
     ("iperf3", "iperf3", "measures throughput"),
     ("tcpdump", "tcpdump", "captures what is on the wire"),

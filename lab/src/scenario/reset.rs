@@ -10,6 +10,7 @@ use model::PathKind;
 
 use crate::command::run_here;
 use crate::judge::ovs;
+use crate::namespace::Namespace;
 use crate::site::{Site, launch_and_attach, on_one_network, ping_all_pairs};
 use crate::topology::{Container, ETHERNET, Lab};
 use crate::weave::Launch;
@@ -65,6 +66,7 @@ struct Traces {
     processes: BTreeSet<String>,
     files: BTreeSet<String>,
     datapaths: String,
+    filters: Vec<String>,
     addresses: BTreeSet<String>,
     routes: String,
     container_routes: String,
@@ -75,11 +77,12 @@ impl Traces {
         let host = site.host.namespace();
         let container = site.container.namespace();
         // This lab's only: other programs of this machine may have namespaces that come and go.
-        let ours = host.name().split('-').next().unwrap_or_default().to_owned();
+        let scope = host.name().split('-').next().unwrap_or_default();
+        let ours = format!("{scope}-");
         let namespaces = run_here(&["ip", "netns", "list"])?.ok()?;
         let namespaces = namespaces
             .lines()
-            .filter(|line| line.starts_with(&ours))
+            .filter(|line| line.starts_with(ours.as_str()))
             .map(without_id);
         let processes = host.processes()?.into_iter().map(|process| process.name);
         // `ovs-dpctl` fails where the kernel has no Open vSwitch; then there is nothing to leave.
@@ -106,11 +109,36 @@ impl Traces {
             processes: processes.collect(),
             files: files_below(site.host.files())?,
             datapaths,
+            filters: [filters(host)?, filters(container)?].concat(),
             addresses: addresses.collect(),
             routes: host.ip(&["route"])?,
             container_routes: container.ip(&["route"])?,
         })
     }
+}
+
+/// Every rule of nftables and of iptables, by those who keep them; what this kernel has none of is
+/// told the same way each time
+fn filters(namespace: &Namespace) -> Result<Vec<String>> {
+    let programs = [
+        &["nft", "-j", "list", "ruleset"][..],
+        &["iptables-save"],
+        &["ip6tables-save"],
+        &["iptables-legacy-save"],
+        &["ip6tables-legacy-save"],
+    ];
+    let mut told = Vec::new();
+    for program in programs {
+        let finished = namespace.run(program)?;
+        let text = finished.stdout + &finished.stderr;
+        let rules = text.lines().filter(|line| !line.starts_with('#'));
+        // ":INPUT ACCEPT [12:1008]": what passed a chain is no rule.
+        told.extend(rules.map(|line| match line.split_once(" [") {
+            Some((chain, _counters)) if chain.starts_with(':') => chain.to_owned(),
+            Some(_) | None => line.to_owned(),
+        }));
+    }
+    Ok(told)
 }
 
 /// `name (id: 3)` loses the id, which the kernel gives when somebody asks
