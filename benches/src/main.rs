@@ -32,6 +32,9 @@ struct Args {
     /// Only this; may be given again
     #[arg(long, value_name = "WHAT")]
     measure: Vec<Measure>,
+    /// Measures boringtun, too, whose program this is
+    #[arg(long, value_name = "PROGRAM")]
+    boringtun: Option<PathBuf>,
     /// Writes every sample to this file, too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,

@@ -1,6 +1,7 @@
 //! One run: every way up at once, and rounds that measure each once.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -23,6 +24,7 @@ pub struct Plan {
     measures: Vec<Measure>,
     lengths: Lengths,
     patience: Patience,
+    boringtun: Option<PathBuf>,
 }
 
 impl Plan {
@@ -30,10 +32,14 @@ impl Plan {
     pub fn full() -> Self {
         Self {
             rounds: 5,
-            ways: Way::ALL.to_vec(),
+            ways: Way::ALL
+                .into_iter()
+                .filter(|way| *way != Way::Boringtun)
+                .collect(),
             measures: Measure::ALL.to_vec(),
             lengths: Lengths::FULL,
             patience: Patience::FULL,
+            boringtun: None,
         }
     }
 
@@ -54,6 +60,16 @@ impl Plan {
             rounds: rounds.unwrap_or(self.rounds),
             ..self
         }
+    }
+
+    /// With boringtun, if its program is told
+    #[must_use]
+    pub fn boringtun(mut self, program: Option<PathBuf>) -> Self {
+        if program.is_some() {
+            self.ways.push(Way::Boringtun);
+        }
+        self.boringtun = program;
+        self
     }
 
     /// These ways alone and the yardstick, if any are told
@@ -126,7 +142,7 @@ fn ways(plan: &Plan, tell: &mut impl FnMut(&str)) -> Result<Vec<Row>> {
     let mut ways: Vec<Open> = Vec::new();
     for way in &plan.ways {
         tell(&format!("{}: setting up", way.label()));
-        ways.push(open(*way, &mut lab, tell));
+        ways.push(open(*way, &mut lab, plan.boringtun.as_ref(), tell));
     }
     let up = ways.iter().filter(|way| way.path.is_some()).count();
     let mut progress = Progress {
@@ -174,17 +190,14 @@ fn ways(plan: &Plan, tell: &mut impl FnMut(&str)) -> Result<Vec<Row>> {
 }
 
 /// A way that is up, or a row that says why it is not
-fn open(way: Way, lab: &mut Lab, tell: &mut impl FnMut(&str)) -> Open {
-    let opened = match way.missing() {
-        Some(why) => Err(why.to_owned()),
-        None => way.open(lab).map_err(|error| {
-            tell(&format!("{}: {error:#}", way.label()));
-            format!("could not be set up: {error:#}")
-        }),
-    };
-    let (path, missing) = match opened {
+fn open(way: Way, lab: &mut Lab, boringtun: Option<&PathBuf>, tell: &mut impl FnMut(&str)) -> Open {
+    let (path, missing) = match way.open(lab, boringtun) {
         Ok(path) => (Some(path), None),
-        Err(why) => (None, Some(why)),
+        Err(error) => {
+            let why = format!("not measured: {error:#}");
+            tell(&format!("  {why}"));
+            (None, Some(why))
+        }
     };
     Open {
         row: Row {

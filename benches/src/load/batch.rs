@@ -50,20 +50,28 @@ impl Batch {
 
     /// Waits for a message, and takes it and what else is there; none within the socket's patience is no
     /// error
-    pub(super) fn receive(&mut self, socket: &impl AsFd, mut each: impl FnMut(&[u8])) -> Result<usize> {
+    pub(super) fn receive(&mut self, socket: &impl AsFd, each: impl FnMut(&[u8])) -> Result<usize> {
+        self.receive_by(socket, MsgFlags::MSG_WAITFORONE, each)
+    }
+
+    /// Takes what is there, without waiting; tells how many
+    pub(super) fn drain(&mut self, socket: &impl AsFd) -> Result<usize> {
+        self.receive_by(socket, MsgFlags::MSG_DONTWAIT, |_message| ())
+    }
+
+    fn receive_by(
+        &mut self,
+        socket: &impl AsFd,
+        flags: MsgFlags,
+        mut each: impl FnMut(&[u8]),
+    ) -> Result<usize> {
         let mut slices: Vec<[IoSliceMut<'_>; 1]> = self
             .buffers
             .iter_mut()
             .map(|buffer| [IoSliceMut::new(buffer)])
             .collect();
         let fd = socket.as_fd().as_raw_fd();
-        let received = recvmmsg(
-            fd,
-            &mut self.headers,
-            slices.iter_mut(),
-            MsgFlags::MSG_WAITFORONE,
-            None,
-        );
+        let received = recvmmsg(fd, &mut self.headers, slices.iter_mut(), flags, None);
         match received {
             Ok(messages) => {
                 let mut count = 0;
