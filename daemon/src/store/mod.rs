@@ -10,6 +10,7 @@ use std::fs;
 use std::io::{self, Read as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use redb::{Database, ReadableDatabase as _, ReadableTable as _, TableDefinition};
 use serde::Serialize;
@@ -51,8 +52,9 @@ impl Slot {
 /// The open state file
 #[derive(Debug)]
 pub(crate) struct Store {
-    database: Database,
     path: PathBuf,
+    /// Closed after an error of the disk: redb answers nothing more then, and opening it anew repairs it
+    database: Mutex<Option<Database>>,
 }
 
 impl Store {
@@ -67,46 +69,8 @@ impl Store {
                 source,
             })?;
         let path = dir.join("weaved.redb");
-        let failed = |source| StoreError::Directory {
-            path: path.clone(),
-            source,
-        };
-        // redb makes files by the umask; the key inside is for root alone.
-        let mut file = fs::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(failed)?;
-        // The lock that redb takes too, so that nobody writes while the file is examined.
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(fs::TryLockError::WouldBlock) => return Err(StoreError::InUse { path }),
-            Err(fs::TryLockError::Error(error)) => return Err(failed(error)),
-        }
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(failed)?;
-        if let Err(unfit) = examine(&bytes) {
-            return Err(match unfit {
-                Unfit::Foreign => StoreError::Foreign { path },
-                Unfit::Format(found) => StoreError::Format { path, found },
-                Unfit::Damaged(source) => StoreError::Damaged { path, source },
-            });
-        }
-        let _best_effort = file.set_permissions(fs::Permissions::from_mode(0o600));
-        let database = match Database::builder().set_cache_size(CACHE_SIZE).create_file(file) {
-            Ok(database) => database,
-            Err(redb::DatabaseError::DatabaseAlreadyOpen) => return Err(StoreError::InUse { path }),
-            Err(source) => {
-                return Err(StoreError::Damaged {
-                    path,
-                    source: Box::new(source),
-                });
-            }
-        };
-        let store = Self { database, path };
+        let database = Mutex::new(Some(open(&path)?));
+        let store = Self { path, database };
         if store.value::<u32>(Slot::FORMAT)?.is_none() {
             store.put(Slot::FORMAT, &FORMAT)?;
         }
@@ -115,23 +79,22 @@ impl Store {
 
     /// A stored value
     pub(crate) fn value<T: DeserializeOwned>(&self, slot: Slot) -> Result<Option<T>, StoreError> {
-        let read = self.database.begin_read().map_err(|e| self.damaged(e))?;
-        let table = match read.open_table(VALUES) {
-            Ok(table) => table,
-            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
-            Err(e) => return Err(self.damaged(e)),
-        };
-        let Some(bytes) = table.get(slot.0).map_err(|e| self.damaged(e))? else {
-            return Ok(None);
-        };
-        serde_json::from_slice(bytes.value())
-            .map(Some)
-            .map_err(|e| self.damaged(e))
+        let bytes = self.with(|database| {
+            let read = database.begin_read()?;
+            let table = match read.open_table(VALUES) {
+                Ok(table) => table,
+                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(None),
+                Err(error) => return Err(error.into()),
+            };
+            Ok(table.get(slot.0)?.map(|bytes| bytes.value().to_vec()))
+        })?;
+        let value = bytes.map(|bytes| serde_json::from_slice(&bytes)).transpose();
+        value.map_err(|error| self.damaged(error))
     }
 
     /// Stores a value; it is on disk when this returns
     pub(crate) fn put<T: Serialize>(&self, slot: Slot, value: &T) -> Result<(), StoreError> {
-        let bytes = serde_json::to_vec(value).map_err(|e| self.damaged(e))?;
+        let bytes = serde_json::to_vec(value).map_err(|error| self.damaged(error))?;
         self.write(VALUES, |table| {
             table.insert(slot.0, bytes.as_slice()).map(|_old| ())
         })
@@ -144,7 +107,7 @@ impl Store {
 
     /// Stores an attachment under its container's id
     pub(crate) fn put_attachment<T: Serialize>(&self, id: &str, value: &T) -> Result<(), StoreError> {
-        let bytes = serde_json::to_vec(value).map_err(|e| self.damaged(e))?;
+        let bytes = serde_json::to_vec(value).map_err(|error| self.damaged(error))?;
         self.write(ATTACHMENTS, |table| {
             table.insert(id, bytes.as_slice()).map(|_old| ())
         })
@@ -157,18 +120,24 @@ impl Store {
 
     /// Every attachment
     pub(crate) fn attachments<T: DeserializeOwned>(&self) -> Result<Vec<T>, StoreError> {
-        let read = self.database.begin_read().map_err(|e| self.damaged(e))?;
-        let table = match read.open_table(ATTACHMENTS) {
-            Ok(table) => table,
-            Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
-            Err(e) => return Err(self.damaged(e)),
-        };
-        let mut all = Vec::new();
-        for entry in table.iter().map_err(|e| self.damaged(e))? {
-            let (_id, bytes) = entry.map_err(|e| self.damaged(e))?;
-            all.push(serde_json::from_slice(bytes.value()).map_err(|e| self.damaged(e))?);
-        }
-        Ok(all)
+        let all = self.with(|database| {
+            let read = database.begin_read()?;
+            let table = match read.open_table(ATTACHMENTS) {
+                Ok(table) => table,
+                Err(redb::TableError::TableDoesNotExist(_)) => return Ok(Vec::new()),
+                Err(error) => return Err(error.into()),
+            };
+            let mut all = Vec::new();
+            for entry in table.iter()? {
+                let (_id, bytes) = entry?;
+                all.push(bytes.value().to_vec());
+            }
+            Ok(all)
+        })?;
+        let values = all.iter().map(|bytes| serde_json::from_slice(bytes));
+        values
+            .collect::<Result<_, _>>()
+            .map_err(|error| self.damaged(error))
     }
 
     fn write(
@@ -176,12 +145,24 @@ impl Store {
         table: TableDefinition<'_, &'static str, &'static [u8]>,
         change: impl FnOnce(&mut redb::Table<'_, &'static str, &'static [u8]>) -> Result<(), redb::StorageError>,
     ) -> Result<(), StoreError> {
-        let write = self.database.begin_write().map_err(|e| self.damaged(e))?;
-        {
-            let mut table = write.open_table(table).map_err(|e| self.damaged(e))?;
-            change(&mut table).map_err(|e| self.damaged(e))?;
+        self.with(|database| {
+            let write = database.begin_write()?;
+            change(&mut write.open_table(table)?)?;
+            Ok(write.commit()?)
+        })
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&Database) -> Result<T, redb::Error>) -> Result<T, StoreError> {
+        let mut database = self.database.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = match database.take() {
+            Some(open) => open,
+            None => open(&self.path)?,
+        };
+        let result = act(&open);
+        if !result.as_ref().is_err_and(is_of_the_disk) {
+            *database = Some(open);
         }
-        write.commit().map_err(|e| self.damaged(e))
+        result.map_err(|error| failure(&self.path, error))
     }
 
     fn damaged(&self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> StoreError {
@@ -190,6 +171,66 @@ impl Store {
             source: source.into(),
         }
     }
+}
+
+/// Opens a state file that is fit to be used, making it where there is none
+fn open(path: &Path) -> Result<Database, StoreError> {
+    let failed = |source| StoreError::Directory {
+        path: path.to_owned(),
+        source,
+    };
+    let in_use = || StoreError::InUse {
+        path: path.to_owned(),
+    };
+    // redb makes files by the umask; the key inside is for root alone.
+    let mut file = fs::OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(failed)?;
+    // The lock that redb takes too, so that nobody writes while the file is examined.
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(fs::TryLockError::WouldBlock) => return Err(in_use()),
+        Err(fs::TryLockError::Error(error)) => return Err(failed(error)),
+    }
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map_err(failed)?;
+    examine(&bytes).map_err(|unfit| {
+        let path = path.to_owned();
+        match unfit {
+            Unfit::Foreign => StoreError::Foreign { path },
+            Unfit::Format(found) => StoreError::Format { path, found },
+            Unfit::Damaged(source) => StoreError::Damaged { path, source },
+        }
+    })?;
+    let _best_effort = file.set_permissions(fs::Permissions::from_mode(0o600));
+    let database = Database::builder().set_cache_size(CACHE_SIZE).create_file(file);
+    database.map_err(|error| {
+        if matches!(error, redb::DatabaseError::DatabaseAlreadyOpen) {
+            return in_use();
+        }
+        failure(path, error.into())
+    })
+}
+
+/// What an error of redb means for the state
+fn failure(path: &Path, error: redb::Error) -> StoreError {
+    let path = path.to_owned();
+    let is_of_the_disk = is_of_the_disk(&error);
+    let source = Box::new(error);
+    if is_of_the_disk {
+        StoreError::Disk { path, source }
+    } else {
+        StoreError::Damaged { path, source }
+    }
+}
+
+const fn is_of_the_disk(error: &redb::Error) -> bool {
+    matches!(error, redb::Error::Io(_) | redb::Error::PreviousIo)
 }
 
 /// The state could not be read or written. Nothing was changed.
@@ -224,7 +265,16 @@ pub(crate) enum StoreError {
         /// The format found there
         found: u32,
     },
-    /// Broken, or the disk failed
+    /// The disk is full, or fails
+    #[error("cannot read or write the state file {}", path.display())]
+    Disk {
+        /// The state file
+        path: PathBuf,
+        /// What redb says
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// Broken
     #[error("the state file {} cannot be used; move it away to start afresh", path.display())]
     Damaged {
         /// The state file
