@@ -4,27 +4,31 @@
 //! acknowledged, so a kill in between leaves a device that the next start finds unclaimed, never a
 //! container that was promised and is not there.
 
+mod container;
+mod error;
+#[cfg(test)]
+mod tests;
+mod watch;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use api::{ApiError, AttachRequest, Attached, Attachment, ContainerSpec, DetachRequest, Detached, ErrorKind};
+use api::{ApiError, AttachRequest, Attached, Attachment, DetachRequest, Detached, ErrorKind};
 use ipnetwork::IpNetwork;
-use link::{Attach, AttachError, Detach, DetachError, LinkEvent, Links, NetnsError, NetnsRef};
+use link::{Attach, Detach, Links, NetnsRef};
 use model::{ContainerId, IfName, Mac};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Mutex, mpsc};
-use tokio_util::sync::CancellationToken;
+use tokio::sync::Mutex;
 
-use crate::control::Input;
+use self::container::container;
+use self::error::{attach_error, detach_error, netns_error, store_error};
+pub(crate) use self::watch::follow_links;
 use crate::datapath::Datapath;
-use crate::store::{Store, StoreError};
+use crate::store::Store;
 
 /// The interface inside a container
 const CONTAINER_IF: &str = "ethwe";
-/// Changes of the network come in bursts; one look after each is enough.
-const QUIET: Duration = Duration::from_millis(100);
 
 /// A container as it is remembered
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -228,102 +232,6 @@ impl Attachments {
     }
 }
 
-/// Follows the kernel's devices and routes until `stop`: containers that end, networks that change
-pub(crate) async fn follow_links(
-    links: Links,
-    own: Vec<IfName>,
-    attachments: Attachments,
-    inputs: mpsc::Sender<Input>,
-    stop: CancellationToken,
-) {
-    let mut watch = match links.watch().await {
-        Ok(watch) => watch,
-        Err(error) => {
-            log::error!(
-                "changes of the network go unnoticed: {:#}",
-                anyhow::Error::from(error)
-            );
-            return;
-        }
-    };
-    loop {
-        let event = tokio::select! {
-            () = stop.cancelled() => return,
-            event = watch.next() => event,
-        };
-        let Some(event) = event else { return };
-        let mut changed = concerns_underlay(&event, &own);
-        if let LinkEvent::LinkRemoved { name, .. } = &event {
-            attachments.device_removed(name).await;
-        }
-        // The rest of the burst.
-        while let Ok(Some(event)) = tokio::time::timeout(QUIET, watch.next()).await {
-            changed |= concerns_underlay(&event, &own);
-            if let LinkEvent::LinkRemoved { name, .. } = &event {
-                attachments.device_removed(name).await;
-            }
-        }
-        if changed {
-            let underlay_mtu = links.underlay_mtu(&own).await.ok().flatten().unwrap_or(1500);
-            if inputs.send(Input::NetworkChanged { underlay_mtu }).await.is_err() {
-                return;
-            }
-        }
-    }
-}
-
-fn concerns_underlay(event: &LinkEvent, own: &[IfName]) -> bool {
-    let theirs = |name: &IfName| {
-        let kernels = ["ovs-system", "vxlan_sys_"];
-        let ours = kernels.iter().chain(&[link::HOST_END_PREFIX]);
-        !own.contains(name) && !ours.into_iter().any(|prefix| name.as_str().starts_with(prefix))
-    };
-    match event {
-        LinkEvent::Link(state) => theirs(&state.name),
-        LinkEvent::LinkRemoved { name, .. } => theirs(name),
-        LinkEvent::Address { .. }
-        | LinkEvent::AddressRemoved { .. }
-        | LinkEvent::Route(_)
-        | LinkEvent::RouteRemoved(_)
-        | LinkEvent::Overrun => true,
-    }
-}
-
-/// Where a container is, and the id that it is known by
-fn container(spec: &ContainerSpec) -> Result<(NetnsRef, ContainerId), ApiError> {
-    let (reference, id) = match spec {
-        ContainerSpec::Pid(pid) => (NetnsRef::Pid(*pid), pid.to_string()),
-        ContainerSpec::Name(name) => (NetnsRef::Name(name.clone()), name.clone()),
-        ContainerSpec::Path(path) => {
-            let path = PathBuf::from(path);
-            let id = match path
-                .strip_prefix("/run/netns")
-                .or_else(|_elsewhere| path.strip_prefix("/var/run/netns"))
-            {
-                Ok(name) => name.display().to_string(),
-                Err(_elsewhere) => match process_of(&path) {
-                    Some(pid) => pid,
-                    None => path.display().to_string(),
-                },
-            };
-            (NetnsRef::Path(path), id)
-        }
-    };
-    let id = id
-        .parse()
-        .map_err(|error: model::ContainerIdError| ApiError::new(ErrorKind::BadInput, error.to_string()))?;
-    Ok((reference, id))
-}
-
-/// The process in `/proc/PID/ns/net`
-fn process_of(path: &std::path::Path) -> Option<String> {
-    let text = path.to_str()?;
-    let pid = text.strip_prefix("/proc/")?.strip_suffix("/ns/net")?;
-    pid.bytes()
-        .all(|byte| byte.is_ascii_digit())
-        .then(|| pid.to_owned())
-}
-
 fn container_if() -> Result<IfName, ApiError> {
     CONTAINER_IF
         .parse()
@@ -337,47 +245,4 @@ fn text(addresses: &[IpNetwork]) -> String {
     } else {
         all.join(" ")
     }
-}
-
-/// An error with all its causes, on one line
-fn line(error: impl Into<anyhow::Error>) -> String {
-    format!("{:#}", error.into())
-}
-
-fn store_error(error: StoreError) -> ApiError {
-    ApiError::new(ErrorKind::Internal, line(error))
-}
-
-fn netns_error(error: &NetnsError) -> ApiError {
-    let kind = match error {
-        NetnsError::NoProcess(_) | NetnsError::Gone(_) => ErrorKind::NotFound,
-        NetnsError::NotANetworkNamespace(_) | NetnsError::Host(_) | NetnsError::BadName(_) => {
-            ErrorKind::BadInput
-        }
-        NetnsError::Open { .. } => ErrorKind::Internal,
-    };
-    ApiError::new(kind, error.to_string())
-}
-
-fn attach_error(error: AttachError) -> ApiError {
-    let kind = match &error {
-        AttachError::Netns(error) => return netns_error(error),
-        AttachError::NotAnAddress(_) => ErrorKind::BadInput,
-        AttachError::OtherNetns(_)
-        | AttachError::OtherInterface { .. }
-        | AttachError::OtherHostInterface { .. }
-        | AttachError::OtherMac { .. }
-        | AttachError::Overlap { .. } => ErrorKind::Conflict,
-        AttachError::Open(_) | AttachError::Read(_) | AttachError::Step { .. } => ErrorKind::Internal,
-    };
-    ApiError::new(kind, line(error))
-}
-
-fn detach_error(error: DetachError) -> ApiError {
-    let kind = match &error {
-        DetachError::Netns(error) => return netns_error(error),
-        DetachError::OtherInterface { .. } => ErrorKind::Conflict,
-        DetachError::Open(_) | DetachError::Read(_) | DetachError::Step { .. } => ErrorKind::Internal,
-    };
-    ApiError::new(kind, line(error))
 }
