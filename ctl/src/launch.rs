@@ -5,6 +5,8 @@
 //!                    └──► own process ──┴──► ready::wait ──► ready, or why not
 //! ```
 
+use std::path::Path;
+
 use anyhow::{Result, bail, ensure};
 use api::routes;
 
@@ -50,4 +52,9 @@ pub(crate) fn launch(args: LaunchArgs, daemon: &Daemon) -> Result<()> {
             }
         }
     }
+}
+
+/// Removes what launches of the weaved behind this socket wrote
+pub(crate) fn forget(socket: &Path) -> Result<()> {
+    systemd::forget(socket)
 }

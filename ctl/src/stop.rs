@@ -9,6 +9,7 @@ use model::IfName;
 
 use crate::cli::ResetArgs;
 use crate::daemon::Daemon;
+use crate::launch;
 use crate::process::{self, Process, wait_until};
 
 /// How long weaved may take to end after it said that it would
@@ -35,7 +36,8 @@ pub(crate) fn reset(args: &ResetArgs, daemon: &Daemon) -> Result<()> {
             )
         }
         Err(error) => Err(error.into()),
-    }
+    }?;
+    launch::forget(daemon.socket())
 }
 
 fn wait_for_end(pid: u32, limit: Duration, daemon: &Daemon) -> Result<()> {

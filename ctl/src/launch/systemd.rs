@@ -16,6 +16,7 @@ use super::start::Started;
 const UNIT: &str = "weaved.service";
 /// `EnvironmentFile=` of the unit
 const ENVIRONMENT: &str = "/etc/weave/weaved.env";
+const HEADER: &str = "# Written by weavectl launch; the next launch replaces it.\n";
 /// Where packages and administrators put units (systemd.unit(5)), without the root
 const UNIT_DIRS: [&str; 5] = [
     "etc/systemd/system",
@@ -64,6 +65,31 @@ pub(super) fn stop() {
     systemctl("stop");
 }
 
+/// Removes what a launch of the weaved behind this socket wrote, the network's password perhaps
+pub(super) fn forget(socket: &Path) -> Result<()> {
+    let path = Path::new(ENVIRONMENT);
+    forget_file(path, socket).with_context(|| format!("cannot remove {}", path.display()))
+}
+
+fn forget_file(path: &Path, socket: &Path) -> io::Result<()> {
+    let text = match fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    };
+    let flags = text
+        .lines()
+        .find_map(|line| line.strip_prefix("WEAVED_FLAGS="))
+        .unwrap_or_default();
+    let mut words = flags.trim_matches('"').split(' ');
+    let theirs = words.find_map(|flag| flag.strip_prefix("--socket="));
+    if !text.starts_with(HEADER) || Path::new(theirs.unwrap_or(api::DEFAULT_SOCKET)) != socket {
+        return Ok(());
+    }
+    fs::remove_file(path)?;
+    // Where it holds something else, that stays.
+    path.parent().map_or(Ok(()), |dir| fs::remove_dir(dir).or(Ok(())))
+}
+
 fn systemctl(verb: &str) {
     let mut command = Command::new("systemctl");
     command.args([verb, UNIT]).stdin(Stdio::null());
@@ -72,7 +98,7 @@ fn systemctl(verb: &str) {
 
 /// The unit's environment, in the form of systemd.exec(5), `EnvironmentFile=`
 fn environment(settings: &Settings) -> Result<String> {
-    let mut text = "# Written by weavectl launch; the next launch replaces it.\n".to_owned();
+    let mut text = HEADER.to_owned();
     for flag in &settings.flags {
         // systemd splits the flags at spaces and takes quotes and backslashes for its own.
         let good = |c: char| c.is_ascii_alphanumeric() || "-_=.,:/[]@+~".contains(c) || !c.is_ascii();
@@ -185,6 +211,27 @@ mod tests {
         ] {
             assert!(environment(&settings(&[flag], None)).is_err(), "{flag}");
         }
+    }
+
+    #[test]
+    fn only_the_environment_of_the_weaved_that_was_reset_is_removed() {
+        let dir = Directory::new("forget");
+        let path = dir.0.join("weave/weaved.env");
+        let default = Path::new(api::DEFAULT_SOCKET);
+        forget_file(&path, default).unwrap();
+
+        let elsewhere = environment(&settings(&["--port=7000", "--socket=/run/other"], None)).unwrap();
+        for (text, socket) in [("WEAVED_FLAGS=\"by hand\"\n", default), (&elsewhere, default)] {
+            write_secret(&path, text).unwrap();
+            forget_file(&path, socket).unwrap();
+            assert!(path.exists(), "{text}");
+        }
+        forget_file(&path, Path::new("/run/other")).unwrap();
+        assert!(!path.exists());
+
+        write_secret(&path, &environment(&settings(&[], Some("secret"))).unwrap()).unwrap();
+        forget_file(&path, default).unwrap();
+        assert!(!path.exists() && !dir.0.join("weave").exists());
     }
 
     #[test]
