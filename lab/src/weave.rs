@@ -65,7 +65,7 @@ impl Launch {
 }
 
 /// Where weaved and weavectl are: beside this program, else `WEAVE_BIN_DIR`
-fn program(name: &str) -> Result<PathBuf> {
+pub(crate) fn program(name: &str) -> Result<PathBuf> {
     let beside = std::env::current_exe()?.parent().map(std::path::Path::to_owned);
     let directories = std::env::var_os("WEAVE_BIN_DIR")
         .map(PathBuf::from)

@@ -29,6 +29,11 @@ const NEEDED: &[(&str, &str, &str)] = &[
     ("tcpdump", "tcpdump", "captures what is on the wire"),
     ("tshark", "tshark", "decodes VXLAN"),
     ("setpriv", "util-linux", "ends the lab's programs with the lab"),
+    (
+        "systemctl",
+        "systemd",
+        "starts weaved's unit on a host of the lab",
+    ),
     ("mount", "mount", "the guest's file systems"),
 ];
 

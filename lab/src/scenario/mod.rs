@@ -23,6 +23,7 @@ mod mtu;
 mod password;
 mod reset;
 mod restart;
+mod systemd;
 mod three_hosts;
 mod upcalls;
 
@@ -236,6 +237,13 @@ pub const ALL: &[Scenario] = &[
         kernel: Kernel::Any,
         limit: LIMIT,
         act: reset::act,
+    },
+    Scenario {
+        name: "systemd",
+        about: "the packaged unit under systemd: launch, kill and restart, stop, reset",
+        kernel: Kernel::Any,
+        limit: LIMIT,
+        act: systemd::act,
     },
     Scenario {
         name: "bad-input",

@@ -1,0 +1,232 @@
+//! The packaged unit, with systemd for its manager: launched, killed and started again by systemd,
+//! stopped, reset.
+
+use std::collections::BTreeSet;
+use std::net::TcpListener;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use model::PathKind;
+
+use self::machine::Machine;
+use crate::judge::ovs;
+use crate::judge::ping::Ping;
+use crate::site::{Site, on_one_network};
+use crate::topology::{Container, ETHERNET, Lab};
+use crate::wait::{Look, wait_for, wait_until};
+use crate::weave::{Launch, MEETING, PORT};
+
+mod machine;
+
+const PATIENCE: Duration = Duration::from_secs(20);
+/// The most pings that a restart may cost, at 100 a second, where the datapath is the kernel's
+const LOST: u32 = 20;
+
+pub(super) fn act(lab: &mut Lab) -> Result<()> {
+    let sites = on_one_network(lab, ["host1", "host2"], ETHERNET)?;
+    let [one, two] = &sites;
+    let machine = Machine::boot(&one.host)?;
+    let before = Traces::of(one, &machine)?;
+    a_failure_is_told(one, &machine)?;
+
+    two.host.launch(&Launch::plain())?;
+    two.attach()?;
+    let peer = two.host.address()?.to_string();
+    machine
+        .run(&["weavectl", "launch", "--nickname", "host1", &peer])?
+        .ok()?;
+    let mode = machine
+        .run(&["stat", "-c", "%a", "/etc/weave/weaved.env"])?
+        .ok()?;
+    ensure!(mode.trim() == "600", "the file for the password has mode {mode}");
+    let unit = Unit::of(&machine)?;
+    ensure!(
+        unit.is_running() && unit.restarts == "0",
+        "after a launch: {unit:?}"
+    );
+    let container = one.container.namespace().name();
+    machine
+        .run(&["weavectl", "attach", &one.cidr(), container])?
+        .ok()?;
+    connected(one, two)?;
+    one.ping(two, |ping| ping)?.all_answered()?;
+
+    killed(&machine, one, two)?;
+
+    machine.run(&["weavectl", "stop"])?.ok()?;
+    let unit = Unit::of(&machine)?;
+    ensure!(unit.is_at_rest(), "after weavectl stop: {unit:?}");
+    machine
+        .run(&["weavectl", "launch", "--nickname", "host1", &peer])?
+        .ok()?;
+    is_attached(&machine, one)?;
+    connected(one, two)?;
+    one.ping(two, |ping| ping)?.all_answered()?;
+
+    machine.run(&["weavectl", "reset"])?.ok()?;
+    let unit = Unit::of(&machine)?;
+    ensure!(unit.is_at_rest(), "after weavectl reset: {unit:?}");
+    let after = Traces::of(one, &machine)?;
+    ensure!(
+        after == before,
+        "after a reset: {after:#?}\nand before anything was launched: {before:#?}"
+    );
+    Ok(())
+}
+
+/// What weaved complains about stands in the journal; weavectl finds it there
+fn a_failure_is_told(site: &Site, machine: &Machine) -> Result<()> {
+    let bind = || Ok(TcpListener::bind(("0.0.0.0", PORT))?);
+    let taken = site.host.namespace().enter(bind)?;
+    let told = machine.run(&["weavectl", "launch"])?.refused()?;
+    drop(taken);
+    ensure!(
+        told.trim().lines().count() == 1 && told.contains(&PORT.to_string()),
+        "of a port that is taken: {told}"
+    );
+    let unit = Unit::of(machine)?;
+    ensure!(
+        unit.active != "active" && unit.sub != "auto-restart",
+        "after a launch that failed: {unit:?}"
+    );
+    Ok(())
+}
+
+fn killed(machine: &Machine, one: &Site, two: &Site) -> Result<()> {
+    let ping = Ping::to(two.address)
+        .every(Duration::from_millis(10))
+        .start(one.container.namespace())?;
+    wait_until("the ping runs", PATIENCE, || Ok(ping.answers() > 20))?;
+    let old = Unit::of(machine)?;
+    machine
+        .run(&["sh", "-c", &format!("kill -9 {}", old.pid)])?
+        .ok()?;
+    let (_unit, took) = wait_for("systemd has started weaved again", PATIENCE, || {
+        let unit = Unit::of(machine)?;
+        Ok(
+            if unit.is_running() && unit.pid != old.pid && unit.restarts == "1" {
+                Look::Done(unit)
+            } else {
+                Look::NotYet(format!("{unit:?}"))
+            },
+        )
+    })?;
+    is_attached(machine, one)?;
+    connected(one, two)?;
+    let answers = ping.answers();
+    wait_until("the ping goes on", PATIENCE, || Ok(ping.answers() > answers + 20))?;
+    let pings = ping.stop()?;
+    println!(
+        "killed, and started again by systemd after {took:.1?}: {} of {} pings lost",
+        pings.lost(),
+        pings.sent
+    );
+    ensure!(
+        pings.lost() <= LOST || !ovs::is_here(),
+        "{} pings lost by a restart",
+        pings.lost()
+    );
+    Ok(())
+}
+
+/// By what the other host says: it is one without systemd
+fn connected(one: &Site, two: &Site) -> Result<()> {
+    let path = if ovs::is_here() {
+        PathKind::Fastdp
+    } else {
+        PathKind::Sleeve
+    };
+    two.host.wait_path(&one.host, path, MEETING)?;
+    Ok(())
+}
+
+fn is_attached(machine: &Machine, site: &Site) -> Result<()> {
+    let listed = machine.run(&["weavectl", "ps"])?.ok()?;
+    let name = site.container.namespace().name();
+    ensure!(
+        listed
+            .lines()
+            .any(|line| line.contains(name) && line.contains(&site.cidr())),
+        "{name} with {} is not listed: {listed}",
+        site.cidr()
+    );
+    Ok(())
+}
+
+/// What systemd says of the unit
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Unit {
+    active: String,
+    sub: String,
+    result: String,
+    pid: String,
+    restarts: String,
+}
+
+impl Unit {
+    fn of(machine: &Machine) -> Result<Self> {
+        let property = |name: &str| -> Result<String> {
+            let value = machine.run(&["systemctl", "show", "-P", name, "weaved.service"])?;
+            Ok(value.ok()?.trim().to_owned())
+        };
+        Ok(Self {
+            active: property("ActiveState")?,
+            sub: property("SubState")?,
+            result: property("Result")?,
+            pid: property("MainPID")?,
+            restarts: property("NRestarts")?,
+        })
+    }
+
+    fn is_running(&self) -> bool {
+        self.active == "active" && self.sub == "running"
+    }
+
+    /// Ended in order; "dead" has no restart ahead
+    fn is_at_rest(&self) -> bool {
+        self.active == "inactive" && self.sub == "dead" && self.result == "success"
+    }
+}
+
+/// What there is of weaved on the host
+#[derive(Debug, PartialEq, Eq)]
+struct Traces {
+    devices: BTreeSet<String>,
+    in_the_container: BTreeSet<String>,
+    processes: BTreeSet<String>,
+    files: BTreeSet<String>,
+}
+
+impl Traces {
+    fn of(site: &Site, machine: &Machine) -> Result<Self> {
+        // systemd's own notes on its units stay until it is told to forget them.
+        let line = [
+            "find",
+            "/etc",
+            "/run",
+            "/var",
+            "-name",
+            "*weave*",
+            "-not",
+            "-path",
+            "/run/systemd/*",
+            "-not",
+            "-path",
+            "/run/bin/*",
+        ];
+        let files = machine.run(&line)?.ok()?;
+        let processes = site.host.namespace().processes()?;
+        let processes = processes.into_iter().map(|process| process.name);
+        let container = site.container.namespace().devices()?;
+        ensure!(
+            !site.host.namespace().devices()?.contains(Container::INTERFACE),
+            "a container's interface on the host"
+        );
+        Ok(Self {
+            devices: site.host.namespace().devices()?,
+            in_the_container: container,
+            processes: processes.filter(|name| name.contains("weave")).collect(),
+            files: files.lines().map(str::to_owned).collect(),
+        })
+    }
+}
