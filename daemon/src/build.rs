@@ -6,9 +6,9 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use fallback_sleeve::Suite;
-use gossip::{Config, Held, Mesh, Offer, Psk, Timers};
+use gossip::{Config, Mesh, Offer, Psk, Timers};
 use link::Links;
-use model::{IfName, NickName, PathKind, PeerName, ShortId, Target, Uid};
+use model::{IfName, NickName, PathKind, ShortId, Target, Uid};
 use overlay::{FastdpHere, MacTable};
 use rand::rngs::{StdRng, SysRng};
 use rand::{Rng as _, SeedableRng as _};
@@ -19,12 +19,14 @@ use zeroize::Zeroizing;
 
 use crate::app::App;
 use crate::attachments::Attachments;
+use crate::cipher;
 use crate::config::{Args, Switchable, password};
 use crate::connections::Connections;
 use crate::control::{self, Control, Facts, INPUT_QUEUE, Input, Plane, forwarding};
 use crate::datapath::{self, Datapath};
 use crate::identity::{self, Machine};
 use crate::neighbours::{Neighbours, Settings};
+use crate::past::Past;
 use crate::routes::TopologyRoutes;
 use crate::server::Server;
 use crate::shutdown::{Ending, Shutdown};
@@ -77,7 +79,7 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
     let own_devices = vec![args.datapath.clone(), tap_name.clone()];
     let underlay_mtu = links.underlay_mtu(&own_devices).await?.unwrap_or(1500);
     let suite = if password.is_some() {
-        Suite::fastest_sealed()
+        cipher::fastest()
     } else {
         Suite::Clear
     };
@@ -92,18 +94,8 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
     let static_key = identity::load_or_create(&store, Machine::this(), &mut rng)?;
     let name = args.name.unwrap_or_else(|| static_key.peer_name());
     let nickname = nickname(args)?;
-    let restarted = store.value::<bool>(Slot::STOPPED)? == Some(false);
-    // Peers hold this host for as long after a stop, as for an update.
-    let ended_at = store.value::<u64>(Slot::ENDED_AT)?.unwrap_or(0);
-    let grace = u64::try_from(args.restart_grace.as_millis()).unwrap_or(0);
-    let just_stopped = unix_ms().saturating_sub(ended_at) <= grace;
-    let held = if restarted || just_stopped {
-        held(&store)?
-    } else {
-        Vec::new()
-    };
-    let epoch = next_epoch(&store)?;
-    store.put(Slot::STOPPED, &false)?;
+    let past = Past::take(&store, args.resume, args.restart_grace, unix_ms())?;
+    let held_peers = past.held.iter().map(|held| held.peer).collect();
 
     let odp = datapath::openvswitch(!args.no_fastdp)?;
     let fastdp = odp.as_ref().err().copied().unwrap_or(FastdpHere::Capable);
@@ -116,7 +108,7 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
             static_key,
             psk: password.map(|password| psk(&password)).transpose()?,
             short_id: store.value::<ShortId>(Slot::SHORT_ID)?,
-            epoch,
+            epoch: past.epoch,
             uid,
             control_port: args.port,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -129,7 +121,7 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
                 sleeve_port: args.port,
                 overlay_mtu,
             },
-            held: held.clone(),
+            held: past.held,
             timers: Timers {
                 restart_grace: args.restart_grace,
                 ..Timers::default()
@@ -139,7 +131,7 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
         now,
     );
     store.put(Slot::SHORT_ID, &mesh.short_id())?;
-    mesh.set_targets(targets(args, &store, restarted)?, true, now);
+    mesh.set_targets(targets(&args.peers, past.targets), true, now);
 
     let topology = Arc::clone(mesh.topology());
     let plan = datapath::Plan {
@@ -198,7 +190,7 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
         },
         mesh,
         Neighbours::new(settings, StdRng::from_rng(&mut rng)),
-        held.iter().map(|held| held.peer).collect(),
+        held_peers,
         now,
     );
     let control = Control {
@@ -311,33 +303,15 @@ fn nickname(args: &Args) -> anyhow::Result<NickName> {
         .context("the host name is no nickname; give one with --nickname")
 }
 
-/// Peers to dial: after a crash or a restart those that were known then too
-fn targets(args: &Args, store: &Store, restarted: bool) -> anyhow::Result<Vec<Target>> {
-    let mut targets = args.peers.clone();
-    if args.resume || restarted {
-        for target in store.value::<Vec<Target>>(Slot::TARGETS)?.unwrap_or_default() {
-            if !targets.contains(&target) {
-                targets.push(target);
-            }
+/// Peers to dial: those of the command line, and those of the last run
+fn targets(asked: &[Target], past: Vec<Target>) -> Vec<Target> {
+    let mut targets = asked.to_vec();
+    for target in past {
+        if !targets.contains(&target) {
+            targets.push(target);
         }
     }
-    Ok(targets)
-}
-
-fn held(store: &Store) -> anyhow::Result<Vec<Held>> {
-    let neighbours: Vec<(PeerName, SocketAddr)> = store.value(Slot::NEIGHBOURS)?.unwrap_or_default();
-    Ok(neighbours
-        .into_iter()
-        .map(|(peer, address)| Held { peer, address })
-        .collect())
-}
-
-/// A number that is larger at each start, also where the state was lost
-fn next_epoch(store: &Store) -> anyhow::Result<u64> {
-    let last = store.value::<u64>(Slot::EPOCH)?.unwrap_or(0);
-    let epoch = last.saturating_add(1).max(unix_ms());
-    store.put(Slot::EPOCH, &epoch)?;
-    Ok(epoch)
+    targets
 }
 
 fn unix_ms() -> u64 {

@@ -10,12 +10,14 @@
 mod app;
 mod attachments;
 mod build;
+mod cipher;
 mod config;
 mod connections;
 mod control;
 mod datapath;
 mod identity;
 mod neighbours;
+mod past;
 mod reset;
 mod routes;
 mod server;

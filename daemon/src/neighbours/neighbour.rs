@@ -18,6 +18,7 @@ use super::beat::beat_frame;
 use super::path::announce;
 use super::probes::Probes;
 use super::{Link, Output, Path, Settings, View};
+use crate::cipher;
 use crate::sleeve::session::{Ends, Session};
 
 /// A neighbour that is back keeps its old choice this long, while the paths prove themselves again.
@@ -323,7 +324,7 @@ fn ends(offer: &Offer, link: &Link) -> Ends {
 
 fn suite(link: &Link) -> Suite {
     if link.encrypted {
-        Suite::fastest_sealed()
+        cipher::fastest()
     } else {
         Suite::Clear
     }

@@ -14,6 +14,7 @@ use rand::rngs::StdRng;
 use zeroize::Zeroizing;
 
 use super::PORT;
+use crate::cipher;
 use crate::control::command::{Command, Kept};
 use crate::control::facts::Facts;
 use crate::control::plane::Plane;
@@ -155,7 +156,7 @@ impl Host {
         let mut rng = StdRng::seed_from_u64(seed);
         let setup = self.setup.clone();
         let suite = if setup.password {
-            Suite::fastest_sealed()
+            cipher::fastest()
         } else {
             Suite::Clear
         };
