@@ -19,6 +19,9 @@ const NOW_AND_THEN: Duration = Duration::from_millis(1);
 /// Before anything is counted: flows, stations and buffers are there by then
 const WARM_UP: Duration = Duration::from_millis(200);
 
+const QUIET: Duration = Duration::from_millis(200);
+const QUIET_WITHIN: Duration = Duration::from_secs(4);
+
 /// Datagrams of 64 bytes a second that a socket at the far end received from one that sends as fast as
 /// it can
 pub fn per_second(path: &Path, lasts: Duration) -> Result<f64> {
@@ -31,15 +34,17 @@ pub fn per_second(path: &Path, lasts: Duration) -> Result<f64> {
         Ok(near)
     })?;
     near.set_write_timeout(Some(PATIENCE))?;
-    let (stop, received) = (AtomicBool::new(false), AtomicU64::new(0));
+    let (stop, gone, received) = (AtomicBool::new(false), AtomicBool::new(false), AtomicU64::new(0));
     std::thread::scope(|scope| {
-        let receiver = scope.spawn(|| receive(&far, &stop, &received));
+        let receiver = scope.spawn(|| receive(&far, &gone, &received));
         let sender = scope.spawn(|| send(&near, &stop));
         std::thread::sleep(WARM_UP);
         let (begun, before) = (Instant::now(), received.load(Ordering::Relaxed));
         std::thread::sleep(lasts);
         let (count, took) = (received.load(Ordering::Relaxed) - before, begun.elapsed());
         stop.store(true, Ordering::Relaxed);
+        await_quiet(&received);
+        gone.store(true, Ordering::Relaxed);
         for end in [sender, receiver] {
             end.join()
                 .map_err(|_panic| anyhow::anyhow!("an end of the datagrams panicked"))??;
@@ -48,6 +53,20 @@ pub fn per_second(path: &Path, lasts: Duration) -> Result<f64> {
         Ok(u32::try_from(count).context("more datagrams than any machine sends")?)
             .map(|count| f64::from(count) / took.as_secs_f64())
     })
+}
+
+/// Waits until nothing comes any more: what a way's queues hold would be in the way of the next measurement
+fn await_quiet(received: &AtomicU64) {
+    let until = Instant::now() + QUIET_WITHIN;
+    let mut last = received.load(Ordering::Relaxed);
+    while Instant::now() < until {
+        std::thread::sleep(QUIET);
+        let count = received.load(Ordering::Relaxed);
+        if count == last {
+            return;
+        }
+        last = count;
+    }
 }
 
 fn send(near: &UdpSocket, stop: &AtomicBool) -> Result<()> {

@@ -4,13 +4,16 @@ use std::net::{SocketAddr, UdpSocket};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Result, bail};
 
 use super::PATIENCE;
 use crate::path::Path;
 
-/// How long an answer may take
-const ANSWERED: Duration = Duration::from_secs(2);
+/// How long an answer may take until the request counts as lost
+const ANSWERED: Duration = Duration::from_millis(500);
+/// Requests lost one after the other until nobody is thought to answer
+const LOST: u8 = 6;
+const STARTED: Duration = Duration::from_millis(20);
 /// Round trips before anything is counted
 const WARM_UP: u32 = 50;
 
@@ -29,15 +32,16 @@ impl RoundTrips {
 /// UDP requests of one byte, one at a time, for so long
 pub fn measure(path: &Path, lasts: Duration) -> Result<RoundTrips> {
     with_echo(path, |near| {
+        let mut number = 0;
         for _time in 0..WARM_UP {
-            round_trip(near)?;
+            round_trip(near, &mut number)?;
         }
         let mut times = Vec::new();
         let begun = Instant::now();
         // The end of one is the start of the next: the clock is looked at once for each.
         let mut last = begun;
         while last.duration_since(begun) < lasts {
-            round_trip(near)?;
+            round_trip(near, &mut number)?;
             let end = Instant::now();
             times.push(end.duration_since(last).as_secs_f64() * 1e6);
             last = end;
@@ -57,6 +61,8 @@ pub(super) fn with_echo<T>(path: &Path, act: impl FnOnce(&UdpSocket) -> Result<T
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let echo = scope.spawn(|| answer(&far, &stop));
+        // What the start of a thread costs is no part of a first round trip.
+        std::thread::sleep(STARTED);
         let done = act(&near);
         stop.store(true, Ordering::Relaxed);
         let ended = echo
@@ -67,11 +73,31 @@ pub(super) fn with_echo<T>(path: &Path, act: impl FnOnce(&UdpSocket) -> Result<T
     })
 }
 
-/// One request and its answer
-pub(super) fn round_trip(near: &UdpSocket) -> Result<()> {
-    near.send(&[1])?;
-    near.recv(&mut [0; 8]).context("no answer")?;
-    Ok(())
+/// Sends a request of one byte, its number, until one is answered
+///
+/// Where a request is lost, the wait for it is part of the round trip: whoever asked has waited, too.
+pub(super) fn round_trip(near: &UdpSocket, number: &mut u8) -> Result<()> {
+    for _time in 0..LOST {
+        *number = number.wrapping_add(1);
+        near.send(&[*number])?;
+        if is_answered(near, *number)? {
+            return Ok(());
+        }
+    }
+    bail!("no answer to {LOST} requests")
+}
+
+/// Waits for the answer to this request; those to earlier ones may still come
+fn is_answered(near: &UdpSocket, number: u8) -> Result<bool> {
+    let mut answer = [0; 8];
+    loop {
+        match near.recv(&mut answer) {
+            Ok(length) if answer.get(..length) == Some(&[number]) => return Ok(true),
+            Ok(_length) => {}
+            Err(error) if is_patience(&error) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 fn connected(at: SocketAddr) -> Result<UdpSocket> {
