@@ -18,6 +18,8 @@ use crate::table::Table;
 pub struct Report {
     /// On what
     pub machine: Machine,
+    /// Its kernel has Open vSwitch
+    pub has_open_vswitch: bool,
     /// How many rounds
     pub rounds: u16,
     /// One row for each way
@@ -58,12 +60,16 @@ const TABLES: [(&str, &[Figure]); 3] = [
 ];
 
 impl Report {
+    /// What was measured of a way
+    pub fn series(&self, way: Way, figure: Figure) -> Option<&Series> {
+        let row = self.ways.iter().find(|row| row.way == way)?;
+        row.figures.get(&figure)
+    }
+
     /// How a way compares with the kernel's VXLAN device on a bridge, round by round
     pub fn ratio(&self, row: &Row, figure: Figure) -> Option<f64> {
-        let yardstick = self.ways.iter().find(|row| row.way == Way::KernelVxlan)?;
-        row.figures
-            .get(&figure)?
-            .ratio_to(yardstick.figures.get(&figure)?)
+        let yardstick = self.series(Way::KernelVxlan, figure)?;
+        row.figures.get(&figure)?.ratio_to(yardstick)
     }
 
     fn cell(&self, row: &Row, figure: Figure) -> String {
@@ -84,17 +90,16 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}, {} rounds\n", self.machine, self.rounds)?;
         for (name, figures) in TABLES {
-            if !self
-                .ways
-                .iter()
-                .any(|row| figures.iter().any(|figure| row.figures.contains_key(figure)))
-            {
+            let is_measured =
+                |figure: &&Figure| self.ways.iter().any(|row| row.figures.contains_key(*figure));
+            let figures: Vec<&Figure> = figures.iter().filter(is_measured).collect();
+            if figures.is_empty() {
                 continue;
             }
             let labels = figures.iter().map(|figure| figure.label());
             let mut table = Table::new(std::iter::once(name).chain(labels));
             for row in self.ways.iter().filter(|row| !row.figures.is_empty()) {
-                let cells = figures.iter().map(|figure| self.cell(row, *figure));
+                let cells = figures.iter().map(|figure| self.cell(row, **figure));
                 table.row(std::iter::once(row.way.label().to_owned()).chain(cells));
             }
             writeln!(f, "{table}")?;
@@ -143,45 +148,55 @@ fn setups_table(samples: &[Setups]) -> Table {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use crate::machine::tests::some_machine;
+
+    /// What three rounds of one stream on the machine's own kernel gave
+    pub(crate) fn report(ways: &[(Way, [f64; 3])]) -> Report {
+        let row = |(way, samples): &(Way, [f64; 3])| Row {
+            way: *way,
+            figures: BTreeMap::from([(Figure::OneStream, samples.iter().copied().collect())]),
+            missing: None,
+        };
+        Report {
+            machine: some_machine(false),
+            has_open_vswitch: false,
+            rounds: 3,
+            ways: ways.iter().map(row).collect(),
+            setups: vec![],
+            rest: None,
+        }
+    }
 
     #[test]
     fn a_report_says_what_was_measured_and_what_was_not() {
-        let row = |way, samples: &[f64], missing: Option<&str>| Row {
-            way,
-            figures: match samples {
-                [] => BTreeMap::new(),
-                _ => BTreeMap::from([(Figure::OneStream, samples.iter().copied().collect())]),
-            },
-            missing: missing.map(str::to_owned),
-        };
-        let report = Report {
-            machine: Machine {
-                kernel: "6.1.0".to_owned(),
-                cpu: "CPU".to_owned(),
-                cpus: 2,
-                load: "0.10".to_owned(),
-            },
-            rounds: 3,
-            ways: vec![
-                row(Way::KernelVxlan, &[4.0, 5.0, 3.0], None),
-                row(Way::Fastdp, &[], Some("no Open vSwitch")),
-                row(Way::SleeveClear, &[2.0, 2.5, 1.5], None),
-            ],
-            setups: vec![],
-            rest: None,
-        };
+        let mut report = report(&[
+            (Way::KernelVxlan, [4.0, 5.0, 3.0]),
+            (Way::SleeveClear, [2.0, 2.5, 1.5]),
+        ]);
+        report.ways.push(Row {
+            way: Way::Fastdp,
+            figures: BTreeMap::new(),
+            missing: Some("no Open vSwitch".to_owned()),
+        });
         let expected = "\
-Linux 6.1.0, 2 x CPU, load 0.10 at the start, 3 rounds
+native, Linux 6.1.0, 2 × CPU, load 0.10 at the start, 3 rounds
 
-| throughput            | 1 TCP stream, Gbit/s       | 8 TCP streams, Gbit/s | 64 B UDP, 1000/s |
-|-----------------------|----------------------------|-----------------------|------------------|
-| kernel VXLAN + bridge | 4.00 (3.00–5.00)           | –                     | –                |
-| sleeve, clear         | 2.00 (1.50–2.50) **0.50×** | –                     | –                |
+| throughput            | 1 TCP stream, Gbit/s       |
+|-----------------------|----------------------------|
+| kernel VXLAN + bridge | 4.00 (3.00–5.00)           |
+| sleeve, clear         | 2.00 (1.50–2.50) **0.50×** |
 
 fastdp: no Open vSwitch
 ";
         assert_eq!(report.to_string(), expected);
+    }
+
+    #[test]
+    fn a_report_is_read_as_it_was_written() {
+        let report = report(&[(Way::KernelVxlan, [4.0, 5.0, 3.0])]);
+        let text = serde_json::to_string(&report).unwrap();
+        assert_eq!(serde_json::from_str::<Report>(&text).unwrap(), report);
     }
 }

@@ -56,6 +56,13 @@ impl Patience {
     };
 }
 
+impl Patience {
+    /// About how long all of it takes
+    pub fn expected(&self) -> Duration {
+        Duration::from_millis(800) * u32::from(self.starts + 4) + self.settle * 4 + self.calm + self.watch
+    }
+}
+
 /// Starts and stops a weaved several times, then gives it three peers and leaves it alone
 pub fn measure(lab: &mut Lab, patience: &Patience) -> Result<Rest> {
     let [own, first, second, third] = lab.hosts(["r1", "r2", "r3", "r4"])?;

@@ -20,6 +20,8 @@ use crate::taking::{Lengths, take};
 #[derive(Debug, Clone)]
 pub struct Plan {
     rounds: u16,
+    /// How often flow set-ups are measured
+    setups: u16,
     ways: Vec<Way>,
     measures: Vec<Measure>,
     lengths: Lengths,
@@ -32,6 +34,7 @@ impl Plan {
     pub fn full() -> Self {
         Self {
             rounds: 5,
+            setups: 5,
             ways: Way::ALL
                 .into_iter()
                 .filter(|way| *way != Way::Boringtun)
@@ -47,6 +50,11 @@ impl Plan {
     pub fn quick() -> Self {
         Self {
             rounds: 2,
+            setups: 1,
+            measures: Measure::ALL
+                .into_iter()
+                .filter(|measure| *measure != Measure::Streams)
+                .collect(),
             lengths: Lengths::QUICK,
             patience: Patience::QUICK,
             ..Self::full()
@@ -58,6 +66,7 @@ impl Plan {
     pub fn rounds(self, rounds: Option<u16>) -> Self {
         Self {
             rounds: rounds.unwrap_or(self.rounds),
+            setups: rounds.unwrap_or(self.setups),
             ..self
         }
     }
@@ -86,7 +95,8 @@ impl Plan {
     #[must_use]
     pub fn measuring(mut self, measures: &[Measure]) -> Self {
         if !measures.is_empty() {
-            self.measures.retain(|measure| measures.contains(measure));
+            self.measures = measures.to_vec();
+            self.measures.sort_unstable();
         }
         self
     }
@@ -95,29 +105,46 @@ impl Plan {
         self.measures.contains(&measure)
     }
 
-    /// About how long the rounds of one way take
-    fn expected(&self) -> Duration {
+    /// About how long one round of one way takes
+    fn round(&self) -> Duration {
         let measures = self.measures.iter().map(|measure| self.lengths.of(*measure));
-        measures.sum::<Duration>()
+        measures.sum()
+    }
+
+    /// About how long what follows the ways takes
+    fn tail(&self, has_open_vswitch: bool) -> Duration {
+        let setups = match self.wants(Measure::Setups) && has_open_vswitch {
+            true => SETUPS * u32::from(self.setups),
+            false => Duration::ZERO,
+        };
+        let rest = match self.wants(Measure::Rest) {
+            true => self.patience.expected(),
+            false => Duration::ZERO,
+        };
+        setups + rest
     }
 }
+
+/// About how long one measurement of flow set-ups takes
+const SETUPS: Duration = Duration::from_secs(7);
 
 /// Runs a plan; what it is doing goes to `tell`
 pub fn run(plan: &Plan, mut tell: impl FnMut(&str)) -> Result<Report> {
     let machine = Machine::here();
     let mut report = Report {
         machine,
+        has_open_vswitch: Kernel::OpenVswitch.lacks().is_none(),
         rounds: plan.rounds,
         ways: Vec::new(),
         setups: Vec::new(),
         rest: None,
     };
     if plan.measures.iter().any(|measure| measure.is_of_ways()) {
-        report.ways = ways(plan, &mut tell)?;
+        report.ways = ways(plan, plan.tail(report.has_open_vswitch), &mut tell)?;
     }
-    if plan.wants(Measure::Setups) && Kernel::OpenVswitch.lacks().is_none() {
-        for round in 1..=plan.rounds {
-            tell(&format!("round {round} of {}, flow set-ups", plan.rounds));
+    if plan.wants(Measure::Setups) && report.has_open_vswitch {
+        for round in 1..=plan.setups {
+            tell(&format!("round {round} of {}, flow set-ups", plan.setups));
             let sample: Setups = setups::measure(&mut Lab::new()?)?;
             tell(&format!("  {:.0} flows a second", sample.per_second()));
             report.setups.push(sample);
@@ -137,7 +164,7 @@ struct Open {
     failed: BTreeSet<Measure>,
 }
 
-fn ways(plan: &Plan, tell: &mut impl FnMut(&str)) -> Result<Vec<Row>> {
+fn ways(plan: &Plan, tail: Duration, tell: &mut impl FnMut(&str)) -> Result<Vec<Row>> {
     let mut lab = Lab::new()?;
     let mut ways: Vec<Open> = Vec::new();
     for way in &plan.ways {
@@ -149,14 +176,15 @@ fn ways(plan: &Plan, tell: &mut impl FnMut(&str)) -> Result<Vec<Row>> {
         begun: Instant::now(),
         done: 0,
         all: u32::from(plan.rounds) * u32::try_from(up)?,
-        guess: plan.expected(),
+        guess: plan.round(),
+        tail,
     };
     for round in 1..=plan.rounds {
         for way in &mut ways {
             let Some(path) = &way.path else { continue };
             let label = way.row.way.label();
             tell(&format!(
-                "round {round} of {}, {label} ({} left)",
+                "round {round} of {}, {label} (about {} left)",
                 plan.rounds,
                 progress.left()
             ));
@@ -217,6 +245,8 @@ struct Progress {
     all: u32,
     /// What one step takes, until one was taken
     guess: Duration,
+    /// What comes after the rounds
+    tail: Duration,
 }
 
 impl Progress {
@@ -225,7 +255,7 @@ impl Progress {
             0 => self.guess,
             done => self.begun.elapsed() / done,
         };
-        let seconds = (each * (self.all - self.done)).as_secs();
+        let seconds = (each * (self.all - self.done) + self.tail).as_secs();
         match seconds {
             0..90 => format!("{seconds} s"),
             _ => format!("{} min", seconds.div_ceil(60)),

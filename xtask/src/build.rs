@@ -34,17 +34,30 @@ impl Workspace {
 
     /// A directory for files of one run
     pub(crate) fn scratch(&self) -> Result<PathBuf> {
-        let path = self.target.join("xtask");
+        self.directory("xtask")
+    }
+
+    /// A directory beside what cargo builds
+    pub(crate) fn directory(&self, name: &str) -> Result<PathBuf> {
+        let path = self.target.join(name);
         std::fs::create_dir_all(&path).with_context(|| format!("cannot make {}", path.display()))?;
         Ok(path)
     }
 }
 
+/// The program that measures
+pub(crate) const BENCH: &str = "weave-bench";
+
 /// Builds the programs of the lab
 pub(crate) fn release() -> Result<()> {
+    release_of(&PROGRAMS)
+}
+
+/// Builds these programs
+pub(crate) fn release_of(programs: &[&str]) -> Result<()> {
     let mut command = cargo();
     command.args(["build", "--release"]);
-    for program in PROGRAMS {
+    for program in programs {
         command.args(["--bin", program]);
     }
     run(&mut command)

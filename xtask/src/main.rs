@@ -4,6 +4,7 @@
 //!  demo ─┬─► setup ─► release build ─► three hosts, shown
 //!  test ─┘      └───► unit tests ─► release build ─► scenarios: in a guest with Open vSwitch,
 //!  lint                                               and on this machine's own kernel
+//!  bench ──► setup ─► release build ─► weave-bench on either kernel ─► one report of both
 //! ```
 #![forbid(unsafe_code)]
 // A program for people: it prints.
@@ -14,6 +15,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
+mod bench;
 mod build;
 mod command;
 mod demo;
@@ -42,6 +44,8 @@ enum Task {
         #[arg(long, value_name = "TEXT")]
         filter: Vec<String>,
     },
+    /// How fast every way between two hosts is, beside what the kernel does by itself
+    Bench(bench::Args),
     /// Formatting, clippy, documentation, and that pure crates are pure
     Lint,
     /// Install what demo and test need and this machine lacks
@@ -58,6 +62,7 @@ fn main() -> ExitCode {
     let done = match Args::parse().task {
         Task::Demo => demo::demo(),
         Task::Test { filter } => test::test(&filter),
+        Task::Bench(args) => bench::bench(&args),
         Task::Lint => lint::lint(),
         Task::Setup => setup::setup(),
         Task::Guest { command } => in_guest(&command),

@@ -8,8 +8,11 @@ use anyhow::{Context as _, Result, bail, ensure};
 use crate::command::{is_installed, run};
 use crate::guest::KERNEL;
 
-/// What is needed: the program that shows it is there, the package, and what for
-const NEEDED: &[(&str, &str, &str)] = &[
+/// Something needed: the program that shows it is there, the package, and what for
+pub(crate) type Needed = (&'static str, &'static str, &'static str);
+
+/// What everything here needs
+const NEEDED: &[Needed] = &[
     (
         KERNEL,
         "user-mode-linux",
@@ -39,9 +42,15 @@ const NEEDED: &[(&str, &str, &str)] = &[
 
 /// Installs what is missing; says what and why, or nothing where nothing is
 pub(crate) fn setup() -> Result<()> {
+    setup_with(&[])
+}
+
+/// The same with more that is needed
+pub(crate) fn setup_with(more: &[Needed]) -> Result<()> {
     ensure_root()?;
     let missing: Vec<_> = NEEDED
         .iter()
+        .chain(more)
         .filter(|(program, ..)| !is_installed(program))
         .collect();
     if missing.is_empty() {

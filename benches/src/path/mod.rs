@@ -86,6 +86,14 @@ impl Way {
         }
     }
 
+    /// weaved carries it
+    pub const fn is_weaved(self) -> bool {
+        matches!(
+            self,
+            Self::Fastdp | Self::FastdpRelay | Self::SleeveClear | Self::SleeveEncrypted
+        )
+    }
+
     /// Makes the hosts, and on them whatever this way needs, until it carries packets; `boringtun` is
     /// that program
     pub fn open(self, lab: &mut Lab, boringtun: Option<&PathBuf>) -> Result<Path> {

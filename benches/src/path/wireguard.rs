@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::path::{Path as File, PathBuf};
 use std::time::Duration;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use lab::command::{Background, run_here};
 use lab::topology::{Host, Lab};
 use lab::wait::wait_until;
@@ -19,6 +19,7 @@ const MTU: u16 = 1420;
 
 /// Two containers, each in a network of its own, joined by `program`
 pub(super) fn routed(lab: &mut Lab, tag: &str, near: &Host, far: &Host, program: &File) -> Result<Path> {
+    ensure!(is_there(program), "{} is not installed", program.display());
     let (one, other) = containers(lab, tag)?;
     let sides = [(near, far, &one, 1), (far, near, &other, 2)];
     let mut keys = Vec::new();
@@ -63,6 +64,12 @@ pub(super) fn routed(lab: &mut Lab, tag: &str, near: &Host, far: &Host, program:
     path.resolving
         .extend([near, far].map(|host| host.namespace().clone()));
     Ok(path)
+}
+
+/// A file, or a name that is found where programs are
+fn is_there(program: &File) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    program.is_file() || std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
 }
 
 /// The tunnel's name: the sockets of all namespaces are in one directory

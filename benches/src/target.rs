@@ -1,0 +1,235 @@
+//! What the numbers are held against.
+
+use crate::figure::Figure;
+use crate::load::setups::Setups;
+use crate::path::Way;
+use crate::report::Report;
+use crate::series::Series;
+use crate::table::Table;
+
+/// Where a target is to be met
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// With Open vSwitch
+    OpenVswitch,
+    /// On the machine's own kernel
+    Native,
+    /// Wherever it was measured: the worst counts
+    Everywhere,
+}
+
+/// A bound
+#[derive(Debug, Clone, Copy)]
+enum Bound {
+    AtLeast(f64),
+    AtMost(f64),
+}
+
+struct Target {
+    what: &'static str,
+    place: Place,
+    measured: fn(&Report) -> Option<f64>,
+    bound: Bound,
+    aim: Option<f64>,
+    unit: &'static str,
+}
+
+const TARGETS: [Target; 12] = [
+    Target {
+        what: "fastdp, one stream, of kernel VXLAN + bridge",
+        place: Place::OpenVswitch,
+        measured: |report| ratio(report, Way::Fastdp, Way::KernelVxlan, Figure::OneStream),
+        bound: Bound::AtLeast(0.97),
+        aim: Some(1.05),
+        unit: "×",
+    },
+    Target {
+        what: "fastdp, 64 B packets, of kernel VXLAN + bridge",
+        place: Place::OpenVswitch,
+        measured: |report| ratio(report, Way::Fastdp, Way::KernelVxlan, Figure::SmallPackets),
+        bound: Bound::AtLeast(1.0),
+        aim: Some(1.15),
+        unit: "×",
+    },
+    Target {
+        what: "fastdp, first packet of a new pair, ARP known",
+        place: Place::OpenVswitch,
+        measured: |report| median(report, Way::Fastdp, Figure::FirstPacket),
+        bound: Bound::AtMost(1.0),
+        aim: None,
+        unit: " ms",
+    },
+    Target {
+        what: "fastdp, first packet of a new pair, ARP included",
+        place: Place::OpenVswitch,
+        measured: |report| median(report, Way::Fastdp, Figure::FirstPing),
+        bound: Bound::AtMost(1.0),
+        aim: None,
+        unit: " ms",
+    },
+    Target {
+        what: "sleeve, clear, one stream, of kernel VXLAN + bridge",
+        place: Place::Native,
+        measured: |report| ratio(report, Way::SleeveClear, Way::KernelVxlan, Figure::OneStream),
+        bound: Bound::AtLeast(0.35),
+        aim: Some(0.5),
+        unit: "×",
+    },
+    Target {
+        what: "sleeve, encrypted, one stream, of kernel VXLAN + bridge",
+        place: Place::Native,
+        measured: |report| ratio(report, Way::SleeveEncrypted, Way::KernelVxlan, Figure::OneStream),
+        bound: Bound::AtLeast(0.2),
+        aim: Some(0.3),
+        unit: "×",
+    },
+    Target {
+        what: "sleeve, clear, 64 B packets, of wireguard-go",
+        place: Place::Native,
+        measured: |report| ratio(report, Way::SleeveClear, Way::WireguardGo, Figure::SmallPackets),
+        bound: Bound::AtLeast(3.0),
+        aim: Some(5.0),
+        unit: "×",
+    },
+    Target {
+        what: "sleeve, encrypted, 64 B packets, of wireguard-go",
+        place: Place::Native,
+        measured: |report| {
+            ratio(
+                report,
+                Way::SleeveEncrypted,
+                Way::WireguardGo,
+                Figure::SmallPackets,
+            )
+        },
+        bound: Bound::AtLeast(3.0),
+        aim: Some(5.0),
+        unit: "×",
+    },
+    Target {
+        what: "flow set-ups a second, both hosts",
+        place: Place::OpenVswitch,
+        measured: |report| {
+            let rates = report.setups.iter().map(Setups::per_second);
+            rates.collect::<Series>().median()
+        },
+        bound: Bound::AtLeast(20_000.0),
+        aim: None,
+        unit: "/s",
+    },
+    Target {
+        what: "weaved with three peers, resident",
+        place: Place::Everywhere,
+        measured: |report| report.rest.as_ref()?.resident_mb.last().copied(),
+        bound: Bound::AtMost(15.0),
+        aim: None,
+        unit: " MB",
+    },
+    Target {
+        what: "weaved with three peers, CPU when idle",
+        place: Place::Native,
+        measured: |report| Some(report.rest.as_ref()?.cpu_percent),
+        bound: Bound::AtMost(0.2),
+        aim: None,
+        unit: " %",
+    },
+    Target {
+        what: "weaved with three peers, CPU when idle, in the guest",
+        place: Place::OpenVswitch,
+        measured: |report| Some(report.rest.as_ref()?.cpu_percent),
+        bound: Bound::AtMost(0.2),
+        aim: None,
+        unit: " %",
+    },
+];
+
+/// Each target that something was measured for, and whether it is met
+pub fn table(reports: &[Report]) -> Table {
+    let mut table = Table::new(["target", "kernel", "bound", "aim", "measured", ""]);
+    for target in &TARGETS {
+        let Some((place, measured)) = target.find(reports) else {
+            continue;
+        };
+        let unit = target.unit;
+        let (sign, bound) = match target.bound {
+            Bound::AtLeast(bound) => ("≥", bound),
+            Bound::AtMost(bound) => ("≤", bound),
+        };
+        let aim = target
+            .aim
+            .map_or_else(|| "–".to_owned(), |aim| format!("{aim}{unit}"));
+        let decimals = if measured < 1000.0 { 2 } else { 0 };
+        table.row([
+            target.what.to_owned(),
+            place.to_owned(),
+            format!("{sign} {bound}{unit}"),
+            aim,
+            format!("{measured:.decimals$}{unit}"),
+            target.verdict(measured).to_owned(),
+        ]);
+    }
+    table
+}
+
+impl Target {
+    /// The number that counts, and where it was measured
+    fn find(&self, reports: &[Report]) -> Option<(&'static str, f64)> {
+        let measured = reports.iter().filter(|report| self.is_about(report));
+        let numbers = measured.filter_map(|report| Some((report.machine.place(), (self.measured)(report)?)));
+        match self.bound {
+            Bound::AtLeast(_) => numbers.min_by(|one, other| one.1.total_cmp(&other.1)),
+            Bound::AtMost(_) => numbers.max_by(|one, other| one.1.total_cmp(&other.1)),
+        }
+    }
+
+    fn is_about(&self, report: &Report) -> bool {
+        match self.place {
+            Place::OpenVswitch => report.has_open_vswitch,
+            Place::Native => !report.machine.is_guest,
+            Place::Everywhere => true,
+        }
+    }
+
+    fn verdict(&self, measured: f64) -> &'static str {
+        let (holds, reaches_aim) = match self.bound {
+            Bound::AtLeast(bound) => (measured >= bound, self.aim.is_some_and(|aim| measured >= aim)),
+            Bound::AtMost(bound) => (measured <= bound, self.aim.is_some_and(|aim| measured <= aim)),
+        };
+        match (holds, reaches_aim) {
+            (false, _) => "**not met**",
+            (true, true) => "met, aim too",
+            (true, false) => "met",
+        }
+    }
+}
+
+fn ratio(report: &Report, way: Way, to: Way, figure: Figure) -> Option<f64> {
+    report.series(way, figure)?.ratio_to(report.series(to, figure)?)
+}
+
+fn median(report: &Report, way: Way, figure: Figure) -> Option<f64> {
+    report.series(way, figure)?.median()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::tests::report;
+
+    #[test]
+    fn only_what_was_measured_is_judged_and_where_it_counts() {
+        let ways = [
+            (Way::KernelVxlan, [10.0, 10.0, 10.0]),
+            (Way::SleeveClear, [3.0, 4.0, 3.9]),
+            (Way::SleeveEncrypted, [1.0, 1.0, 5.0]),
+        ];
+        let text = table(&[report(&ways)]).to_string();
+        let lines: Vec<&str> = text.lines().skip(2).collect();
+        assert_eq!(lines.len(), 2, "{text}");
+        assert!(
+            lines[0].contains("| ≥ 0.35× | 0.5× | 0.39×    | met         |"),
+            "{text}"
+        );
+        assert!(lines[1].contains("| 0.10×    | **not met** |"), "{text}");
+    }
+}
