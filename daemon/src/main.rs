@@ -47,7 +47,7 @@ fn main() -> ExitCode {
         .filter_level(args.log_level.into())
         .init();
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+        .worker_threads(1)
         .enable_all()
         .build();
     let ended = match runtime {
