@@ -175,7 +175,7 @@ fn route<Question, Answer, Handler, Answering>(
 ) -> Router<App>
 where
     Question: DeserializeOwned + Send + 'static,
-    Answer: Serialize + 'static,
+    Answer: Serialize + Send + 'static,
     Handler: Fn(App, Question) -> Answering + Clone + Send + Sync + 'static,
     Answering: Future<Output = Result<Answer, ApiError>> + Send + 'static,
 {
@@ -187,9 +187,11 @@ where
             Ok(question) => question,
             Err(error) => return failure(&error),
         };
-        match handler(app, question).await {
-            Ok(answer) => json(StatusCode::OK, &answer),
-            Err(error) => failure(&error),
+        // On its own: what was begun is finished, also for somebody who hangs up meanwhile.
+        match tokio::spawn(handler(app, question)).await {
+            Ok(Ok(answer)) => json(StatusCode::OK, &answer),
+            Ok(Err(error)) => failure(&error),
+            Err(error) => failure(&ApiError::new(ErrorKind::Internal, error.to_string())),
         }
     };
     router.route(route.path, on(method, handle))
