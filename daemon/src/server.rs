@@ -1,4 +1,7 @@
 //! The control API: HTTP and JSON on a unix socket, mode 0660.
+//!
+//! A question is heard out for some seconds, then its connection is closed: whoever says nothing, or
+//! half of it, holds nothing for long.
 
 use std::fs;
 use std::io;
@@ -13,6 +16,10 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodFilter, on};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::{UnixListener, UnixStream};
@@ -22,12 +29,16 @@ use crate::app::App;
 
 /// A daemon that answers this slowly is not one to wait for.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
+/// What a question may take to come, its head and its body each
+const QUESTION_TIMEOUT: Duration = Duration::from_secs(10);
+/// Until somebody gives back what accepting a connection lacked, descriptors mostly
+const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
 /// The bound control socket; the file goes away with it
 #[derive(Debug)]
 pub(crate) struct Server {
     listener: UnixListener,
-    path: PathBuf,
+    _file: SocketFile,
 }
 
 impl Server {
@@ -65,23 +76,53 @@ impl Server {
             Err(_absent) => {}
         }
         let listener = UnixListener::bind(path).map_err(error)?;
+        let file = SocketFile(path.to_owned());
         fs::set_permissions(path, fs::Permissions::from_mode(0o660)).map_err(error)?;
         Ok(Self {
             listener,
-            path: path.to_owned(),
+            _file: file,
         })
     }
 
     /// Serves until `stop`; answers under way are finished
     pub(crate) async fn serve(self, app: App, stop: CancellationToken) {
-        let Self { listener, path } = self;
-        let served = axum::serve(listener, router(app))
-            .with_graceful_shutdown(stop.cancelled_owned())
-            .await;
-        if let Err(error) = served {
-            log::error!("the control API ended: {error}");
+        let router = TowerToHyperService::new(router(app));
+        let mut http = http1::Builder::new();
+        http.timer(TokioTimer::new())
+            .header_read_timeout(QUESTION_TIMEOUT);
+        let open = GracefulShutdown::new();
+        loop {
+            let accepted = tokio::select! {
+                () = stop.cancelled() => break,
+                accepted = self.listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, _unnamed)) => {
+                    let connection = http.serve_connection(TokioIo::new(stream), router.clone());
+                    let connection = open.watch(connection);
+                    tokio::spawn(async move {
+                        if let Err(error) = connection.await {
+                            log::debug!("a connection to the control socket: {error}");
+                        }
+                    });
+                }
+                Err(error) => {
+                    log::warn!("cannot accept on the control socket: {error}");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
         }
-        let _gone = fs::remove_file(path);
+        open.shutdown().await;
+    }
+}
+
+/// A socket's file, which goes with this
+#[derive(Debug)]
+struct SocketFile(PathBuf);
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        let _gone = fs::remove_file(&self.0);
     }
 }
 
@@ -198,15 +239,16 @@ where
 }
 
 async fn question<Question: DeserializeOwned>(body: Body) -> Result<Question, ApiError> {
-    let bytes = to_bytes(body, REQUEST_LIMIT).await.map_err(|error| {
-        ApiError::new(
-            ErrorKind::BadInput,
-            format!("the request cannot be read or is too large: {error}"),
-        )
-    })?;
+    let bad = |text: String| ApiError::new(ErrorKind::BadInput, text);
+    let bytes = tokio::time::timeout(QUESTION_TIMEOUT, to_bytes(body, REQUEST_LIMIT))
+        .await
+        .map_err(|_elapsed| {
+            let limit = QUESTION_TIMEOUT.as_secs();
+            bad(format!("the request did not come within {limit} s"))
+        })?
+        .map_err(|error| bad(format!("the request cannot be read or is too large: {error}")))?;
     let bytes: &[u8] = if bytes.is_empty() { b"null" } else { &bytes };
-    serde_json::from_slice(bytes)
-        .map_err(|error| ApiError::new(ErrorKind::BadInput, format!("the request is wrong: {error}")))
+    serde_json::from_slice(bytes).map_err(|error| bad(format!("the request is wrong: {error}")))
 }
 
 fn failure(error: &ApiError) -> Response {
