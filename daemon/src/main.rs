@@ -18,6 +18,7 @@ mod datapath;
 mod identity;
 mod neighbours;
 mod past;
+mod privileges;
 mod reset;
 mod routes;
 mod server;
@@ -64,10 +65,7 @@ fn main() -> ExitCode {
 }
 
 async fn run(args: Args) -> anyhow::Result<()> {
-    anyhow::ensure!(
-        nix::unistd::geteuid().is_root(),
-        "weaved has to be root: it makes network devices and enters the containers' namespaces"
-    );
+    privileges::check()?;
     if args.reset {
         return reset::reset(&args.datapath, &args.state_dir, &args.socket).await;
     }
