@@ -252,4 +252,18 @@ pub const ALL: &[Scenario] = &[
         limit: LIMIT,
         act: bad_input::act,
     },
+    Scenario {
+        name: "bad-input-by-socket",
+        about: "noise, floods and silence at the control socket: refused, and others are served",
+        kernel: Kernel::Any,
+        limit: LIMIT,
+        act: bad_input::by_socket,
+    },
+    Scenario {
+        name: "bad-input-by-tcp",
+        about: "other protocols and other versions at the peers' port are turned away",
+        kernel: Kernel::Any,
+        limit: LIMIT,
+        act: bad_input::by_tcp,
+    },
 ];
