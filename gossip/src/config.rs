@@ -122,7 +122,7 @@ impl Default for Timers {
         Self {
             handshake: Duration::from_secs(5),
             dial: Duration::from_secs(10),
-            keepalive: Duration::from_millis(750),
+            keepalive: Duration::from_millis(500),
             silence: Duration::from_millis(2500),
             starvation: Duration::from_millis(500),
             restart_grace: Duration::from_secs(5),
