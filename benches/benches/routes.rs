@@ -1,147 +1,32 @@
-//! What a mesh computes when a path of one neighbour goes down or comes up.
-//!
-//! A star: the peer in the middle has all others as neighbours, since connections cannot be had
-//! without shaking hands over each. So this is the whole of a change (records, reachability, topology,
-//! own tree) at a given number of peers, with one edge for each.
+//! What a mesh computes when something changes.
 #![forbid(unsafe_code)]
 
-use std::net::{Ipv4Addr, SocketAddr};
-use std::time::{Duration, Instant};
-
+use benches::pieces::mesh::{Shape, Star, records, routes};
 use divan::Bencher;
-use gossip::{Config, ConnId, Event, Mesh, Offer, Output, StaticKeypair, Timers};
-use model::{PeerName, ShortId, Uid};
-use rand::SeedableRng;
-use rand::rngs::StdRng;
 
 fn main() {
     divan::main();
 }
 
+/// The whole of a change at the middle of a star: records, reachability, topology, own tree
+///
+/// Connections cannot be had without shaking hands over each, so a full mesh is not measured this way.
 #[divan::bench(args = [100, 1000], sample_size = 1, max_time = 5)]
 fn a_path_changes_in_a_star(bencher: Bencher<'_, '_>, peers: u16) {
-    let mut now = Instant::now();
-    let (mut hub, leaf) = star(peers, now);
-    let mut up = false;
-    bencher.bench_local(|| {
-        hub.path_established(leaf, up, now);
-        now += Timers::default().routes;
-        hub.handle_timeout(now);
-        while hub.poll_output().is_some() {}
-        let reached = usize::from(peers) - usize::from(!up);
-        assert_eq!(hub.topology().broadcast(hub.name()).len(), reached - 1);
-        up = !up;
-    });
+    let mut star = Star::new(peers);
+    bencher.bench_local(|| star.change());
 }
 
-/// The peer in the middle of so many, and one of the others
-fn star(peers: u16, now: Instant) -> (Mesh, PeerName) {
-    let mut hub = mesh(0, now);
-    let mut last = hub.name();
-    for number in 1..peers {
-        let mut leaf = mesh(number, now);
-        last = leaf.name();
-        meet(&mut hub, &mut leaf, number, now);
-    }
-    hub.handle_timeout(now + Timers::default().routes);
-    while hub.poll_output().is_some() {}
-    assert_eq!(hub.topology().peers.len(), usize::from(peers));
-    (hub, last)
+/// The topology and the own tree, from records
+#[divan::bench(args = SHAPES, sample_size = 1, max_time = 5)]
+fn routes_of(bencher: Bencher<'_, '_>, (shape, peers): &(Shape, u16)) {
+    let (records, own) = records(*shape, *peers);
+    bencher.bench_local(|| routes(&records, own));
 }
 
-/// Connects a leaf, with a path, and lets it tell its record
-fn meet(hub: &mut Mesh, leaf: &mut Mesh, number: u16, now: Instant) {
-    let hub_at = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), PORT));
-    let leaf_at = SocketAddr::from((Ipv4Addr::from(0xc612_0000 + u32::from(number)), 40_000));
-    leaf.set_targets(
-        vec![hub_at.to_string().parse().expect("an address is a target")],
-        true,
-        now,
-    );
-    leaf.handle_timeout(now);
-    let dial = std::iter::from_fn(|| leaf.poll_output()).find_map(|output| match output {
-        Output::Dial { dial, .. } => Some(dial),
-        Output::Send { .. } | Output::Close { .. } | Output::Event(_) => None,
-    });
-    let dial = dial.expect("a target is dialled at once");
-    let there = leaf
-        .dialled(dial, Ok((leaf_at, hub_at)), now)
-        .expect("it wanted that");
-    let here = hub
-        .accepted(hub_at, leaf_at, now)
-        .expect("one handshake at a time");
-    let (hub_name, leaf_name) = (hub.name(), leaf.name());
-    exchange(hub, here, leaf, there, now);
-    hub.path_established(leaf_name, true, now);
-    leaf.path_established(hub_name, true, now);
-    let told = now + Timers::default().flood;
-    leaf.handle_timeout(told);
-    exchange(hub, here, leaf, there, told);
-}
-
-/// Carries bytes both ways until nobody has any
-fn exchange(hub: &mut Mesh, here: ConnId, leaf: &mut Mesh, there: ConnId, now: Instant) {
-    loop {
-        let (from_hub, from_leaf) = (bytes(hub, here), bytes(leaf, there));
-        if from_hub.is_empty() && from_leaf.is_empty() {
-            return;
-        }
-        hub.handle_input(here, &from_leaf, now);
-        leaf.handle_input(there, &from_hub, now);
-    }
-}
-
-/// What a mesh sends on a connection; nothing else that it wants matters here
-fn bytes(mesh: &mut Mesh, conn: ConnId) -> Vec<u8> {
-    let mut sent = Vec::new();
-    while let Some(output) = mesh.poll_output() {
-        match output {
-            Output::Send { conn: on, bytes } if on == conn => sent.extend(bytes),
-            Output::Event(Event::NeighbourDown { reason, .. }) => panic!("{reason:?}"),
-            Output::Send { .. } | Output::Dial { .. } | Output::Close { .. } | Output::Event(_) => {}
-        }
-    }
-    sent
-}
-
-fn mesh(number: u16, now: Instant) -> Mesh {
-    let mut rng = StdRng::seed_from_u64(number.into());
-    let static_key = StaticKeypair::generate(&mut rng);
-    let config = Config {
-        name: static_key.peer_name(),
-        nickname: format!("host{number}").parse().expect("a nickname"),
-        static_key,
-        psk: None,
-        short_id: Some(ShortId::truncated(number)),
-        epoch: 1,
-        uid: Uid(number.into()),
-        control_port: PORT,
-        version: "0".to_owned(),
-        discovery: false,
-        conn_limit: None,
-        trusted_subnets: vec![],
-        offer: Offer {
-            fastdp: true,
-            vxlan_port: PORT + 1,
-            sleeve_port: PORT,
-            overlay_mtu: 1450,
-        },
-        held: vec![],
-        // Of the hub's timers only that of the routes is to be measured.
-        timers: if number == 0 { patient() } else { Timers::default() },
-    };
-    Mesh::new(config, rng, now)
-}
-
-fn patient() -> Timers {
-    let never = Duration::from_secs(1_000_000);
-    Timers {
-        keepalive: never,
-        silence: never,
-        flood: never,
-        digest: never,
-        ..Timers::default()
-    }
-}
-
-const PORT: u16 = 6783;
+const SHAPES: &[(Shape, u16)] = &[
+    (Shape::Star, 100),
+    (Shape::Star, 1000),
+    (Shape::Mesh, 100),
+    (Shape::Mesh, 1000),
+];

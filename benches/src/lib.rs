@@ -30,6 +30,7 @@ pub mod figure;
 pub mod load;
 pub mod machine;
 pub mod path;
+pub mod pieces;
 pub mod plot;
 pub mod report;
 pub mod rest;

@@ -29,8 +29,12 @@ pub struct Topology {
 }
 
 impl Topology {
-    /// The topology that these records describe, seen from `name`, which is among them
-    pub(crate) fn new(name: PeerName, peers: BTreeMap<PeerName, Arc<PeerRecord>>) -> Self {
+    /// The topology that these records describe, seen from `name`
+    ///
+    /// # Panics
+    ///
+    /// Unless `name` is among them.
+    pub fn new(name: PeerName, peers: BTreeMap<PeerName, Arc<PeerRecord>>) -> Self {
         let names: Vec<PeerName> = peers.keys().copied().collect();
         let us = names
             .binary_search(&name)
