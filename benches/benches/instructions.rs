@@ -18,7 +18,6 @@ use fallback_sleeve::{Opener, Sealer, Suite, VnetHeader};
 use gungraun::{library_benchmark, library_benchmark_group, main};
 use model::PeerName;
 use openvswitch_sys::{Action, FlowKey};
-use overlay::Verdict;
 
 fn to_seal(suite: Suite) -> (Sealer, Vec<u8>) {
     let (sealer, _opener) = session(suite);
@@ -82,18 +81,33 @@ fn coalesce_47_segments(
     (coalescer, arena, received)
 }
 
+/// What a host does at its first misses alone is behind it
+fn warm() -> Host {
+    let mut host = Host::new();
+    for _time in 0..100 {
+        host.miss_unicast();
+        host.miss_broadcast();
+    }
+    host
+}
+
+/// A hundred: some of them find a table full and make it larger
 #[library_benchmark]
-#[bench::stations_10000(Host::new())]
-fn miss_unicast(mut host: Host) -> (Host, Verdict) {
-    let verdict = host.miss_unicast();
-    (host, verdict)
+#[bench::stations_10000(warm())]
+fn misses_unicast_100(mut host: Host) -> Host {
+    for _time in 0..100 {
+        black_box(host.miss_unicast());
+    }
+    host
 }
 
 #[library_benchmark]
-#[bench::peers_100(Host::new())]
-fn miss_broadcast(mut host: Host) -> (Host, Verdict) {
-    let verdict = host.miss_broadcast();
-    (host, verdict)
+#[bench::peers_100(warm())]
+fn misses_broadcast_100(mut host: Host) -> Host {
+    for _time in 0..100 {
+        black_box(host.miss_broadcast());
+    }
+    host
 }
 
 #[library_benchmark]
@@ -131,7 +145,7 @@ library_benchmark_group!(
 );
 library_benchmark_group!(
     name = switch,
-    benchmarks = [miss_unicast, miss_broadcast, encode_flow]
+    benchmarks = [misses_unicast_100, misses_broadcast_100, encode_flow]
 );
 library_benchmark_group!(name = mesh, benchmarks = [a_path_changes_in_a_star, routes_of]);
 
