@@ -88,7 +88,11 @@ fn run(args: &Args) -> Result<()> {
     lab::namespace::sweep_dead()?;
     lab::run::clean_up_on_signals()?;
     let plan = if args.quick { Plan::quick() } else { Plan::full() };
-    let plan = plan.rounds(args.rounds).only(&args.only).measuring(&args.measure);
+    let plan = plan
+        .rounds(args.rounds)
+        .boringtun(args.boringtun.clone())
+        .only(&args.only)
+        .measuring(&args.measure);
     let report = run::run(&plan, |line| eprintln!("{line}"))?;
     if let Some(path) = &args.json {
         write(path, &serde_json::to_string_pretty(&report)?)?;

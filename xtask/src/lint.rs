@@ -23,6 +23,17 @@ pub(crate) fn lint() -> Result<()> {
             "--deny=warnings",
         ]))
     })?;
+    stages.run("clippy for what needs valgrind to run", || {
+        // Cargo leaves it out of all targets.
+        run(cargo().args([
+            "clippy",
+            "--package=benches",
+            "--bench=instructions",
+            "--quiet",
+            "--",
+            "--deny=warnings",
+        ]))
+    })?;
     stages.run("documentation", || {
         let mut doc = cargo();
         doc.args([
