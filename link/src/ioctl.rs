@@ -24,6 +24,18 @@ pub(crate) fn tun_set_iff(file: BorrowedFd<'_>, name: &IfName, flags: c_int) -> 
     Errno::result(unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETIFF, &raw mut request) }).map(drop)
 }
 
+/// `TUNSETQUEUE`: the file is a queue of its device no longer, and can still be written
+pub(crate) fn tun_detach_queue(file: BorrowedFd<'_>) -> Result<(), Errno> {
+    let request = libc::ifreq {
+        ifr_name: [0; libc::IFNAMSIZ],
+        ifr_ifru: libc::__c_anonymous_ifr_ifru {
+            ifru_flags: libc::IFF_DETACH_QUEUE as libc::c_short,
+        },
+    };
+    // SAFETY: `request` is an ifreq that outlives the call; the kernel copies it and reads the flags.
+    Errno::result(unsafe { libc::ioctl(file.as_raw_fd(), libc::TUNSETQUEUE, &raw const request) }).map(drop)
+}
+
 /// `TUNSETVNETHDRSZ`: the length of the header in front of each frame
 pub(crate) fn tun_set_vnet_header_size(file: BorrowedFd<'_>, size: c_int) -> Result<(), Errno> {
     // SAFETY: the kernel reads one int, which outlives the call.

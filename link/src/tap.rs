@@ -1,8 +1,8 @@
 //! TAP devices whose frames carry a virtio header, so that 64 KiB of TCP cross in one read.
 //!
 //! A persistent TAP stays when its last queue is closed: a daemon that comes back adopts the device
-//! with its master, addresses and index. Only opening is here; reading, writing and the header's
-//! fields belong to whoever moves the frames.
+//! with its master, addresses and index, whatever the number of queues was. Only opening is here;
+//! reading, writing and the header's fields belong to whoever moves the frames.
 
 use std::fs::OpenOptions;
 use std::io;
@@ -27,7 +27,7 @@ pub const VNET_HEADER_LEN: usize = 10;
 pub struct TapOptions {
     /// Each frame has a `virtio_net_hdr`, and may be larger than the MTU or lack its checksum
     pub vnet_hdr: bool,
-    /// How many queues, at least one: flows are spread over them by hash
+    /// How many queues, at least one: flows are spread over them by hash, each on one
     pub queues: usize,
     /// The device stays when its last queue is closed
     pub persist: bool,
@@ -49,8 +49,14 @@ impl Default for TapOptions {
 /// An open TAP; closing all of its queues removes the device unless it is persistent
 #[derive(Debug)]
 pub struct Tap {
-    /// One descriptor per queue
+    /// One descriptor per queue, to read
     pub queues: Vec<OwnedFd>,
+    /// What to write with, from any thread
+    ///
+    /// The kernel moves a flow to the queue that its other direction was written to, and so would
+    /// gather all flows on the few queues that a reader of few sockets writes to. Of several queues
+    /// this is therefore none.
+    pub writer: OwnedFd,
     /// The kernel also hands over UDP segmentation (Linux 6.2 and later); always `false` without
     /// [`TapOptions::vnet_hdr`]
     pub uso: bool,
@@ -68,25 +74,40 @@ impl Tap {
     pub fn open(name: &IfName, options: TapOptions) -> Result<Self, TapError> {
         let kernel = |errno| TapError::from_errno(name, errno);
         let adopted = adoptable(name)?;
-        let mut queues = Vec::new();
-        for _queue in 0..options.queues.max(1) {
+        let open_queue = || {
             let file = open_tun(options.nonblocking)?;
             ioctl::tun_set_iff(file.as_fd(), name, flags(options)).map_err(kernel)?;
-            queues.push(file);
+            Ok(file)
+        };
+        let first = open_queue()?;
+        let (mut queues, writer) = if options.queues > 1 {
+            // Detached while it is alone: it keeps the number of a queue that the device has, and no
+            // frame waits in it yet.
+            ioctl::tun_detach_queue(first.as_fd()).map_err(kernel)?;
+            (Vec::new(), first)
+        } else {
+            let writer = first.try_clone().map_err(TapError::OpenTun)?;
+            (vec![first], writer)
+        };
+        while queues.len() < options.queues {
+            queues.push(open_queue()?);
         }
+        // These three belong to the device, whichever descriptor they are set on.
+        let device = writer.as_fd();
         let mut uso = false;
-        if let Some(queue) = queues.first() {
-            // These three belong to the device, whichever queue they are set on.
-            let queue = queue.as_fd();
-            if options.vnet_hdr {
-                ioctl::tun_set_vnet_header_size(queue, VNET_HEADER_LEN as libc::c_int).map_err(kernel)?;
-                ioctl::tun_set_offload(queue, TCP_OFFLOADS).map_err(kernel)?;
-                uso = ioctl::tun_set_offload(queue, TCP_OFFLOADS | UDP_OFFLOADS).is_ok();
-            }
-            // Last, so that a device that could not be set up disappears.
-            ioctl::tun_set_persist(queue, options.persist).map_err(kernel)?;
+        if options.vnet_hdr {
+            ioctl::tun_set_vnet_header_size(device, VNET_HEADER_LEN as libc::c_int).map_err(kernel)?;
+            ioctl::tun_set_offload(device, TCP_OFFLOADS).map_err(kernel)?;
+            uso = ioctl::tun_set_offload(device, TCP_OFFLOADS | UDP_OFFLOADS).is_ok();
         }
-        Ok(Self { queues, uso, adopted })
+        // Last, so that a device that could not be set up disappears.
+        ioctl::tun_set_persist(device, options.persist).map_err(kernel)?;
+        Ok(Self {
+            queues,
+            writer,
+            uso,
+            adopted,
+        })
     }
 
     /// Removes a persistent TAP; one that is not there is removed already

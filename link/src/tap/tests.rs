@@ -1,5 +1,6 @@
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -44,18 +45,128 @@ fn a_persistent_tap_is_adopted_with_its_index() {
 }
 
 #[test]
-fn a_passing_tap_goes_with_its_queue() {
+fn a_tap_is_adopted_with_any_number_of_queues() {
+    on_a_host(|_links| async {
+        let tap = name("weave-sleeve");
+        run("ip", &["link", "add", "br0", "type", "bridge"]);
+        let mut index = None;
+        for queues in [1, 3, 2, 1, 4] {
+            let options = TapOptions {
+                queues,
+                ..TapOptions::default()
+            };
+            let opened = Tap::open(&tap, options).unwrap();
+            assert_eq!(opened.queues.len(), queues);
+            let seen = ip(&["-d", "link", "show", "weave-sleeve"])[0].clone();
+            assert_eq!(seen["linkinfo"]["info_data"]["numqueues"], queues);
+            if opened.adopted {
+                assert_eq!(seen["master"], "br0");
+            } else {
+                run("ip", &["link", "set", "weave-sleeve", "master", "br0", "up"]);
+            }
+            assert_eq!(
+                *index.get_or_insert_with(|| seen["ifindex"].clone()),
+                seen["ifindex"]
+            );
+        }
+        Tap::remove(&tap).unwrap();
+    });
+}
+
+#[test]
+fn a_flow_stays_on_its_queue_when_it_is_answered() {
     on_a_host(|_links| async {
         let options = TapOptions {
-            persist: false,
+            queues: 3,
             ..TapOptions::default()
         };
         let tap = Tap::open(&name("tap0"), options).unwrap();
-        assert!(run("ip", &["link"]).contains("tap0"));
-        drop(tap);
-        // A program that another test is just starting may still hold the descriptor.
-        while run("ip", &["link"]).contains("tap0") {
-            tokio::task::yield_now().await;
+        run("sysctl", &["-qw", "net.ipv6.conf.tap0.disable_ipv6=1"]);
+        run("ip", &["addr", "add", "10.9.0.1/24", "dev", "tap0"]);
+        run("ip", &["link", "set", "tap0", "up"]);
+        let station = "02:00:00:00:00:02";
+        run(
+            "ip",
+            &["neigh", "add", "10.9.0.2", "lladdr", station, "dev", "tap0"],
+        );
+        let flows: Vec<UdpSocket> = (0..64)
+            .map(|_flow| {
+                let socket = UdpSocket::bind("10.9.0.1:0").unwrap();
+                socket.connect("10.9.0.2:7000").unwrap();
+                socket
+            })
+            .collect();
+
+        let mut homes = BTreeMap::new();
+        for _round in 0..4 {
+            for flow in &flows {
+                flow.send(b"question").unwrap();
+            }
+            for (queue, frame) in frames(&tap) {
+                let home = homes.entry(source_port(&frame)).or_insert(queue);
+                assert_eq!(*home, queue, "a flow has moved");
+                nix::unistd::write(&tap.writer, &answer(&frame)).unwrap();
+            }
+        }
+
+        for flow in &flows {
+            let mut answer = [0; 64];
+            assert_eq!(flow.recv(&mut answer).unwrap(), b"question".len());
+        }
+        assert_eq!(homes.len(), flows.len());
+        let used: BTreeSet<usize> = homes.into_values().collect();
+        assert_eq!(used, BTreeSet::from([0, 1, 2]));
+    });
+}
+
+/// Everything that waits, with the number of the queue
+fn frames(tap: &Tap) -> Vec<(usize, Vec<u8>)> {
+    let mut frames = Vec::new();
+    for (number, queue) in tap.queues.iter().enumerate() {
+        let mut buffer = [0; 256];
+        while let Ok(length) = nix::unistd::read(queue, &mut buffer) {
+            frames.push((number, buffer[..length].to_vec()));
+        }
+    }
+    frames
+}
+
+const ETHERNET: usize = VNET_HEADER_LEN;
+const IP: usize = ETHERNET + 14;
+const UDP: usize = IP + 20;
+
+fn source_port(frame: &[u8]) -> [u8; 2] {
+    [frame[UDP], frame[UDP + 1]]
+}
+
+/// The same, from the other side; without a UDP checksum, which IPv4 allows
+fn answer(frame: &[u8]) -> Vec<u8> {
+    let mut answer = frame.to_vec();
+    for (from, length) in [(ETHERNET, 6), (IP + 12, 4), (UDP, 2)] {
+        let (left, right) = answer[from..from + 2 * length].split_at_mut(length);
+        left.swap_with_slice(right);
+    }
+    answer[..VNET_HEADER_LEN].fill(0);
+    answer[UDP + 6..UDP + 8].fill(0);
+    answer
+}
+
+#[test]
+fn a_passing_tap_goes_with_its_queue() {
+    on_a_host(|_links| async {
+        for queues in [1, 2] {
+            let options = TapOptions {
+                persist: false,
+                queues,
+                ..TapOptions::default()
+            };
+            let tap = Tap::open(&name("tap0"), options).unwrap();
+            assert!(run("ip", &["link"]).contains("tap0"));
+            drop(tap);
+            // A program that another test is just starting may still hold the descriptor.
+            while run("ip", &["link"]).contains("tap0") {
+                tokio::task::yield_now().await;
+            }
         }
     });
 }
