@@ -74,6 +74,19 @@ impl Measure {
         Self::Rest,
     ];
 
+    /// What people are told it is
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Stream => "one TCP stream",
+            Self::Streams => "eight TCP streams",
+            Self::Packets => "small packets",
+            Self::RoundTrips => "round trips",
+            Self::First => "first packets",
+            Self::Setups => "flow set-ups",
+            Self::Rest => "a weaved at rest",
+        }
+    }
+
     /// It is taken of every way
     pub const fn is_of_ways(self) -> bool {
         !matches!(self, Self::Setups | Self::Rest)

@@ -8,7 +8,7 @@ use anyhow::Result;
 use lab::scenario::Kernel;
 use lab::topology::Lab;
 
-use crate::figure::Measure;
+use crate::figure::{Figure, Measure};
 use crate::load::setups::{self, Setups};
 use crate::machine::Machine;
 use crate::path::{Path, Way};
@@ -33,7 +33,7 @@ impl Plan {
     /// Everything, for numbers to decide by
     pub fn full() -> Self {
         Self {
-            rounds: 5,
+            rounds: 7,
             setups: 5,
             ways: Way::ALL
                 .into_iter()
@@ -171,50 +171,58 @@ fn ways(plan: &Plan, tail: Duration, tell: &mut impl FnMut(&str)) -> Result<Vec<
         tell(&format!("{}: setting up", way.label()));
         ways.push(open(*way, &mut lab, plan.boringtun.as_ref(), tell));
     }
-    let up = ways.iter().filter(|way| way.path.is_some()).count();
-    let mut progress = Progress {
-        begun: Instant::now(),
-        done: 0,
-        all: u32::from(plan.rounds) * u32::try_from(up)?,
-        guess: plan.round(),
-        tail,
-    };
+    let measures: Vec<Measure> = plan
+        .measures
+        .iter()
+        .copied()
+        .filter(|measure| measure.is_of_ways())
+        .collect();
+    let mut progress = Progress::new(plan, &ways, tail);
     for round in 1..=plan.rounds {
-        for way in &mut ways {
-            let Some(path) = &way.path else { continue };
-            let label = way.row.way.label();
+        // What is compared is measured one right after the other, and in turned order every other time.
+        for measure in &measures {
             tell(&format!(
-                "round {round} of {}, {label} (about {} left)",
+                "round {round} of {}, {} (about {} left)",
                 plan.rounds,
+                measure.label(),
                 progress.left()
             ));
-            for measure in plan.measures.iter().filter(|measure| measure.is_of_ways()) {
-                if way.failed.contains(measure) {
-                    continue;
-                }
-                match take(*measure, path, &plan.lengths) {
-                    Ok(figures) => {
-                        let line: Vec<String> = figures
-                            .iter()
-                            .map(|(figure, value)| format!("{}: {value:.3}", figure.label()))
-                            .collect();
-                        tell(&format!("  {}", line.join("; ")));
-                        for (figure, value) in figures {
-                            way.row.figures.entry(figure).or_default().push(value);
-                        }
-                    }
-                    Err(error) => {
-                        let why = format!("{measure:?} failed in round {round}: {error:#}");
-                        tell(&format!("  {why}"));
-                        way.failed.insert(*measure);
-                        way.row.missing.get_or_insert(why);
-                    }
-                }
+            let mut turn: Vec<&mut Open> = ways.iter_mut().collect();
+            if round % 2 == 0 {
+                turn.reverse();
             }
-            progress.done += 1;
+            for way in turn {
+                way.measure(*measure, round, &plan.lengths, tell);
+            }
+            progress.done += plan.lengths.of(*measure);
         }
     }
     Ok(ways.into_iter().map(|way| way.row).collect())
+}
+
+impl Open {
+    fn measure(&mut self, measure: Measure, round: u16, lengths: &Lengths, tell: &mut impl FnMut(&str)) {
+        let Some(path) = self.path.as_ref().filter(|_path| !self.failed.contains(&measure)) else {
+            return;
+        };
+        let label = self.row.way.label();
+        match take(measure, path, lengths) {
+            Ok(figures) => {
+                let said = |(figure, value): &(Figure, f64)| format!("{} {value:.3}", figure.label());
+                let line: Vec<String> = figures.iter().map(said).collect();
+                tell(&format!("  {label:<22} {}", line.join("; ")));
+                for (figure, value) in figures {
+                    self.row.figures.entry(figure).or_default().push(value);
+                }
+            }
+            Err(error) => {
+                let why = format!("{} failed in round {round}: {error:#}", measure.label());
+                tell(&format!("  {label:<22} {why}"));
+                self.failed.insert(measure);
+                self.row.missing.get_or_insert(why);
+            }
+        }
+    }
 }
 
 /// A way that is up, or a row that says why it is not
@@ -241,24 +249,39 @@ fn open(way: Way, lab: &mut Lab, boringtun: Option<&PathBuf>, tell: &mut impl Fn
 /// How far the rounds are
 struct Progress {
     begun: Instant,
-    done: u32,
-    all: u32,
-    /// What one step takes, until one was taken
-    guess: Duration,
+    /// What was to take so long
+    done: Duration,
+    all: Duration,
+    /// How many ways take that long each
+    ways: u32,
     /// What comes after the rounds
     tail: Duration,
 }
 
 impl Progress {
+    fn new(plan: &Plan, ways: &[Open], tail: Duration) -> Self {
+        let up = ways.iter().filter(|way| way.path.is_some()).count();
+        Self {
+            begun: Instant::now(),
+            done: Duration::ZERO,
+            all: plan.round() * u32::from(plan.rounds),
+            ways: u32::try_from(up).unwrap_or(u32::MAX),
+            tail,
+        }
+    }
+
+    /// What is to be done takes as much longer than it was thought to as what was done did
     fn left(&self) -> String {
-        let each = match self.done {
-            0 => self.guess,
-            done => self.begun.elapsed() / done,
+        let left = self.all.saturating_sub(self.done).as_secs_f64();
+        let pace = match self.done {
+            Duration::ZERO => f64::from(self.ways),
+            done => self.begun.elapsed().as_secs_f64() / done.as_secs_f64(),
         };
-        let seconds = (each * (self.all - self.done) + self.tail).as_secs();
-        match seconds {
-            0..90 => format!("{seconds} s"),
-            _ => format!("{} min", seconds.div_ceil(60)),
+        let seconds = (left * pace + self.tail.as_secs_f64()).round();
+        if seconds < 90.0 {
+            format!("{seconds:.0} s")
+        } else {
+            format!("{:.0} min", (seconds / 60.0).ceil())
         }
     }
 }

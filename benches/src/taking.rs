@@ -26,7 +26,7 @@ pub struct Lengths {
 impl Lengths {
     /// For numbers to decide by
     pub const FULL: Self = Self {
-        stream: Duration::from_secs(2),
+        stream: Duration::from_secs(1),
         packets: Duration::from_secs(1),
         round_trips: Duration::from_millis(700),
         pairs: 15,

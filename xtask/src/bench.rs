@@ -49,7 +49,7 @@ pub(crate) struct Args {
 const EXAMPLES: &str = "\
 Examples:
   cargo xtask bench --quick                        a first look
-  cargo xtask bench --json result.json             numbers to decide by: five rounds, about ten minutes
+  cargo xtask bench --json result.json             numbers to decide by: seven rounds, about ten minutes
   cargo xtask bench --only sleeve-encrypted --only wireguard-go --kernel native
   cargo xtask bench --pieces                       the code alone, no network
 
@@ -195,7 +195,7 @@ impl Args {
 
     /// How long the guest may take: several times what it does
     fn limit(&self) -> Duration {
-        Duration::from_secs(10 * 60) + Duration::from_secs(3 * 60) * u32::from(self.rounds.unwrap_or(5))
+        Duration::from_secs(10 * 60) + Duration::from_secs(3 * 60) * u32::from(self.rounds.unwrap_or(7))
     }
 }
 

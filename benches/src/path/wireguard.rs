@@ -88,16 +88,14 @@ impl Tunnel {
     fn start(host: &Host, device: &str, program: &File) -> Result<Self> {
         let mut command = host.namespace().tied_command(&program.to_string_lossy());
         // In the foreground; boringtun would become a user who may not listen, unless told otherwise.
-        command.args(["-f", device]).env("WG_SUDO", "1");
+        command.args(["-f", device]).env("WG_SUDO", "true");
         let tunnel = Self {
             program: Background::start(command)?,
             socket: PathBuf::from(format!("/var/run/wireguard/{device}.sock")),
         };
-        wait_until(
-            &format!("{} listens", program.display()),
-            Duration::from_secs(5),
-            || Ok(tunnel.socket.exists()),
-        )?;
+        let what = format!("{} listens", program.display());
+        wait_until(&what, Duration::from_secs(5), || Ok(tunnel.socket.exists()))
+            .with_context(|| tunnel.program.complained().trim().to_owned())?;
         Ok(tunnel)
     }
 }
