@@ -19,6 +19,9 @@ pub struct StatusReport {
     pub datapath: Datapath,
     /// The MTU that containers get
     pub overlay_mtu: u16,
+    /// Threads of the sleeve that send, and as many that receive; 0 from a weaved that does not tell
+    #[serde(default)]
+    pub sleeve_threads: u16,
     /// Frames and packets that were dropped, by reason; reasons that never happened may be absent
     #[serde(default)]
     pub drops: BTreeMap<String, u64>,

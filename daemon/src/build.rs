@@ -71,8 +71,9 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
     let store = Arc::new(Store::open(&args.state_dir)?);
     let server = Server::bind(&args.socket).await?;
     let listener = listen(SocketAddr::new(args.host, args.port))?;
-    let udp =
-        UdpSocket::bind(SocketAddr::new(args.host, args.port)).with_context(|| in_use("UDP", args.port))?;
+    let sleeve_threads = args.sleeve_threads();
+    let udp = UdpSocket::bind(SocketAddr::new(args.host, args.port), sleeve_threads)
+        .with_context(|| in_use("UDP", args.port))?;
 
     let links = Links::open()?;
     let tap_name: IfName = TAP.parse()?;
@@ -137,6 +138,7 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
     let plan = datapath::Plan {
         name: args.datapath.clone(),
         tap: tap_name,
+        tap_queues: sleeve_threads,
         peer: name,
         vxlan_port: args.port + 1,
         csum: args.vxlan_csum == Switchable::On,
@@ -157,7 +159,6 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
     let sleeve = Sleeve::start(
         udp,
         opened.tap,
-        opened.uso,
         forwarding(mode, &topology, std::iter::empty()),
         macs,
         switch_drops,
@@ -187,6 +188,7 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
             trusted_subnets: args.trusted_subnets.clone(),
             restart_grace: args.restart_grace,
             mode,
+            sleeve_threads,
         },
         mesh,
         Neighbours::new(settings, StdRng::from_rng(&mut rng)),
@@ -210,7 +212,7 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
         shutdown: shutdown.clone(),
     };
     log::info!(
-        "peer {name} on port {}, containers' MTU {overlay_mtu}, {}",
+        "peer {name} on port {}, containers' MTU {overlay_mtu}, {}, sleeve threads each way: {sleeve_threads}",
         args.port,
         datapath.describe()
     );

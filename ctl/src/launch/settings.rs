@@ -55,6 +55,10 @@ pub(crate) struct LaunchArgs {
     /// Connect to the peers known when weaved last ran
     #[arg(long)]
     resume: bool,
+    /// Threads of the sleeve that send, and as many that receive, 1 to 64 [default: one for two CPUs,
+    /// and 4 at most]
+    #[arg(long, value_name = "COUNT")]
+    sleeve_threads: Option<String>,
     /// Outer UDP checksum of VXLAN packets: on or off [default: on]
     #[arg(long, value_name = "on|off")]
     vxlan_csum: Option<String>,
@@ -108,6 +112,10 @@ impl Settings {
             checked("trusted-subnets", args.trusted_subnets, subnets)?.filter(|list| !list.is_empty()),
         );
         push("conn-limit", checked("conn-limit", args.conn_limit, count)?);
+        push(
+            "sleeve-threads",
+            checked("sleeve-threads", args.sleeve_threads, threads)?,
+        );
         push("vxlan-csum", checked("vxlan-csum", args.vxlan_csum, on_or_off)?);
         push(
             "heartbeat-interval",
@@ -208,6 +216,13 @@ fn count(text: &str) -> Result<String> {
     count
         .map(|count| count.to_string())
         .map_err(|_bad| anyhow!("not a number"))
+}
+
+fn threads(text: &str) -> Result<String> {
+    match text.parse::<u16>() {
+        Ok(threads @ 1..=64) => Ok(threads.to_string()),
+        Ok(_) | Err(_) => bail!("a number from 1 to 64"),
+    }
 }
 
 fn on_or_off(text: &str) -> Result<String> {

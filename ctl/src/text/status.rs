@@ -29,6 +29,11 @@ impl Display for Status<'_> {
         field(f, "Service", "datapath")?;
         datapath(f, &status.datapath)?;
         field(f, "MTU", status.overlay_mtu)?;
+        field(
+            f,
+            "SleeveThreads",
+            format_args!("{} each way", status.sleeve_threads),
+        )?;
         let drops = status.drops.iter().filter(|(_, count)| **count > 0);
         let drops: Vec<_> = drops
             .map(|(reason, count)| format!("{count} {}", clean(reason)))
@@ -150,6 +155,7 @@ mod tests {
                 "stats": { "hit": 1000, "missed": 10, "lost": 0, "flows": 12, "masks": 3 },
             },
             "overlay_mtu": 1450,
+            "sleeve_threads": 2,
             "drops": { "no route": 0, "sleeve: forged": 3, "unknown VNI": 1 },
         }))
         .unwrap();
@@ -174,6 +180,7 @@ mod tests {
         Packets: 1000 hit, 10 missed, 0 lost
           Flows: 12 (3 masks)
             MTU: 1450
+  SleeveThreads: 2 each way
           Drops: 3 sleeve: forged, 1 unknown VNI
 
 "
@@ -199,6 +206,7 @@ mod tests {
             },
             "datapath": { "kind": "bridge", "name": "weave", "reason": "no openvswitch in this kernel" },
             "overlay_mtu": 1438,
+            "sleeve_threads": 1,
         }))
         .unwrap();
         assert_eq!(
@@ -219,6 +227,7 @@ mod tests {
         Service: datapath
            Kind: bridge: no openvswitch in this kernel
             MTU: 1438
+  SleeveThreads: 1 each way
           Drops: none
 
 "

@@ -205,6 +205,7 @@ impl Host {
         let plan = Plan {
             name: "weave".parse().unwrap(),
             tap: "weave-sleeve".parse().unwrap(),
+            tap_queues: 1,
             peer: topology().name(),
             vxlan_port: 6784,
             csum: true,

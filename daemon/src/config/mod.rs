@@ -56,6 +56,10 @@ pub(crate) struct Args {
     /// How much to log
     #[arg(long, value_enum, default_value_t = LogLevel::Info)]
     pub(crate) log_level: LogLevel,
+    /// Threads of the sleeve that send, and as many that receive: 1 to 64; by default one for two CPUs,
+    /// and 4 at most
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u16).range(1..=64))]
+    sleeve_threads: Option<u16>,
     /// Outer UDP checksum of VXLAN packets
     #[arg(long, value_enum, default_value_t = Switchable::On)]
     pub(crate) vxlan_csum: Switchable,
@@ -82,6 +86,22 @@ pub(crate) struct Args {
     /// Peers to connect to: `host[:port]`
     #[arg(value_name = "PEER")]
     pub(crate) peers: Vec<Target>,
+}
+
+impl Args {
+    /// Threads of the sleeve that send, and as many that receive
+    pub(crate) fn sleeve_threads(&self) -> u16 {
+        self.sleeve_threads.unwrap_or_else(|| {
+            let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+            threads_for(cpus)
+        })
+    }
+}
+
+/// One of each kind for two CPUs, as the kernel's part and the containers need some, too; more than four
+/// are for who has measured them
+fn threads_for(cpus: usize) -> u16 {
+    (cpus / 2).clamp(1, 4) as u16
 }
 
 const EXAMPLES: &str = "\

@@ -30,6 +30,8 @@ fn wrong_values_are_refused_by_name() {
         (&["--conn-limit=-1"], "--conn-limit"),
         (&["--resume", "host1"], "--resume"),
         (&["--log-level", "loud"], "--log-level"),
+        (&["--sleeve-threads", "0"], "--sleeve-threads"),
+        (&["--sleeve-threads", "65"], "--sleeve-threads"),
         (&["--vxlan-csum", "maybe"], "--vxlan-csum"),
         (&["--heartbeat-interval", "0"], "a number of milliseconds from 20 to 600000"),
         (&["--heartbeat-interval", "600001"], "--heartbeat-interval"),
@@ -60,6 +62,8 @@ fn the_least_and_the_most_of_each_range_are_taken() {
         ["--mtu", "576"],
         ["--mtu", "65535"],
         ["--conn-limit", "0"],
+        ["--sleeve-threads", "1"],
+        ["--sleeve-threads", "64"],
         ["--heartbeat-interval", "20"],
         ["--restart-grace", "600000"],
         ["--host", "::1"],
@@ -84,4 +88,12 @@ fn every_flag_has_its_documented_default() {
     );
     let switches = [args.no_fastdp, args.no_discovery, args.resume, args.reset];
     assert_eq!(switches, [false; 4]);
+}
+
+#[test]
+fn there_is_a_sleeve_thread_of_each_kind_for_two_cpus() {
+    let by_cpus = [0, 1, 2, 3, 4, 7, 8, 64, 512].map(threads_for);
+    assert_eq!(by_cpus, [1, 1, 1, 1, 2, 3, 4, 4, 4]);
+    let asked = Args::try_parse_from(["weaved", "--sleeve-threads", "3"]).unwrap();
+    assert_eq!(asked.sleeve_threads(), 3);
 }

@@ -23,4 +23,6 @@ pub(crate) struct Facts {
     pub(crate) restart_grace: Duration,
     /// How the sleeve's frames name their peers
     pub(crate) mode: Mode,
+    /// That send, and as many that receive
+    pub(crate) sleeve_threads: u16,
 }

@@ -8,7 +8,6 @@ mod worker;
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
-use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -36,6 +35,7 @@ const TAP_MTU: u16 = 65_000;
 pub(crate) struct Plan {
     pub(crate) name: IfName,
     pub(crate) tap: IfName,
+    pub(crate) tap_queues: u16,
     pub(crate) peer: PeerName,
     pub(crate) vxlan_port: u16,
     pub(crate) csum: bool,
@@ -49,8 +49,7 @@ pub(crate) struct Plan {
 pub(crate) struct Opened {
     pub(crate) datapath: Datapath,
     pub(crate) mode: Mode,
-    pub(crate) tap: OwnedFd,
-    pub(crate) uso: bool,
+    pub(crate) tap: Tap,
 }
 
 /// A heartbeat that came through the kernel
@@ -156,7 +155,7 @@ async fn kernel(
         );
         links.delete(&plan.name).await?;
     }
-    let tap = tap(&plan.tap, links).await?;
+    let tap = tap(&plan, links).await?;
     let thread = SwitchThread::start(odp, &plan, routes, control)?;
     let datapath = Datapath(Arc::new(Kind::Kernel(thread)));
     for (device, mtu) in [(&plan.tap, TAP_MTU), (&plan.name, plan.overlay_mtu)] {
@@ -170,12 +169,10 @@ async fn kernel(
             .with_context(|| format!("cannot switch {device} on"))?;
     }
     settle_own_leg(&plan.name, links).await?;
-    let (tap, uso) = tap;
     Ok(Opened {
         datapath,
         mode: Mode::Tagged,
         tap,
-        uso,
     })
 }
 
@@ -187,7 +184,7 @@ async fn bridge(plan: Plan, why: FastdpHere, links: &Links) -> anyhow::Result<Op
         .ensure_bridge(&plan.name, plan.overlay_mtu, Some(mac))
         .await
         .with_context(|| format!("cannot make the bridge {}", plan.name))?;
-    let (tap, uso) = tap(&plan.tap, links).await?;
+    let tap = tap(&plan, links).await?;
     links.set_mtu(&plan.tap, TAP_MTU).await?;
     links.set_master(&plan.tap, Some(bridge.index)).await?;
     links.ensure_up(&plan.tap).await?;
@@ -207,20 +204,21 @@ async fn bridge(plan: Plan, why: FastdpHere, links: &Links) -> anyhow::Result<Op
         datapath,
         mode: Mode::Bridge,
         tap,
-        uso,
     })
 }
 
-async fn tap(name: &IfName, links: &Links) -> anyhow::Result<(OwnedFd, bool)> {
-    let tap =
-        Tap::open(name, TapOptions::default()).with_context(|| format!("cannot open the TAP {name}"))?;
-    let uso = tap.uso;
-    let queue = tap.queues.into_iter().next().context("the TAP has no queue")?;
+async fn tap(plan: &Plan, links: &Links) -> anyhow::Result<Tap> {
+    let options = TapOptions {
+        queues: plan.tap_queues.into(),
+        ..TapOptions::default()
+    };
+    let name = &plan.tap;
+    let tap = Tap::open(name, options).with_context(|| format!("cannot open the TAP {name}"))?;
     // Before it is switched on: the host's own router solicitations are no frames of a container.
     let mut settings = sysctl::port(name);
     settings.push(sysctl::ipv6_off(name));
     write_sysctls(settings, links).await?;
-    Ok((queue, uso))
+    Ok(tap)
 }
 
 /// The host's own leg notices stations that moved as soon as containers do

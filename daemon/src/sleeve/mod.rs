@@ -1,6 +1,12 @@
-//! The sleeve's I/O: a UDP socket, a TAP, and the two threads between them.
+//! The sleeve's I/O: UDP sockets, the TAP's queues, and the threads between them.
 //!
-//! The threads read an immutable [`Forwarding`], swapped by the control task, and never wait for it.
+//! ```text
+//! TAP queue 0 ──► sleeve-tx0 ──► UDP socket 0 ──► sleeve-rx0 ──► TAP
+//! TAP queue 1 ──► sleeve-tx1 ──► UDP socket 1 ──► sleeve-rx1 ──► TAP
+//!  (by flow)                      (by slot)
+//! ```
+//! A flow stays on its queue, and a neighbour's datagrams on their socket, so frames of a flow keep their
+//! order, and what is received of a neighbour has one owner. The threads read an immutable [`Forwarding`], swapped by the control task, and never wait for it.
 //! Nothing is allocated, locked or sent on a channel for a packet that goes its usual way.
 
 pub(crate) mod counters;
@@ -8,22 +14,24 @@ mod outgoing;
 mod receive;
 pub(crate) mod session;
 mod socket;
+mod steering;
 mod transmit;
 
 use std::fs::File;
 use std::io::{self, IoSlice, Write as _};
 use std::net::SocketAddr;
-use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
+use std::thread::{Builder, JoinHandle};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use fallback_sleeve::datagram::{InnerHeader, Kind, SessionId};
 use fallback_sleeve::vlan::Tags;
 use fallback_sleeve::{Opener, VnetHeader};
+use link::tap::Tap;
 use model::{PeerName, ShortId, Vni};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::eventfd::{EfdFlags, EventFd};
@@ -31,12 +39,14 @@ use overlay::{Forwarding, MacTable};
 use tokio::sync::mpsc;
 
 use self::counters::{Drop, Drops};
+use self::outgoing::Wire;
 pub(crate) use self::session::Session;
 pub(crate) use self::socket::UdpSocket;
+use self::steering::socket_of;
 use crate::control::Input;
 use crate::switch_drops::SwitchDrops;
 
-/// Changes of what is received that may wait; a burst is two for each neighbour.
+/// Changes of what is received that may wait, for all threads together; a burst is two for each neighbour.
 const CHANGES: usize = 16 << 10;
 
 /// Seconds after which a silent station is forgotten; that of the kernel's bridges is 300, of Weave Net
@@ -68,14 +78,17 @@ enum Listen {
 #[derive(Debug, Clone)]
 pub(crate) struct Sleeve {
     shared: Arc<Shared>,
-    changes: SyncSender<Listen>,
+    /// To the receiving threads
+    changes: Arc<[SyncSender<Listen>]>,
     threads: Arc<Mutex<Vec<JoinHandle<()>>>>,
 }
 
 /// What the threads share
 #[derive(Debug)]
 struct Shared {
-    udp: UdpSocket,
+    /// What heartbeats go out by
+    udp: Arc<UdpSocket>,
+    /// What frames are written to
     tap: File,
     forwarding: ArcSwap<Forwarding<Arc<Session>>>,
     macs: Arc<MacTable>,
@@ -89,19 +102,19 @@ struct Shared {
 }
 
 impl Sleeve {
-    /// Starts both threads
+    /// Starts a sending and a receiving thread for each socket, with a queue of the TAP
     pub(crate) fn start(
-        udp: UdpSocket,
-        tap: OwnedFd,
-        uso: bool,
+        udp: Vec<UdpSocket>,
+        tap: Tap,
         forwarding: Forwarding<Arc<Session>>,
         macs: Arc<MacTable>,
         switch_drops: Arc<SwitchDrops>,
         control: mpsc::Sender<Input>,
     ) -> io::Result<Self> {
+        let udp: Vec<_> = udp.into_iter().map(Arc::new).collect();
         let shared = Arc::new(Shared {
-            udp,
-            tap: File::from(tap),
+            udp: udp.first().ok_or(io::ErrorKind::NotConnected)?.clone(),
+            tap: File::from(tap.writer),
             forwarding: ArcSwap::from_pointee(forwarding),
             macs,
             drops: Drops::default(),
@@ -112,19 +125,31 @@ impl Sleeve {
             stopping: AtomicBool::new(false),
             stop: EventFd::from_flags(EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?,
         });
-        let (changes, receiver) = sync_channel(CHANGES);
-        let (transmitting, receiving) = (Arc::clone(&shared), Arc::clone(&shared));
-        let threads = vec![
-            std::thread::Builder::new()
-                .name("sleeve-tx".into())
-                .spawn(move || transmit::run(&transmitting))?,
-            std::thread::Builder::new()
-                .name("sleeve-rx".into())
-                .spawn(move || receive::run(&receiving, &receiver, uso))?,
-        ];
+        let depth = CHANGES.div_ceil(udp.len());
+        let (mut changes, mut threads) = (Vec::new(), Vec::new());
+        for (number, (socket, queue)) in udp.into_iter().zip(tap.queues).enumerate() {
+            let (sender, receiver) = sync_channel(depth);
+            changes.push(sender);
+            let transmitting = Wire {
+                shared: Arc::clone(&shared),
+                socket,
+            };
+            let receiving = transmitting.clone();
+            let queue = File::from(queue);
+            threads.push(
+                Builder::new()
+                    .name(format!("sleeve-tx{number}"))
+                    .spawn(move || transmit::run(&transmitting, &queue))?,
+            );
+            threads.push(
+                Builder::new()
+                    .name(format!("sleeve-rx{number}"))
+                    .spawn(move || receive::run(&receiving, &receiver, tap.uso))?,
+            );
+        }
         Ok(Self {
             shared,
-            changes,
+            changes: changes.into(),
             threads: Arc::new(Mutex::new(threads)),
         })
     }
@@ -136,16 +161,19 @@ impl Sleeve {
 
     /// Receives a session from here on
     pub(crate) fn listen(&self, opener: Opener, session: Arc<Session>) {
-        self.change(Listen::Start(opener, session));
+        self.change(opener.session(), Listen::Start(opener, session));
     }
 
     /// Receives a session no longer
     pub(crate) fn unlisten(&self, session: SessionId) {
-        self.change(Listen::Stop(session));
+        self.change(session, Listen::Stop(session));
     }
 
-    fn change(&self, change: Listen) {
-        if self.changes.try_send(change).is_err() {
+    /// Tells the thread that gets the session's datagrams
+    fn change(&self, session: SessionId, change: Listen) {
+        let number = socket_of(session.slot(), self.changes.len());
+        let told = self.changes.get(number).map(|thread| thread.try_send(change));
+        if !matches!(told, Some(Ok(()))) {
             log::error!("the sleeve's receiver does not follow");
         }
     }
@@ -190,10 +218,10 @@ impl Sleeve {
         self.shared.drops.by_name()
     }
 
-    /// Ends both threads
+    /// Ends every thread
     pub(crate) fn stop(&self) {
         self.shared.stopping.store(true, Ordering::SeqCst);
-        let _wakes_both = self.shared.stop.write(1);
+        let _wakes_all = self.shared.stop.write(1);
         let threads = self
             .threads
             .lock()
@@ -206,22 +234,14 @@ impl Sleeve {
 }
 
 impl Shared {
-    fn tap_fd(&self) -> BorrowedFd<'_> {
-        self.tap.as_fd()
-    }
-
-    fn udp_fd(&self) -> BorrowedFd<'_> {
-        self.udp.as_fd()
-    }
-
-    /// Waits until `fd` can be read; false once the sleeve is to stop
-    fn wait(&self, fd: BorrowedFd<'_>) -> bool {
+    /// Waits until `fd` can be read, or for so long; false once the sleeve is to stop
+    fn wait(&self, fd: BorrowedFd<'_>, limit: PollTimeout) -> bool {
         // The event is never read, so it wakes every thread and keeps doing so.
         let mut fds = [
             PollFd::new(fd, PollFlags::POLLIN),
             PollFd::new(self.stop.as_fd(), PollFlags::POLLIN),
         ];
-        let _interrupted = poll(&mut fds, PollTimeout::NONE);
+        let _interrupted = poll(&mut fds, limit);
         !self.stopping.load(Ordering::SeqCst)
     }
 
@@ -249,3 +269,6 @@ impl Shared {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -16,9 +16,9 @@ use fallback_sleeve::vlan::{PeerTags, TAG, Tags};
 use fallback_sleeve::{Sealer, VnetHeader};
 use model::Vni;
 
-use super::Shared;
 use super::counters::Drop;
 use super::session::Session;
+use super::{Shared, UdpSocket};
 
 /// The largest frame of a TAP, with room for the headers of every segment
 const SEGMENTS: usize = 128 << 10;
@@ -27,10 +27,18 @@ const PIECES: usize = 160 << 10;
 /// Where an Ethernet frame's tags begin
 const ADDRESSES: usize = 12;
 
-/// The buffers of one sending thread
+/// What one packet thread works with
+#[derive(Debug, Clone)]
+pub(super) struct Wire {
+    pub(super) shared: Arc<Shared>,
+    /// Its own
+    pub(super) socket: Arc<UdpSocket>,
+}
+
+/// The buffers of one thread that sends
 #[derive(Debug)]
 pub(super) struct Outgoing {
-    shared: Arc<Shared>,
+    wire: Wire,
     /// Begins with the train
     datagrams: Vec<u8>,
     train: Train,
@@ -39,9 +47,9 @@ pub(super) struct Outgoing {
 }
 
 impl Outgoing {
-    pub(super) fn new(shared: Arc<Shared>) -> Self {
+    pub(super) fn new(wire: Wire) -> Self {
         Self {
-            shared,
+            wire,
             datagrams: vec![0; SEGMENTS],
             train: Train::default(),
             pieces: Vec::new(),
@@ -60,7 +68,7 @@ impl Outgoing {
     ) {
         let sealer = session.sealer();
         let Some(sealer) = sealer.as_ref() else {
-            return self.shared.drops.count(Drop::NoKey);
+            return self.wire.shared.drops.count(Drop::NoKey);
         };
         match Segmenter::new(vnet, frame, strip, session.mtu(), sealer.room()) {
             Ok(segmenter) => self.couple(vni, session, sealer, segmenter),
@@ -70,7 +78,7 @@ impl Outgoing {
                 | SegmentError::Untagged
                 | SegmentError::Headers
                 | SegmentError::GsoType(_),
-            ) => self.shared.drops.count(Drop::Malformed),
+            ) => self.wire.shared.drops.count(Drop::Malformed),
         }
     }
 
@@ -80,13 +88,13 @@ impl Outgoing {
         if let Some(session) = train.session
             && let Some(datagrams) = self.datagrams.get(..train.len)
         {
-            send(&self.shared, &session, datagrams, train.stride);
+            self.wire.send(&session, datagrams, train.stride);
         }
     }
 
     /// Puts the segments of a frame at the end of the train, and sends it whenever nothing more fits
     fn couple(&mut self, vni: Vni, session: &Arc<Session>, sealer: &Sealer, mut segmenter: Segmenter<'_>) {
-        let most = self.shared.udp.max_segments().clamp(1, Segmenter::MAX_SEGMENTS);
+        let most = self.wire.socket.max_segments().clamp(1, Segmenter::MAX_SEGMENTS);
         while segmenter.left() > 0 {
             let stride = segmenter.stride();
             if !self.train.takes(session, stride, segmenter.left()) {
@@ -102,11 +110,11 @@ impl Outgoing {
             } = self.train;
             let end = (coupled * most).min(MAX_LEN);
             let Some(room) = self.datagrams.get_mut(len..end) else {
-                return self.shared.drops.count(Drop::Malformed);
+                return self.wire.shared.drops.count(Drop::Malformed);
             };
             let Ok(Some(segments)) = segmenter.fill(room) else {
                 if len == 0 {
-                    return self.shared.drops.count(Drop::Malformed);
+                    return self.wire.shared.drops.count(Drop::Malformed);
                 }
                 self.flush();
                 continue;
@@ -117,7 +125,7 @@ impl Outgoing {
                 .seal_batch(Kind::Data, inner, filled, segments.stride)
                 .is_err()
             {
-                return self.shared.drops.count(Drop::NoKey);
+                return self.wire.shared.drops.count(Drop::NoKey);
             }
             self.train.len += segments.len;
             if self.train.is_closed() {
@@ -141,24 +149,24 @@ impl Outgoing {
         let bare = strip_tags(frame, strip);
         match too_big(&bare, session.mtu()) {
             TooBig::Reply(reply) => {
-                self.shared.drops.count(Drop::TooBigAnswered);
+                self.wire.shared.drops.count(Drop::TooBigAnswered);
                 self.send_back(vni, &reply);
             }
             TooBig::MayFragment => self.in_pieces(vni, session, sealer, vnet, frame, strip),
-            TooBig::Nothing => self.shared.drops.count(Drop::TooBigSilent),
+            TooBig::Nothing => self.wire.shared.drops.count(Drop::TooBigSilent),
         }
     }
 
     /// A frame for the station that sent one with `vni`, as if from the peer that that was for
     fn send_back(&mut self, vni: Vni, reply: &[u8]) {
-        let forwarding = self.shared.forwarding.load_full();
+        let forwarding = self.wire.shared.forwarding.load_full();
         let (source, destination) = (vni.source(), vni.destination());
         if source == forwarding.own_short_id() {
             let tags = match forwarding.mode() {
                 overlay::Mode::Tagged => Tags::from(PeerTags::One(destination)),
                 overlay::Mode::Bridge => Tags::NONE,
             };
-            return self.shared.inject(reply, tags);
+            return self.wire.shared.inject(reply, tags);
         }
         let back = PeerTags::Two {
             destination: source,
@@ -172,19 +180,12 @@ impl Outgoing {
                 Segmenter::new(VnetHeader::default(), reply, 0, session.mtu(), sealer.room())
                 && let Ok(Some(segments)) = segmenter.fill(&mut self.datagrams)
             {
-                seal_and_send(
-                    &self.shared,
-                    session,
-                    sealer,
-                    Kind::Data,
-                    vni,
-                    &mut self.datagrams,
-                    segments,
-                );
+                self.wire
+                    .seal_and_send(session, sealer, Kind::Data, vni, &mut self.datagrams, segments);
             }
         });
         if sent.is_err() {
-            self.shared.drops.count(Drop::NoPath);
+            self.wire.shared.drops.count(Drop::NoPath);
         }
     }
 
@@ -200,7 +201,7 @@ impl Outgoing {
         let room = sealer.room();
         // Checksums and datagram trains are seen to first, as if the path had no limit.
         let Ok(mut segmenter) = Segmenter::new(vnet, frame, strip, u16::MAX, room) else {
-            return self.shared.drops.count(Drop::Malformed);
+            return self.wire.shared.drops.count(Drop::Malformed);
         };
         self.pieces.resize(PIECES, 0);
         while let Ok(Some(whole)) = segmenter.fill(&mut self.datagrams) {
@@ -217,67 +218,71 @@ impl Outgoing {
                 // IP's own fragments fit the interface at the other end, too.
                 if let Some(pieces) = fragment_ipv4(frame, session.mtu(), room, &mut self.pieces) {
                     let kind = Kind::Data;
-                    seal_and_send(&self.shared, session, sealer, kind, vni, &mut self.pieces, pieces);
+                    self.wire
+                        .seal_and_send(session, sealer, kind, vni, &mut self.pieces, pieces);
                     continue;
                 }
-                let id = self.shared.fragment_id.fetch_add(1, Ordering::Relaxed);
+                let id = self.wire.shared.fragment_id.fetch_add(1, Ordering::Relaxed);
                 match fragment(frame, id, session.mtu(), room, &mut self.pieces) {
                     Ok(pieces) => {
                         let kind = Kind::Fragment;
-                        seal_and_send(&self.shared, session, sealer, kind, vni, &mut self.pieces, pieces);
+                        self.wire
+                            .seal_and_send(session, sealer, kind, vni, &mut self.pieces, pieces);
                     }
-                    Err(_too_many_pieces) => self.shared.drops.count(Drop::TooBigSilent),
+                    Err(_too_many_pieces) => self.wire.shared.drops.count(Drop::TooBigSilent),
                 }
             }
         }
     }
 }
 
-/// Seals what lies in `buffer` and sends it in as few calls as the kernel takes; whether more may follow
-fn seal_and_send(
-    shared: &Shared,
-    session: &Session,
-    sealer: &Sealer,
-    kind: Kind,
-    vni: Vni,
-    buffer: &mut [u8],
-    segments: Segments,
-) -> bool {
-    let Some(datagrams) = buffer.get_mut(..segments.len) else {
-        return false;
-    };
-    if sealer
-        .seal_batch(kind, InnerHeader { flags: 0, vni }, datagrams, segments.stride)
-        .is_err()
-    {
-        shared.drops.count(Drop::NoKey);
-        return false;
-    }
-    for sends in segments.sends() {
-        if let Some(part) = datagrams.get(sends) {
-            send(shared, session, part, segments.stride);
+impl Wire {
+    /// Seals what lies in `buffer` and sends it in as few calls as the kernel takes; whether more may follow
+    fn seal_and_send(
+        &self,
+        session: &Session,
+        sealer: &Sealer,
+        kind: Kind,
+        vni: Vni,
+        buffer: &mut [u8],
+        segments: Segments,
+    ) -> bool {
+        let Some(datagrams) = buffer.get_mut(..segments.len) else {
+            return false;
+        };
+        if sealer
+            .seal_batch(kind, InnerHeader { flags: 0, vni }, datagrams, segments.stride)
+            .is_err()
+        {
+            self.shared.drops.count(Drop::NoKey);
+            return false;
         }
+        for sends in segments.sends() {
+            if let Some(part) = datagrams.get(sends) {
+                self.send(session, part, segments.stride);
+            }
+        }
+        true
     }
-    true
-}
 
-/// Sends sealed datagrams that lie `stride` bytes apart in as few calls as the kernel takes
-fn send(shared: &Shared, session: &Session, datagrams: &[u8], stride: usize) {
-    let ends = session.ends();
-    let at_once = shared.udp.max_segments().max(1) * stride.max(1);
-    for part in datagrams.chunks(at_once) {
-        match shared.udp.send(ends, part, stride) {
-            Ok(()) => {
-                session
-                    .traffic
-                    .sent(part.len().div_ceil(stride) as u64, part.len() as u64);
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                shared.drops.count(Drop::SendFull);
-            }
-            Err(error) => {
-                log::debug!("sleeve to {}: {error}", session.peer);
-                shared.drops.count(Drop::SendFailed);
+    /// Sends sealed datagrams that lie `stride` bytes apart in as few calls as the kernel takes
+    fn send(&self, session: &Session, datagrams: &[u8], stride: usize) {
+        let ends = session.ends();
+        let at_once = self.socket.max_segments().max(1) * stride.max(1);
+        for part in datagrams.chunks(at_once) {
+            match self.socket.send(ends, part, stride) {
+                Ok(()) => {
+                    session
+                        .traffic
+                        .sent(part.len().div_ceil(stride) as u64, part.len() as u64);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.shared.drops.count(Drop::SendFull);
+                }
+                Err(error) => {
+                    log::debug!("sleeve to {}: {error}", session.peer);
+                    self.shared.drops.count(Drop::SendFailed);
+                }
             }
         }
     }

@@ -1,8 +1,9 @@
-//! The thread that receives datagrams and writes frames to the TAP.
+//! The threads that receive datagrams and write frames to the TAP.
 
 use std::io::{self, IoSliceMut};
 use std::net::SocketAddr;
 use std::ops::Range;
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::time::Instant;
@@ -16,10 +17,10 @@ use overlay::Inject;
 use quinn_udp::RecvMeta;
 
 use super::counters::Drop;
-use super::outgoing::Outgoing;
+use super::outgoing::{Outgoing, Wire};
 use super::session::Session;
 use super::transmit::addresses;
-use super::{ControlDatagram, Listen, Shared};
+use super::{ControlDatagram, Listen};
 use crate::control::Input;
 
 /// Bytes that the kernel joins into one receive at most
@@ -28,20 +29,23 @@ const RECEIVE: usize = 64 << 10;
 const BATCH: usize = quinn_udp::BATCH_SIZE;
 /// Batches between two looks at whether to stop.
 const BURST: usize = 64;
+/// Milliseconds without a datagram after which changes are looked for: the keys of neighbours that are gone
+/// are not to stay because the thread has no others.
+const SILENCE: u16 = 10_000;
 
 /// Runs until the sleeve is stopped
-pub(super) fn run(shared: &Arc<Shared>, changes: &Receiver<Listen>, uso: bool) {
+pub(super) fn run(wire: &Wire, changes: &Receiver<Listen>, uso: bool) {
     let mut receiver = ReceiveThread {
-        shared: Arc::clone(shared),
+        wire: wire.clone(),
         slots: Vec::new(),
-        outgoing: Outgoing::new(Arc::clone(shared)),
+        outgoing: Outgoing::new(wire.clone()),
         coalescer: Coalescer::new(uso),
         arena: vec![0; RECEIVE * BATCH],
         frames: Vec::with_capacity(64 * BATCH),
         tick: 0,
     };
     let mut metas = [RecvMeta::default(); BATCH];
-    while shared.wait(shared.udp_fd()) {
+    while wire.shared.wait(wire.socket.as_fd(), SILENCE.into()) {
         for _ in 0..BURST {
             while let Ok(change) = changes.try_recv() {
                 receiver.change(change);
@@ -59,8 +63,8 @@ pub(super) fn run(shared: &Arc<Shared>, changes: &Receiver<Listen>, uso: bool) {
 }
 
 struct ReceiveThread {
-    shared: Arc<Shared>,
-    /// The sessions of each neighbour, by the slot in their ids
+    wire: Wire,
+    /// The sessions of each neighbour, by the slot in their ids; all slots that this socket gets
     slots: Vec<Slot>,
     outgoing: Outgoing,
     coalescer: Coalescer,
@@ -105,11 +109,11 @@ impl ReceiveThread {
             let mut buffers = self.arena.chunks_mut(RECEIVE);
             let mut buffers: [IoSliceMut<'_>; BATCH] =
                 std::array::from_fn(|_| IoSliceMut::new(buffers.next().unwrap_or_default()));
-            self.shared.udp.receive(&mut buffers, metas)?
+            self.wire.socket.receive(&mut buffers, metas)?
         };
         self.frames.clear();
         let now = Instant::now();
-        self.tick = self.shared.tick(now);
+        self.tick = self.wire.shared.tick(now);
         for (at, meta) in metas.iter().enumerate().take(count) {
             let start = at * RECEIVE;
             let stride = meta.stride.max(1);
@@ -126,7 +130,7 @@ impl ReceiveThread {
             }
         }
         self.outgoing.flush();
-        let shared = &self.shared;
+        let shared = &self.wire.shared;
         self.coalescer
             .coalesce(&self.arena, &self.frames, |slices| shared.write(slices));
         Ok(())
@@ -157,8 +161,14 @@ impl ReceiveThread {
                     body,
                     len: range.len(),
                 };
-                if self.shared.control.try_send(Input::Control(datagram)).is_err() {
-                    self.shared.drops.count(Drop::ControlFull);
+                if self
+                    .wire
+                    .shared
+                    .control
+                    .try_send(Input::Control(datagram))
+                    .is_err()
+                {
+                    self.wire.shared.drops.count(Drop::ControlFull);
                 }
             }
         }
@@ -166,7 +176,7 @@ impl ReceiveThread {
 
     fn open(&mut self, range: Range<usize>) -> Option<(SessionId, Opened, Arc<Session>)> {
         let datagram = self.arena.get_mut(range)?;
-        let drops = &self.shared.drops;
+        let drops = &self.wire.shared.drops;
         let Ok(header) = Header::parse(datagram) else {
             drops.count(Drop::Refused);
             return None;
@@ -203,13 +213,13 @@ impl ReceiveThread {
         {
             Ok(Some(frame)) => {
                 if let Some(tags) = self.place(vni, session, Frame::Own(&frame)) {
-                    self.shared.inject(&frame, tags);
+                    self.wire.shared.inject(&frame, tags);
                 }
             }
             Ok(None) => {}
             Err(error) => {
                 log::debug!("piece from {}: {error}", session.peer);
-                self.shared.drops.count(Drop::Fragment);
+                self.wire.shared.drops.count(Drop::Fragment);
             }
         }
     }
@@ -221,10 +231,10 @@ impl ReceiveThread {
             Frame::Own(frame) => frame,
         };
         let Some((dst, src)) = addresses(frame) else {
-            self.shared.drops.count(Drop::Malformed);
+            self.wire.shared.drops.count(Drop::Malformed);
             return None;
         };
-        let (shared, outgoing) = (&self.shared, &mut self.outgoing);
+        let (shared, outgoing) = (&self.wire.shared, &mut self.outgoing);
         let forwarding = shared.forwarding.load();
         let injected = forwarding.ingress(
             &shared.macs,

@@ -1,4 +1,4 @@
-//! The sleeve's UDP socket: large sends (`UDP_SEGMENT`), batched receives (`UDP_GRO`, `recvmmsg`).
+//! The sleeve's UDP sockets: large sends (`UDP_SEGMENT`), batched receives (`UDP_GRO`, `recvmmsg`).
 //!
 //! The kernel neither fragments nor learns path MTUs for it (`IP_PMTUDISC_PROBE`): probes must be able
 //! to be too large, and what fits is this program's to know.
@@ -11,11 +11,12 @@ use quinn_udp::{RecvMeta, Transmit, UdpSockRef, UdpSocketState};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::session::Ends;
+use super::steering::steer;
 
 /// Asked of the kernel for each direction; a burst of 64 KiB frames must fit.
 const BUFFER: usize = 8 << 20;
 
-/// A bound socket, shared by the threads that use it
+/// A bound socket, of one receiving and one sending thread
 #[derive(Debug)]
 pub(crate) struct UdpSocket {
     socket: Socket,
@@ -23,11 +24,43 @@ pub(crate) struct UdpSocket {
 }
 
 impl UdpSocket {
-    /// Binds `address`, without fragmentation and with offloads
-    pub(crate) fn bind(address: SocketAddr) -> io::Result<Self> {
-        let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
-        socket.set_cloexec(true)?;
-        socket.bind(&address.into())?;
+    /// Binds `count` sockets, at least one, without fragmentation and with offloads; each gets the datagrams
+    /// of [its slots](super::steering)
+    pub(crate) fn bind(address: SocketAddr, count: u16) -> io::Result<Vec<Self>> {
+        let open = || {
+            let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
+            socket.set_cloexec(true)?;
+            io::Result::Ok(socket)
+        };
+        // The first is bound as if it were alone, lest it share the port of another weaved; only then
+        // does it let others in.
+        let first = open()?;
+        first.bind(&address.into())?;
+        let mut others = Vec::new();
+        if count > 1 {
+            let bound = first.local_addr()?;
+            first.set_reuse_port(true)?;
+            for _other in 1..count {
+                let other = open()?;
+                other.set_reuse_port(true)?;
+                other.bind(&bound)?;
+                others.push(other);
+            }
+            steer(&first, count)?;
+        }
+        std::iter::once(first)
+            .chain(others)
+            .map(Self::with_offloads)
+            .collect()
+    }
+
+    /// Where it is bound
+    #[cfg(test)]
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.socket.local_addr().unwrap().as_socket().unwrap()
+    }
+
+    fn with_offloads(socket: Socket) -> io::Result<Self> {
         let state = UdpSocketState::new(UdpSockRef::from(&socket))?;
         // The kernel caps at net.core.*mem_max; less is slower under bursts, not wrong.
         let _best_effort = socket.set_recv_buffer_size(BUFFER);

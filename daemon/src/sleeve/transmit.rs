@@ -1,17 +1,19 @@
-//! The thread that reads the TAP and sends datagrams.
+//! The threads that read the TAP and send datagrams.
 
+use std::fs::File;
 use std::io::{self, Read as _};
-use std::sync::Arc;
+use std::os::fd::AsFd as _;
 use std::time::Instant;
 
 use fallback_sleeve::VnetHeader;
 use fallback_sleeve::vlan::PeerTags;
 use model::Mac;
+use nix::poll::PollTimeout;
 use overlay::Mode;
 
 use super::Shared;
 use super::counters::Drop;
-use super::outgoing::Outgoing;
+use super::outgoing::{Outgoing, Wire};
 
 /// A frame of 64 KiB, tags, and the vnet header
 const READ: usize = (64 << 10) + 256;
@@ -19,13 +21,14 @@ const READ: usize = (64 << 10) + 256;
 const BURST: usize = 256;
 
 /// Runs until the sleeve is stopped
-pub(super) fn run(shared: &Arc<Shared>) {
-    let mut outgoing = Outgoing::new(Arc::clone(shared));
+pub(super) fn run(wire: &Wire, mut queue: &File) {
+    let shared = &*wire.shared;
+    let mut outgoing = Outgoing::new(wire.clone());
     let mut buffer = vec![0; READ];
-    while shared.wait(shared.tap_fd()) {
+    while shared.wait(queue.as_fd(), PollTimeout::NONE) {
         let tick = shared.tick(Instant::now());
         for _ in 0..BURST {
-            match (&shared.tap).read(&mut buffer) {
+            match queue.read(&mut buffer) {
                 Ok(len) => from_tap(shared, &mut outgoing, buffer.get(..len).unwrap_or_default(), tick),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => {

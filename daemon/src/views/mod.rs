@@ -102,6 +102,7 @@ pub(crate) fn status(plane: &Plane, now: Instant) -> StatusReport {
             reason: String::new(),
         },
         overlay_mtu: facts.overlay_mtu,
+        sleeve_threads: facts.sleeve_threads,
         drops: mesh_drops(plane),
     }
 }

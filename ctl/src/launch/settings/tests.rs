@@ -40,6 +40,7 @@ fn each_flag_is_handed_on_as_weaved_takes_it() {
         ),
         (&["--trusted-subnets", ""], &[]),
         (&["--conn-limit", "0"], &["--conn-limit=0"]),
+        (&["--sleeve-threads", "3"], &["--sleeve-threads=3"]),
         (&["--vxlan-csum", "off"], &["--vxlan-csum=off"]),
         (&["--heartbeat-interval", "500"], &["--heartbeat-interval=500"]),
         (&["--heartbeat-interval", "250ms"], &["--heartbeat-interval=250"]),
@@ -107,6 +108,10 @@ fn each_mistake_costs_one_line() {
         (
             &["--conn-limit", "many"],
             "bad --conn-limit \"many\": not a number",
+        ),
+        (
+            &["--sleeve-threads", "0"],
+            "bad --sleeve-threads \"0\": a number from 1 to 64",
         ),
         (
             &["--vxlan-csum", "maybe"],

@@ -225,6 +225,7 @@ impl Host {
             } else {
                 Mode::Bridge
             },
+            sleeve_threads: 1,
         };
         let neighbours = Neighbours::new(settings, rng);
         let held = held.iter().map(|held| held.peer).collect();
