@@ -2,7 +2,10 @@
 //!
 //! A cut is silent. Packets are dropped where they arrive, before routing, so that links stay up,
 //! ARP goes on and no sender sees an error. `iptables` (legacy) and `nft` can both do that; the
-//! first of them that works in this kernel is used. Delay needs the netem queue.
+//! first of them that works in this kernel is used. Delay needs the netem queue. Loss and reordering
+//! that is counted is a [`wire`]'s.
+
+pub mod wire;
 
 use std::net::Ipv4Addr;
 use std::sync::OnceLock;

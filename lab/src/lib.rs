@@ -2,7 +2,7 @@
 //!
 //! A scenario builds a topology, runs a real weaved in each host, lets something happen, and asks
 //! programs that nobody here wrote what they saw: `ping`, `iperf3`, `tcpdump`, `tshark`,
-//! `ovs-dpctl`, `ip`. The weaveds are driven by `weavectl` alone.
+//! `ovs-dpctl`, `ip`, `sha256sum`. The weaveds are driven by `weavectl` alone.
 //!
 //! Not here: where the kernel comes from. `cargo xtask test` runs the scenarios that need Open
 //! vSwitch in a guest whose kernel has it, and the others on this machine's own kernel.

@@ -3,11 +3,11 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, SocketAddrV4, TcpListener, TcpStream, UdpSocket};
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
+use super::sha256sum::Sha256Sum;
 use crate::namespace::Namespace;
 
 /// Bytes that no compression and no off-by-one survives
@@ -84,24 +84,9 @@ fn compare(arrived: &[u8], sent: &[u8]) -> Result<()> {
 }
 
 fn sha256sum(bytes: &[u8]) -> Result<String> {
-    let mut program = Command::new("sha256sum")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("cannot start sha256sum")?;
-    let mut input = program.stdin.take().context("no input")?;
-    input.write_all(bytes)?;
-    drop(input);
-    let finished = program.wait_with_output()?;
-    ensure!(
-        finished.status.success(),
-        "sha256sum ended with {}",
-        finished.status
-    );
-    let line = String::from_utf8_lossy(&finished.stdout);
-    let sum = line.split(' ').next().unwrap_or_default();
-    ensure!(sum.len() == 64, "sha256sum printed {line:?}");
-    Ok(sum.to_owned())
+    let mut program = Sha256Sum::start()?;
+    program.take(bytes)?;
+    program.finish()
 }
 
 fn send(from: &Namespace, far: SocketAddr, bytes: &[u8], patience: Duration) -> Result<()> {
@@ -112,7 +97,7 @@ fn send(from: &Namespace, far: SocketAddr, bytes: &[u8], patience: Duration) -> 
     Ok(())
 }
 
-fn accept(listener: &TcpListener, patience: Duration) -> Result<TcpStream> {
+pub(super) fn accept(listener: &TcpListener, patience: Duration) -> Result<TcpStream> {
     listener.set_nonblocking(true)?;
     let until = Instant::now() + patience;
     loop {
