@@ -23,6 +23,7 @@ mod mtu;
 mod password;
 mod reset;
 mod restart;
+mod rough;
 mod systemd;
 mod three_hosts;
 mod upcalls;
@@ -88,6 +89,9 @@ impl std::error::Error for Skip {}
 
 /// For a machine that is slow and busy with other things; most take a tenth of it
 const LIMIT: Duration = Duration::from_secs(180);
+
+/// For a gigabyte over a wire on which TCP waits for its losses
+const ROUGH: Duration = Duration::from_secs(900);
 
 /// All of them, in the order in which they run
 pub const ALL: &[Scenario] = &[
@@ -230,6 +234,27 @@ pub const ALL: &[Scenario] = &[
         kernel: Kernel::Any,
         limit: LIMIT,
         act: mtu::by_the_sleeve,
+    },
+    Scenario {
+        name: "rough-fastdp",
+        about: "1 GB and 10,000 datagrams over a wire that loses and reorders: intact, once",
+        kernel: Kernel::OpenVswitch,
+        limit: ROUGH,
+        act: rough::by_fastdp,
+    },
+    Scenario {
+        name: "rough-sleeve",
+        about: "the same by the sleeve",
+        kernel: Kernel::Any,
+        limit: ROUGH,
+        act: rough::by_the_sleeve,
+    },
+    Scenario {
+        name: "rough-sleeve-sealed",
+        about: "the same with a password",
+        kernel: Kernel::Any,
+        limit: ROUGH,
+        act: rough::sealed,
     },
     Scenario {
         name: "reset",
