@@ -12,6 +12,8 @@ const WINDOW: Duration = Duration::from_millis(10);
 const MANY: usize = 16;
 /// How long upcalls gather then. Their sockets hold far more
 const PAUSE: Duration = Duration::from_millis(4);
+/// The same where most of them were refused: nobody waits for these
+const LONG_PAUSE: Duration = Duration::from_millis(12);
 
 /// Counts upcalls, and says when to read the next
 #[derive(Debug)]
@@ -33,8 +35,8 @@ impl Moderation {
         }
     }
 
-    /// This many upcalls were read and answered
-    pub(super) fn answered(&mut self, upcalls: usize, now: Instant) {
+    /// This many upcalls were read and answered, so many of them by a refusal
+    pub(super) fn answered(&mut self, upcalls: usize, refused: u64, now: Instant) {
         if now >= self.window_ends {
             let adjoining = now < self.window_ends + WINDOW;
             self.before = if adjoining { self.count } else { 0 };
@@ -43,7 +45,12 @@ impl Moderation {
         }
         self.count = self.count.saturating_add(upcalls);
         let many = self.count.max(self.before) > MANY;
-        self.paused_until = (upcalls > 0 && many).then(|| now + PAUSE);
+        let pause = if refused.saturating_mul(2) > upcalls as u64 {
+            LONG_PAUSE
+        } else {
+            PAUSE
+        };
+        self.paused_until = (upcalls > 0 && many).then(|| now + pause);
     }
 
     /// Until when upcalls are left to gather
@@ -66,7 +73,7 @@ mod tests {
         let mut now = Instant::now();
         let mut moderation = Moderation::new(now);
         for _upcall in 0..1000 {
-            moderation.answered(1, now);
+            moderation.answered(1, 0, now);
             assert_eq!(moderation.paused_until(), None);
             now += Duration::from_millis(1);
         }
@@ -76,9 +83,9 @@ mod tests {
     fn a_flood_is_read_in_batches_until_it_ends() {
         let mut now = Instant::now();
         let mut moderation = Moderation::new(now);
-        moderation.answered(MANY, now);
+        moderation.answered(MANY, 0, now);
         assert_eq!(moderation.paused_until(), None);
-        moderation.answered(1, now);
+        moderation.answered(1, 0, now);
 
         // Through this window and those after it, though none of their batches alone is many.
         for _batch in 0..20 {
@@ -87,15 +94,24 @@ mod tests {
             assert!(moderation.is_paused(now));
             now += PAUSE;
             assert!(!moderation.is_paused(now));
-            moderation.answered(MANY / 2, now);
+            moderation.answered(MANY / 2, 0, now);
         }
 
         // Nothing waited: whatever comes next is answered at once.
         now += PAUSE;
-        moderation.answered(0, now);
+        moderation.answered(0, 0, now);
         assert_eq!(moderation.paused_until(), None);
         now += WINDOW * 2;
-        moderation.answered(1, now);
+        moderation.answered(1, 0, now);
         assert_eq!(moderation.paused_until(), None);
+    }
+    #[test]
+    fn a_flood_that_is_refused_is_looked_at_less_often() {
+        let now = Instant::now();
+        let mut moderation = Moderation::new(now);
+        moderation.answered(100, 50, now);
+        assert_eq!(moderation.paused_until(), Some(now + PAUSE));
+        moderation.answered(100, 51, now);
+        assert_eq!(moderation.paused_until(), Some(now + LONG_PAUSE));
     }
 }

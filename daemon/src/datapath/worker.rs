@@ -16,7 +16,7 @@ use odp::{
     monotonic_ms,
 };
 use openvswitch_sys::{Action, FlowKey, FlowMatch, PortNo, SetTunnel, Ufid, Vport, VportKind};
-use overlay::{Config, Path as SwitchPath, Place, PortRole, SeenFlow, Switch, Tunnel};
+use overlay::{Config, DropReason, Path as SwitchPath, Place, PortRole, SeenFlow, Switch, Tunnel};
 use tokio::sync::mpsc;
 
 use super::answer::Answer;
@@ -161,6 +161,7 @@ impl Worker {
         if self.moderation.is_paused(now) {
             return;
         }
+        let before = self.refused();
         let mut answered = 0;
         for at in 0..self.upcalls.len() {
             for _ in 0..ROUNDS {
@@ -172,7 +173,13 @@ impl Worker {
                 }
             }
         }
-        self.moderation.answered(answered, now);
+        let refused = self.refused() - before;
+        self.moderation.answered(answered, refused, now);
+    }
+
+    /// Upcalls beyond somebody's budget, so far
+    fn refused(&self) -> u64 {
+        self.switch.counters().drops.of(DropReason::RateLimited)
     }
 
     /// Answers one batch of a socket
