@@ -39,6 +39,10 @@ pub enum Measure {
     RoundTrips,
     /// First packets
     First,
+    /// First pings of containers that were just attached
+    Newcomers,
+    /// A stream beside a flood of strangers, where there is Open vSwitch
+    Flood,
     /// Flow set-ups, where there is Open vSwitch
     Setups,
     /// A weaved at rest
@@ -64,12 +68,14 @@ impl Figure {
 
 impl Measure {
     /// All, in the order in which they are taken
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Stream,
         Self::Streams,
         Self::Packets,
         Self::RoundTrips,
         Self::First,
+        Self::Newcomers,
+        Self::Flood,
         Self::Setups,
         Self::Rest,
     ];
@@ -83,12 +89,14 @@ impl Measure {
             Self::RoundTrips => "round trips",
             Self::First => "first packets",
             Self::Setups => "flow set-ups",
+            Self::Newcomers => "first pings of containers just attached",
+            Self::Flood => "a stream beside a flood of strangers",
             Self::Rest => "a weaved at rest",
         }
     }
 
     /// It is taken of every way
     pub const fn is_of_ways(self) -> bool {
-        !matches!(self, Self::Setups | Self::Rest)
+        !matches!(self, Self::Newcomers | Self::Flood | Self::Setups | Self::Rest)
     }
 }

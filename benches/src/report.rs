@@ -6,6 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::figure::Figure;
+use crate::load::flood::Flood;
 use crate::load::setups::Setups;
 use crate::machine::Machine;
 use crate::path::Way;
@@ -24,6 +25,10 @@ pub struct Report {
     pub rounds: u16,
     /// One row for each way
     pub ways: Vec<Row>,
+    /// First pings of containers that were just attached, in ms, if they were measured
+    pub newcomers: Series,
+    /// A stream beside floods, one sample a round, if it was measured
+    pub floods: Vec<Flood>,
     /// Flow set-ups, one sample a round, if they were measured
     pub setups: Vec<Setups>,
     /// A weaved at rest, if it was measured
@@ -109,6 +114,14 @@ impl fmt::Display for Report {
                 writeln!(f, "{}: {why}", row.way.label())?;
             }
         }
+        if self.newcomers.median().is_some() {
+            let mut table = Table::new(["containers just attached", ""]);
+            table.row(["first ping of a pair, ms".to_owned(), self.newcomers.to_string()]);
+            writeln!(f, "{table}")?;
+        }
+        if !self.floods.is_empty() {
+            writeln!(f, "{}", floods_table(&self.floods))?;
+        }
         if !self.setups.is_empty() {
             writeln!(f, "{}", setups_table(&self.setups))?;
         }
@@ -117,6 +130,22 @@ impl fmt::Display for Report {
         }
         Ok(())
     }
+}
+
+fn floods_table(samples: &[Flood]) -> Table {
+    let mut table = Table::new(["a stream beside 2,000 frames a second", "median (lowest–highest)"]);
+    let mut line = |label: &str, of: fn(&Flood) -> f64| {
+        let series: Series = samples.iter().map(of).collect();
+        table.row([label.to_owned(), series.to_string()]);
+    };
+    line("alone, Gbit/s", |sample| sample.alone);
+    line("frames that the kernel drops by a flow, Gbit/s", |sample| {
+        sample.dropped
+    });
+    line("frames between strangers, Gbit/s", |sample| sample.strangers);
+    line("kept of the stream alone", Flood::kept);
+    line("kept of the stream beside dropped frames", Flood::kept_of_sending);
+    table
 }
 
 fn setups_table(samples: &[Setups]) -> Table {
@@ -164,6 +193,8 @@ pub(crate) mod tests {
             has_open_vswitch: false,
             rounds: 3,
             ways: ways.iter().map(row).collect(),
+            newcomers: Series::default(),
+            floods: vec![],
             setups: vec![],
             rest: None,
         }

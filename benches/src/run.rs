@@ -10,10 +10,12 @@ use lab::topology::Lab;
 
 use crate::figure::{Figure, Measure};
 use crate::load::setups::{self, Setups};
+use crate::load::{flood, newcomers};
 use crate::machine::Machine;
 use crate::path::{Path, Way};
 use crate::report::{Report, Row};
 use crate::rest::{self, Patience};
+use crate::series::Series;
 use crate::taking::{Lengths, take};
 
 /// What is to be measured, and how thoroughly
@@ -101,6 +103,11 @@ impl Plan {
         self
     }
 
+    /// Pairs of containers that are attached
+    fn newcomers(&self) -> u8 {
+        u8::try_from(self.setups * 2).unwrap_or(u8::MAX)
+    }
+
     fn wants(&self, measure: Measure) -> bool {
         self.measures.contains(&measure)
     }
@@ -113,10 +120,15 @@ impl Plan {
 
     /// About how long what follows the ways takes
     fn tail(&self, has_open_vswitch: bool) -> Duration {
-        let setups = match self.wants(Measure::Setups) && has_open_vswitch {
-            true => SETUPS * u32::from(self.setups),
+        let each = |measure, takes| match self.wants(measure) && has_open_vswitch {
+            true => takes * u32::from(self.setups),
             false => Duration::ZERO,
         };
+        let newcomers = match self.wants(Measure::Newcomers) {
+            true => NEWCOMERS * u32::from(self.newcomers()),
+            false => Duration::ZERO,
+        };
+        let setups = newcomers + each(Measure::Flood, FLOOD) + each(Measure::Setups, SETUPS);
         let rest = match self.wants(Measure::Rest) {
             true => self.patience.expected(),
             false => Duration::ZERO,
@@ -124,6 +136,12 @@ impl Plan {
         setups + rest
     }
 }
+
+/// About how long one pair of containers takes
+const NEWCOMERS: Duration = Duration::from_secs(1);
+
+/// About how long one round beside a flood takes
+const FLOOD: Duration = Duration::from_secs(6);
 
 /// About how long one measurement of flow set-ups takes
 const SETUPS: Duration = Duration::from_secs(7);
@@ -136,11 +154,21 @@ pub fn run(plan: &Plan, mut tell: impl FnMut(&str)) -> Result<Report> {
         has_open_vswitch: Kernel::OpenVswitch.lacks().is_none(),
         rounds: plan.rounds,
         ways: Vec::new(),
+        newcomers: Series::default(),
+        floods: Vec::new(),
         setups: Vec::new(),
         rest: None,
     };
     if plan.measures.iter().any(|measure| measure.is_of_ways()) {
         report.ways = ways(plan, plan.tail(report.has_open_vswitch), &mut tell)?;
+    }
+    if plan.wants(Measure::Newcomers) {
+        tell("first pings of containers just attached");
+        report.newcomers = newcomers::measure(&mut Lab::new()?, plan.newcomers())?;
+    }
+    if plan.wants(Measure::Flood) && report.has_open_vswitch {
+        tell("a stream beside a flood of strangers");
+        report.floods = flood::measure(&mut Lab::new()?, plan.setups)?;
     }
     if plan.wants(Measure::Setups) && report.has_open_vswitch {
         for round in 1..=plan.setups {

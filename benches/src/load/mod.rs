@@ -5,6 +5,8 @@
 
 mod batch;
 pub mod first;
+pub mod flood;
+pub mod newcomers;
 pub mod packets;
 pub mod round_trips;
 pub mod setups;
