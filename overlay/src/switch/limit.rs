@@ -18,6 +18,8 @@ pub(super) enum Source {
     Strangers(Place),
     /// Frames too long for their path
     Oversize(Place),
+    /// Nobody's misses: flows put before a frame asked for them
+    Ready,
 }
 
 /// A token bucket for each source of misses
@@ -25,6 +27,7 @@ pub(super) enum Source {
 pub(super) struct Limits {
     misses: Limit,
     strangers: Limit,
+    ready: Limit,
     buckets: BTreeMap<Source, Bucket>,
 }
 
@@ -51,10 +54,11 @@ struct Bucket {
 }
 
 impl Limits {
-    pub(super) const fn new(misses: Limit, strangers: Limit) -> Self {
+    pub(super) const fn new(misses: Limit, strangers: Limit, ready: Limit) -> Self {
         Self {
             misses,
             strangers,
+            ready,
             buckets: BTreeMap::new(),
         }
     }
@@ -62,6 +66,7 @@ impl Limits {
     const fn of(&self, source: Source) -> Limit {
         match source {
             Source::Strangers(_) => self.strangers,
+            Source::Ready => self.ready,
             Source::At(_) | Source::Odd(_) | Source::Oversize(_) => self.misses,
         }
     }
@@ -106,7 +111,7 @@ mod tests {
 
     #[test]
     fn a_source_gets_its_burst_and_then_its_rate_and_troubles_nobody_else() {
-        let mut limits = Limits::new(Limit::new(100, 10), Limit::new(1, 1));
+        let mut limits = Limits::new(Limit::new(100, 10), Limit::new(1, 1), Limit::new(1, 1));
         let start = Instant::now();
         let [noisy, quiet] = [1, 2].map(|n| Source::At(Place::Port(PortNo(n))));
         let taken = (0..1000).filter(|_| limits.take(noisy, start)).count();
@@ -122,7 +127,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_stands_still_gives_no_tokens() {
-        let mut limits = Limits::new(Limit::new(100, 1), Limit::new(1, 1));
+        let mut limits = Limits::new(Limit::new(100, 1), Limit::new(1, 1), Limit::new(1, 1));
         let now = Instant::now();
         let source = Source::Odd(PortNo(1));
         assert!(limits.take(source, now + Duration::from_secs(1)));

@@ -84,6 +84,10 @@ pub struct Config {
     pub max_flows: usize,
     /// Below how many flows some are put before a frame asks for them; 0 puts none
     pub ready_flows: usize,
+    /// How many of these a second
+    pub ready_per_second: u32,
+    /// How many at once
+    pub ready_burst: u32,
     /// How many misses a second each local port and each peer may cause
     pub misses_per_second: u32,
     /// How many it may cause at once
@@ -109,6 +113,8 @@ impl Default for Config {
             flow_idle_crowded: Duration::from_secs(10),
             max_flows: 65_536,
             ready_flows: 4096,
+            ready_per_second: 100,
+            ready_burst: 1024,
             misses_per_second: 50_000,
             miss_burst: 50_000,
             strangers_per_second: 200,
@@ -236,6 +242,7 @@ impl Switch {
             limits: Limits::new(
                 Limit::new(config.misses_per_second, config.miss_burst),
                 Limit::new(config.strangers_per_second, config.stranger_burst),
+                Limit::new(config.ready_per_second, config.ready_burst),
             ),
             settled: false,
             foreign: BTreeSet::new(),

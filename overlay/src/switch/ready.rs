@@ -4,7 +4,8 @@
 //! latest. From then on the flows between it and the stations on the other side can be told in advance:
 //! those here, for one that came up at a peer; all, for one that came up here. They are ordinary flows:
 //! decided, changed and aged like those that a frame asked for. Made-up addresses must not fill the
-//! kernel's table: a place with many stations gets none, and nor does anybody once the table holds
+//! kernel's table or take its time: a place with many stations gets none, there is a limit to how many are
+//! put in a second, and nobody gets any once the table holds
 //! [`Config::ready_flows`](super::Config::ready_flows).
 
 use std::time::Instant;
@@ -12,6 +13,7 @@ use std::time::Instant;
 use model::{Mac, ShortId, Vni};
 use openvswitch_sys::{FlowKey, PortNo, Tag, TunnelKey, Vlans};
 
+use super::limit::Source;
 use super::macs::Place;
 use super::{Command, PortRole, Switch, SwitchOutput};
 use crate::Path;
@@ -107,7 +109,8 @@ impl Switch {
         }
         let decision = self.state.decide(key);
         // What is dropped has no latency to save.
-        if !decision.cacheable || decision.reason.is_some() || !self.remember(ufid, key, &decision, now) {
+        let is_wanted = decision.cacheable && decision.reason.is_none();
+        if !is_wanted || !self.limits.take(Source::Ready, now) || !self.remember(ufid, key, &decision, now) {
             return false;
         }
         self.counters.flows_ready += 1;

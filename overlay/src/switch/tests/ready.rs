@@ -131,3 +131,25 @@ fn frames_to_stations_that_nobody_knows_are_limited_as_those_from_them_are() {
     assert!(passed <= most, "{passed} passed");
     assert!(passed > most / 2);
 }
+
+#[test]
+fn stations_that_come_and_come_do_not_take_all_the_time() {
+    let mut bench = Bench::with(Config {
+        ready_per_second: 10,
+        ready_burst: 50,
+        ..Config::default()
+    });
+    let now = bench.now;
+    bench.switch.miss(&key(C1, station(1), Mac::BROADCAST), now);
+    let mut newcomers = (0..200).map(|n| Mac::new([6, 6, 6, 6, 6, n]));
+    let mut put_by_100 = |now: Instant| {
+        let before = bench.switch.counters().flows_ready;
+        for newcomer in newcomers.by_ref().take(100) {
+            let greeting = vxlan(1, vni(1, 0), newcomer, Mac::BROADCAST);
+            bench.switch.miss(&greeting, now);
+        }
+        bench.switch.counters().flows_ready - before
+    };
+    assert_eq!(put_by_100(now), 50);
+    assert_eq!(put_by_100(now + Duration::from_secs(1)), 10);
+}
