@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, bail};
 use lab::judge::ovs;
 use lab::topology::{Container, ETHERNET, Host, Lab};
 use lab::weave::{Launch, launch_mesh};
@@ -23,8 +23,8 @@ const FAR_STATIONS: usize = 100;
 /// Of the pairs of a station here and a station there that have no flow
 const PAIRS: usize = 10_000;
 
-/// Frames under way: more would only overflow the kernel's queues of upcalls
-const WINDOW: usize = 1024;
+/// Frames under way: more would only overflow the kernel's queues, one of which holds 1,000
+const WINDOW: usize = 768;
 
 /// Before anything is sent that is counted: what the stations' greetings led to is over by then
 const SETTLED: Duration = Duration::from_millis(500);
@@ -166,14 +166,17 @@ fn deliver(ends: &[&PacketSocket], lists: Vec<Vec<(Mac, Mac)>>, at: &PacketSocke
     while left > 0 {
         let under_way = sent - (frames.len() - left).min(sent);
         if under_way < WINDOW
-            && let Some((end, numbers)) = waiting.pop_front()
+            && let Some((end, mut numbers)) = waiting.pop_front()
         {
-            let end = ends.get(end).context("no such end")?;
+            let socket = ends.get(end).context("no such end")?;
             let bytes = numbers.iter().filter_map(|number| frames.get(*number));
-            let count = batch.send(*end, bytes.map(|(_end, bytes)| bytes.as_slice()))?;
+            let count = batch.send(*socket, bytes.map(|(_end, bytes)| bytes.as_slice()))?;
             sent += count;
-            ensure!(count == numbers.len(), "the kernel's queue of frames is full");
-            continue;
+            if count == numbers.len() {
+                continue;
+            }
+            // The kernel's queue is full: the rest goes when some have arrived.
+            waiting.push_front((end, numbers.split_off(count)));
         }
         let count = batch.receive(at, |bytes| {
             let number = Frame::read(bytes).and_then(|frame| usize::try_from(frame.number).ok());
