@@ -164,7 +164,7 @@ impl<'a> Record<'a> {
 
 /// Bytes of a datagram's number
 const NUMBER: usize = 4;
-const BURST: u32 = 16;
+const BURST: u32 = 8;
 const PAUSE: Duration = Duration::from_millis(5);
 /// All has arrived that will
 const QUIET: Duration = Duration::from_secs(2);

@@ -1,17 +1,18 @@
 //! A wire that loses and reorders: what arrives by each path is what was sent, to the byte.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use model::PathKind;
 
 use crate::fault::wire::{Counts, Rough, Roughness, Wire};
 use crate::judge::datagrams::{self, Tally};
 use crate::judge::netstat::Netstat;
-use crate::judge::{ovs, stream};
+use crate::judge::{ovs, sockets, stream};
 use crate::site::{Site, ping_all_pairs};
 use crate::topology::Lab;
-use crate::weave::{Launch, MEETING, describe};
+use crate::weave::{Launch, MEETING, PORT, describe};
 
 const ROUGH: Roughness = Roughness {
     loss_per_mille: 10,
@@ -29,7 +30,7 @@ const STREAMS: u64 = 8;
 const PATIENCE: Duration = Duration::from_secs(60);
 
 const DATAGRAMS: u32 = 10_000;
-const ATTEMPTS: u32 = 3;
+const ATTEMPTS: usize = 4;
 /// IPv4 and UDP
 const HEADERS: u16 = 28;
 
@@ -160,26 +161,50 @@ fn counted(sites: &[&Site]) -> Result<[i64; 3]> {
 }
 
 /// Nothing may be lost but on the wire. A daemon that a busy machine does not run for seconds loses some,
-/// too: another attempt shows whether that was it
+/// too, and they are counted somewhere; another attempt shows whether that was it
 fn datagrams_arrive(near: &Site, far: &Site, path: PathKind, rough: &Rough<'_>) -> Result<()> {
-    for _attempt in 1..ATTEMPTS {
-        match datagrams_sent_once(near, far, path, rough)? {
-            (tally, dropped) if u64::from(tally.lost()) > dropped => {
-                println!(
-                    "  of these, {} not on the wire: once more",
-                    u64::from(tally.lost()) - dropped
-                );
-            }
-            (tally, _dropped) => return is_as_configured(tally),
+    let mut accounts = Vec::new();
+    for _attempt in 0..ATTEMPTS {
+        let before = [dropped_at(near)?, dropped_at(far)?];
+        let (tally, dropped) = datagrams_sent_once(near, far, path, rough)?;
+        if u64::from(tally.lost()) <= dropped {
+            return is_as_configured(tally);
+        }
+        let account = format!(
+            "{} not lost on the wire; {}: {:?}, {}: {:?}",
+            u64::from(tally.lost()) - dropped,
+            near.host,
+            grown(&before[0], &dropped_at(near)?),
+            far.host,
+            grown(&before[1], &dropped_at(far)?)
+        );
+        println!("  of these, {account}");
+        accounts.push(account);
+    }
+    bail!("datagrams are lost again and again: {}", accounts.join("; "))
+}
+
+/// Where a host counts what it dropped: weaved, its sockets, and its devices
+fn dropped_at(site: &Site) -> Result<BTreeMap<String, u64>> {
+    let namespace = site.host.namespace();
+    let mut drops = site.host.status()?.drops;
+    drops.insert("sockets".to_owned(), sockets::udp(namespace, PORT)?.dropped);
+    let links = namespace.ip_json(&["-s", "link", "show"])?;
+    for link in links.as_array().into_iter().flatten() {
+        for way in ["rx", "tx"] {
+            let name = format!("{} {way}", link["ifname"].as_str().unwrap_or_default());
+            drops.insert(name, link["stats64"][way]["dropped"].as_u64().unwrap_or(0));
         }
     }
-    let (tally, dropped) = datagrams_sent_once(near, far, path, rough)?;
-    ensure!(
-        u64::from(tally.lost()) <= dropped,
-        "{} datagrams were lost, and only {dropped} of them on the wire",
-        tally.lost()
-    );
-    is_as_configured(tally)
+    Ok(drops)
+}
+
+fn grown(before: &BTreeMap<String, u64>, after: &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
+    let growth = |(name, now): (&String, &u64)| {
+        let grown = now.saturating_sub(before.get(name).copied().unwrap_or(0));
+        (grown > 0).then(|| (name.clone(), grown))
+    };
+    after.iter().filter_map(growth).collect()
 }
 
 /// What became of them, and how many the wire lost meanwhile
