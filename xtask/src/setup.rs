@@ -29,6 +29,7 @@ const NEEDED: &[Needed] = &[
     ("nft", "nftables", "shows what packet filters are left"),
     ("ping", "iputils-ping", "counts losses"),
     ("iperf3", "iperf3", "measures throughput"),
+    ("ethtool", "ethtool", "shows a device's offloads"),
     ("tcpdump", "tcpdump", "captures what is on the wire"),
     ("tshark", "tshark", "decodes VXLAN"),
     ("setpriv", "util-linux", "ends the lab's programs with the lab"),
