@@ -1,15 +1,26 @@
 //! How fast it is.
 //!
-//! What it is: two kinds of measurement. `benches/` times the hot pure pieces, one thread, nothing but
-//! the CPU; the program `weave-bench` measures whole paths between two hosts, with the kernel, real
-//! weaveds and `iperf3`, beside what the kernel does by itself, and what a weaved costs at rest.
+//! What it is: two kinds of measurement. `benches/` measures the hot pure pieces, one thread, nothing but
+//! the CPU: their time, and the instructions that they take. The program `weave-bench` measures whole
+//! paths between hosts, with the kernel and real weaveds, beside what the kernel does by itself and what
+//! WireGuard does in user space; and what a weaved costs at rest.
 //!
 //! ```sh
-//! cargo bench -p benches                                  # the pieces
-//! cargo build --release -p daemon -p ctl -p benches
-//! sudo target/release/weave-bench                         # the paths, on this machine's kernel
-//! cargo xtask guest "$PWD/target/release/weave-bench"     # the paths, on a kernel with Open vSwitch
+//! cargo xtask bench --quick           # everything, a first look
+//! cargo xtask bench                   # everything, for numbers to decide by
+//! cargo xtask bench --pieces          # the pieces
+//! target/release/weave-bench --help   # one thing, again and again
 //! ```
+//!
+//! | module | what |
+//! |---|---|
+//! | [`run`] | a plan and its rounds |
+//! | [`path`] | ways from host to host, up |
+//! | [`taking`], [`figure`] | what is measured of each way |
+//! | [`load`] | what is put on a path: both ends of it |
+//! | [`rest`] | a weaved that is left alone |
+//! | [`report`], [`target`], [`plot`] | what came of it: tables, verdicts, a picture |
+//! | [`pieces`] | what the pieces are measured with |
 //!
 //! What it is not: a test. No number here fails anything; `docs/benchmarks.md` holds those that were
 //! measured, and what they are held against.
