@@ -30,7 +30,7 @@ impl Ping {
             count: 3,
             interval: Duration::from_millis(100),
             size: 56,
-            patience: Duration::from_secs(1),
+            patience: Duration::from_secs(3),
             dont_fragment: false,
             device: None,
         }

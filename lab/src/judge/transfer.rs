@@ -114,6 +114,9 @@ pub(super) fn accept(listener: &TcpListener, patience: Duration) -> Result<TcpSt
     }
 }
 
+/// How long what is expected may take
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// A socket in a namespace that hears datagrams to all, or to a group
 #[derive(Debug)]
 pub struct Ear(UdpSocket);
@@ -132,12 +135,14 @@ impl Ear {
         Ok(self)
     }
 
-    /// What was heard, until nothing has come for this long
-    pub fn heard(&self, quiet: Duration) -> Result<Vec<Vec<u8>>> {
+    /// What was heard: as many as are expected, however long a busy machine takes for them, and then until
+    /// nothing more has come for this long
+    pub fn heard(&self, expected: usize, quiet: Duration) -> Result<Vec<Vec<u8>>> {
         let mut heard = Vec::new();
-        let mut last = Instant::now();
+        let begun = Instant::now();
+        let mut last = begun;
         let mut buffer = [0; 2048];
-        while last.elapsed() < quiet {
+        while last.elapsed() < quiet || (heard.len() < expected && begun.elapsed() < PATIENCE) {
             match self.0.recv(&mut buffer) {
                 Ok(length) => {
                     heard.push(buffer.get(..length).unwrap_or_default().to_vec());

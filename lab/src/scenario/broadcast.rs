@@ -111,7 +111,7 @@ fn each_hears_once(lab: &Lab, stations: &[Station], speaker: &Station) -> Result
         for (index, (container, ear)) in ears.iter().enumerate() {
             // While the first one listened, copies for the others had time to come.
             let quiet = Duration::from_millis(if index == 0 { 300 } else { 60 });
-            let mut heard = ear.heard(quiet)?;
+            let mut heard = ear.heard(words.len(), quiet)?;
             heard.sort();
             let numbers: Vec<u8> = heard.iter().filter_map(|word| word.first().copied()).collect();
             ensure!(

@@ -79,7 +79,7 @@ fn one_port_is_cut_alone(a: &Host, b: &Host, c: &Host) -> Result<()> {
         }
     }
     let quiet = Duration::from_millis(200);
-    let (heard, other) = (cut_port.heard(quiet)?, open_port.heard(quiet)?);
+    let (heard, other) = (cut_port.heard(1, quiet)?, open_port.heard(2, quiet)?);
     ensure!(heard == [b"from c"], "port {VXLAN} heard {heard:?}");
     ensure!(other.len() == 2, "port {} heard {other:?}", VXLAN - 1);
     cut.heal()
@@ -154,7 +154,7 @@ fn sockets_judge(a: &Host, b: &Host, c: &Host) -> Result<()> {
         speak(a.namespace(), a.address()?, to, &[pattern(20)])?;
     }
     for ear in ears {
-        let heard = ear?.heard(Duration::from_millis(200))?;
+        let heard = ear?.heard(2, Duration::from_millis(200))?;
         ensure!(heard == [pattern(20), pattern(20)], "heard {heard:?}");
     }
     let injector = Injector::open(a.namespace(), &a.leg_towards(b)?.device)?;

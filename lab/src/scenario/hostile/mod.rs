@@ -164,7 +164,7 @@ fn reordered_ones_arrive(lab: &Lab, one: &Site, two: &Site, injector: &Injector)
         .filter_map(|frame| with_udp_payload(frame, |_same| {}))
         .collect();
     whole.iter().rev().try_for_each(|frame| injector.send(frame))?;
-    let mut heard = ear.heard(Duration::from_millis(300))?;
+    let mut heard = ear.heard(words.len(), Duration::from_millis(300))?;
     let in_order = heard.is_sorted();
     heard.sort();
     ensure!(
