@@ -32,11 +32,23 @@ impl Series {
         self.sorted().last().copied()
     }
 
-    /// The median of the ratios to what was measured beside each: what changes with the machine's load
-    /// falls out
-    pub fn ratio_to(&self, other: &Self) -> Option<f64> {
+    /// The ratios to what was measured beside each: what changes with the machine's load falls out
+    #[must_use]
+    pub fn ratios_to(&self, other: &Self) -> Self {
         let pairs = self.0.iter().zip(&other.0);
-        pairs.map(|(own, other)| own / other).collect::<Self>().median()
+        pairs.map(|(own, other)| own / other).collect()
+    }
+
+    /// The median of these ratios
+    pub fn ratio_to(&self, other: &Self) -> Option<f64> {
+        self.ratios_to(other).median()
+    }
+
+    /// Between what the middle half of them lies
+    pub fn middle_half(&self) -> Option<(f64, f64)> {
+        let sorted = self.sorted();
+        let last = sorted.len().checked_sub(1)?;
+        Some((*sorted.get(last / 4)?, *sorted.get(last - last / 4)?))
     }
 
     fn sorted(&self) -> Vec<f64> {
@@ -98,6 +110,14 @@ mod tests {
         assert_eq!(series(&[]).to_string(), "–");
         assert_eq!(series(&[1234.5]).to_string(), "1234");
         assert_eq!(series(&[12.34, 0.5, 99.9]).to_string(), "12.3 (0.500–99.9)");
+    }
+
+    #[test]
+    fn a_quarter_is_left_out_on_either_side() {
+        assert_eq!(series(&[]).middle_half(), None);
+        assert_eq!(series(&[3.0]).middle_half(), Some((3.0, 3.0)));
+        assert_eq!(series(&[1.0, 2.0, 9.0]).middle_half(), Some((1.0, 9.0)));
+        assert_eq!(series(&[9.0, 4.0, 1.0, 3.0, 2.0]).middle_half(), Some((2.0, 4.0)));
     }
 
     #[test]
