@@ -68,10 +68,11 @@ enum Kernel {
 
 /// The ways that `weave-bench` knows, and whether the guest measures them where both kernels are used:
 /// what programs carry is slow there, since a system call takes a hundred times as long
-const WAYS: [(&str, bool); 8] = [
+const WAYS: [(&str, bool); 9] = [
     ("underlay", true),
     ("kernel-vxlan", true),
     ("fastdp", true),
+    ("fastdp-zero-csum", true),
     ("fastdp-relay", true),
     ("sleeve-clear", false),
     ("sleeve-encrypted", false),

@@ -26,6 +26,8 @@ pub enum Way {
     KernelVxlan,
     /// weaved, by Open vSwitch
     Fastdp,
+    /// The same, with `--vxlan-csum=off`
+    FastdpZeroCsum,
     /// weaved, by Open vSwitch, where a third host's weaved is between the two
     FastdpRelay,
     /// weaved without Open vSwitch, in the clear
@@ -61,10 +63,11 @@ pub struct Path {
 
 impl Way {
     /// All, the yardsticks first
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Underlay,
         Self::KernelVxlan,
         Self::Fastdp,
+        Self::FastdpZeroCsum,
         Self::FastdpRelay,
         Self::SleeveClear,
         Self::SleeveEncrypted,
@@ -78,6 +81,7 @@ impl Way {
             Self::Underlay => "underlay",
             Self::KernelVxlan => "kernel VXLAN + bridge",
             Self::Fastdp => "fastdp",
+            Self::FastdpZeroCsum => "fastdp, outer checksum zero",
             Self::FastdpRelay => "fastdp, one relay",
             Self::SleeveClear => "sleeve, clear",
             Self::SleeveEncrypted => "sleeve, encrypted",
@@ -88,10 +92,11 @@ impl Way {
 
     /// weaved carries it
     pub const fn is_weaved(self) -> bool {
-        matches!(
-            self,
-            Self::Fastdp | Self::FastdpRelay | Self::SleeveClear | Self::SleeveEncrypted
-        )
+        self.is_fastdp() || matches!(self, Self::SleeveClear | Self::SleeveEncrypted)
+    }
+
+    const fn is_fastdp(self) -> bool {
+        matches!(self, Self::Fastdp | Self::FastdpZeroCsum | Self::FastdpRelay)
     }
 
     /// Makes the hosts, and on them whatever this way needs, until it carries packets; `boringtun` is
@@ -107,7 +112,7 @@ impl Way {
 
     fn make(self, lab: &mut Lab, boringtun: Option<&PathBuf>) -> Result<Path> {
         let tag = self.tag();
-        if matches!(self, Self::Fastdp | Self::FastdpRelay)
+        if self.is_fastdp()
             && let Some(why) = Kernel::OpenVswitch.lacks()
         {
             anyhow::bail!("{why}");
@@ -122,6 +127,7 @@ impl Way {
             Self::Underlay => kernel::underlay(&near, &far),
             Self::KernelVxlan => kernel::vxlan(lab, tag, &near, &far),
             Self::Fastdp | Self::FastdpRelay => weave(&Launch::plain(), PathKind::Fastdp),
+            Self::FastdpZeroCsum => weave(&Launch::plain().flag("--vxlan-csum=off"), PathKind::Fastdp),
             Self::SleeveClear => weave(&Launch::plain().flag("--no-fastdp"), PathKind::Sleeve),
             Self::SleeveEncrypted => {
                 let launch = Launch::plain().password("a password for measurements");
@@ -140,6 +146,7 @@ impl Way {
             Self::Underlay => "u",
             Self::KernelVxlan => "k",
             Self::Fastdp => "f",
+            Self::FastdpZeroCsum => "z",
             Self::FastdpRelay => "r",
             Self::SleeveClear => "s",
             Self::SleeveEncrypted => "e",
