@@ -62,6 +62,7 @@ mod outputs;
 mod prologue;
 mod records;
 mod reject;
+mod replica;
 mod routes;
 mod short_ids;
 mod status;
@@ -79,6 +80,7 @@ pub use output::{Channel, ConnId, DialId, Disconnect, DownReason, Event, Output,
 pub use prologue::Versions;
 pub use records::{Link, MAX_ADDRESSES, MAX_PEERS, PeerRecord};
 pub use reject::Reject;
+pub use replica::{COMPARE, Exchange, MAX_PART_BYTES, Malformed, Replica};
 pub use routes::Topology;
 pub use status::{ConnectionState, ConnectionStatus};
 pub use wire::MAX_CHANNEL_BYTES;

@@ -132,12 +132,12 @@ fn body<T: Serialize>(out: &mut Vec<u8>, tag: u8, value: &T) {
     append(out, value);
 }
 
-fn append<T: Serialize>(out: &mut Vec<u8>, value: &T) {
+pub(crate) fn append<T: Serialize>(out: &mut Vec<u8>, value: &T) {
     let bytes = bincode::serde::encode_to_vec(value, bincode::config::standard());
     out.extend_from_slice(&bytes.expect("messages hold nothing that cannot be encoded"));
 }
 
-fn value<T: DeserializeOwned>(body: &[u8]) -> Result<T, WireError> {
+pub(crate) fn value<T: DeserializeOwned>(body: &[u8]) -> Result<T, WireError> {
     let config = bincode::config::standard().with_limit::<LIMIT>();
     match bincode::serde::decode_from_slice(body, config) {
         Ok((value, read)) if read == body.len() => Ok(value),
