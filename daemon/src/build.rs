@@ -170,6 +170,7 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
         Attachments::open(links.clone(), datapath.clone(), Arc::clone(&store), overlay_mtu).await?;
     let settings = Settings {
         heartbeat_interval: args.heartbeat_interval,
+        heartbeat_grid: now,
         fastdp,
         underlay_mtu,
         overlay_mtu,

@@ -41,6 +41,9 @@ use search::MtuSearch;
 pub struct ProbeConfig {
     /// Time between beats
     pub interval: Duration,
+    /// Beats are due a number of intervals after this, where several probes are to share a timer; none: after
+    /// the probe's start
+    pub grid: Option<Instant>,
     /// Beats in a row without an answer until the path is down
     pub missed: u32,
     /// Beats in a row with an answer until a path that was down is up
@@ -57,6 +60,7 @@ impl Default for ProbeConfig {
     fn default() -> Self {
         Self {
             interval: Duration::from_millis(500),
+            grid: None,
             missed: 3,
             recovery: 3,
             // Every IPv4 host takes a packet of this size (RFC 791).
@@ -160,7 +164,13 @@ impl PathProbe {
     /// A probe that starts at once; `id` is random
     pub fn new(config: ProbeConfig, id: u64, now: Instant) -> Self {
         let mut probe = Self {
-            liveness: Liveness::new(config.interval, config.missed, config.recovery, now),
+            liveness: Liveness::new(
+                config.interval,
+                config.grid.unwrap_or(now),
+                config.missed,
+                config.recovery,
+                now,
+            ),
             search: MtuSearch::new(config.floor, config.ceiling, config.search_interval),
             config,
             id,

@@ -62,6 +62,8 @@ pub(crate) enum Output {
 pub(crate) struct Settings {
     /// Time between heartbeats
     pub(crate) heartbeat_interval: Duration,
+    /// Heartbeats to all are due at the same moments, some intervals after this: one wake-up for many
+    pub(crate) heartbeat_grid: Instant,
     /// Whether this host could do fastdp
     pub(crate) fastdp: FastdpHere,
     /// The largest MTU of the underlay

@@ -55,7 +55,7 @@ impl Neighbour {
         rng: &mut StdRng,
         now: Instant,
     ) -> Self {
-        let probes = Probes::new(&offer, &link, settings, rng, now);
+        let probes = Probes::new(&offer, &link, settings, slot, rng, now);
         let keys = KeysConfig::new(suite(&link), slot);
         let session = Session::new(peer, ends(&offer, &link), settings.overlay_mtu);
         Self {
@@ -83,7 +83,7 @@ impl Neighbour {
         rng: &mut StdRng,
         now: Instant,
     ) {
-        self.probes = Probes::new(&offer, &link, settings, rng, now);
+        self.probes = Probes::new(&offer, &link, settings, self.slot, rng, now);
         self.session.set_ends(ends(&offer, &link));
         self.fastdp_remote = link.remote_ipv4();
         self.link = link;

@@ -24,11 +24,15 @@ impl Probes {
         offer: &Offer,
         link: &Link,
         settings: &Settings,
+        slot: u16,
         rng: &mut StdRng,
         now: Instant,
     ) -> Self {
+        // Not so many at once that a socket's buffer overflows.
+        let turn = u32::from(slot / AT_ONCE);
         let config = ProbeConfig {
             interval: settings.heartbeat_interval,
+            grid: Some(settings.heartbeat_grid + TURN * turn),
             ceiling: settings.underlay_mtu,
             ..ProbeConfig::default()
         };
@@ -111,6 +115,11 @@ impl Probes {
         self.fastdp.iter_mut().chain([&mut self.sleeve]).for_each(change);
     }
 }
+
+/// Neighbours that are beaten at one moment
+const AT_ONCE: u16 = 16;
+/// From one such moment to the next
+const TURN: Duration = Duration::from_millis(8);
 
 fn transmit(probe: &mut PathProbe) -> Option<Transmit> {
     // What else it says is read from its status.

@@ -13,6 +13,8 @@ pub(super) enum Phase {
 /// Sends beats and counts answers
 pub(super) struct Liveness {
     interval: Duration,
+    /// Beats are due a number of intervals after this
+    grid: Instant,
     missed: u32,
     recovery: u32,
     phase: Phase,
@@ -51,9 +53,10 @@ pub(super) struct Tries {
 }
 
 impl Liveness {
-    pub(super) fn new(interval: Duration, missed: u32, recovery: u32, now: Instant) -> Self {
+    pub(super) fn new(interval: Duration, grid: Instant, missed: u32, recovery: u32, now: Instant) -> Self {
         Self {
             interval,
+            grid,
             missed: missed.max(1),
             recovery: recovery.max(1),
             phase: Phase::Untried,
@@ -126,7 +129,7 @@ impl Liveness {
                 full,
                 full_answered: false,
             };
-            self.next_beat = now + self.interval;
+            self.next_beat = self.beat_after(now);
             return Some(Tries {
                 beat: self.beat.number,
                 small: !full,
@@ -147,6 +150,14 @@ impl Liveness {
 
     /// A ping of this beat was answered; `full`: one of full size
     pub(super) fn answered(&mut self, beat: u64, full: bool, now: Instant) {
+        self.count(beat, full, now);
+        // Not left to its time: that would be a wake-up for nothing.
+        if self.judged < self.beat.number && self.is_done() {
+            self.judge();
+        }
+    }
+
+    fn count(&mut self, beat: u64, full: bool, now: Instant) {
         self.last_answer = now;
         if beat == self.beat.number {
             self.beat.answered = true;
@@ -214,6 +225,18 @@ impl Liveness {
         }
     }
 
+    /// The next of the moments for beats, half an interval away or more
+    fn beat_after(&self, now: Instant) -> Instant {
+        let since = now.saturating_duration_since(self.grid).as_nanos();
+        let into = since.checked_rem(self.interval.as_nanos()).unwrap_or(0);
+        let wait = self.interval - Duration::from_nanos(u64::try_from(into).unwrap_or(0));
+        if wait * 2 < self.interval {
+            now + wait + self.interval
+        } else {
+            now + wait
+        }
+    }
+
     /// When an answer is overdue: before the next beat, so that the last of the missed ones is known
     /// within `missed + 1` intervals of a cut
     fn judge_at(&self) -> Instant {
@@ -221,11 +244,15 @@ impl Liveness {
     }
 
     fn retry_at(&self) -> Option<Instant> {
-        let done = self.beat.answered && (self.beat.full_answered || !self.beat.full);
-        if self.is_hopeless() || done || self.judged >= self.beat.number || self.beat.tries >= MAX_TRIES {
+        if self.is_hopeless() || self.is_done() || self.judged >= self.beat.number || self.beat.tries >= MAX_TRIES {
             return None;
         }
         (self.beat.retry < self.judge_at()).then_some(self.beat.retry)
+    }
+
+    /// Whether every ping of the latest beat was answered
+    fn is_done(&self) -> bool {
+        self.beat.answered && (self.beat.full_answered || !self.beat.full)
     }
 
     /// Whether repeating pings would only be noise

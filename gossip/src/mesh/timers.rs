@@ -1,6 +1,6 @@
 //! What happens when.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use log::warn;
 use rand::RngExt;
@@ -18,6 +18,9 @@ pub(super) struct Schedule {
     /// The next look at who has to hear from us; only [`Mesh::handle_timeout`] moves it, so that its
     /// being late proves that this process did not run
     pulse: Option<Instant>,
+    /// Pulses are due some times [`Timers::keepalive`] after this: when heartbeats are that often, too, one
+    /// wake-up serves both
+    grid: Instant,
     digest: Instant,
     routes: Option<Instant>,
     refute: Option<Instant>,
@@ -29,6 +32,7 @@ impl Schedule {
     pub(super) fn new(timers: &Timers, rng: &mut StdRng, now: Instant) -> Self {
         Self {
             pulse: None,
+            grid: now,
             digest: now + timers.digest.mul_f64(rng.random_range(0.5..1.0)),
             routes: None,
             refute: None,
@@ -37,7 +41,10 @@ impl Schedule {
     }
 
     pub(super) fn start_pulse(&mut self, timers: &Timers, now: Instant) {
-        self.pulse.get_or_insert(now + timers.keepalive);
+        let since = now.saturating_duration_since(self.grid).as_nanos();
+        let into = since.checked_rem(timers.keepalive.as_nanos()).unwrap_or(0);
+        let wait = timers.keepalive - Duration::from_nanos(u64::try_from(into).unwrap_or(0));
+        self.pulse.get_or_insert(now + wait);
     }
 
     pub(super) fn routes_stale(&mut self, timers: &Timers, now: Instant) {

@@ -204,6 +204,7 @@ impl Host {
         mesh.set_targets(targets, true, now);
         let settings = Settings {
             heartbeat_interval: Duration::from_millis(500),
+            heartbeat_grid: now,
             fastdp: setup.fastdp,
             underlay_mtu: setup.underlay_mtu,
             overlay_mtu,
