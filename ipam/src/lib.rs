@@ -1,0 +1,33 @@
+//! Addresses: which peer owns which, which container has which.
+//!
+//! What it is: one peer's part in handing out the addresses of a range with no central store, as one
+//! pure machine, [`Ipam`]. What all peers know is the same once they have spoken ([`gossip::Replica`]):
+//! the *space* (a register for each address), the *records* (one for each owner, which alone writes it),
+//! the *ledger* (who votes, who is gone). `docs/decisions/013-ipam.md` says why it is so.
+//!
+//! What it is not: it puts no address on an interface, and nothing on disk (it says what to keep).
+//!
+//! How many: one [`Ipam`] per process; one range; at most [`MAX_OWNERS`] owners.
+//!
+//! Where its I/O happens: nowhere here. After every call that takes `&mut self`, also by an
+//! `Exchange`, the driver polls outputs until there is none, and carries them out in order, before it
+//! sends anything that the `Exchange` has for the neighbours.
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::disallowed_methods))]
+
+mod config;
+mod machine;
+mod output;
+mod owner;
+mod state;
+mod status;
+
+pub use config::{Config, Init, Timers};
+pub use machine::Ipam;
+pub use output::{Event, Output, Refusal, Ticket, Why};
+pub use owner::{Incarnation, Owner};
+pub use state::{Change, Held, State};
+pub use status::{Conflict, Entry, Inheriting, OwnerStatus, Pending, Phase, Status, Waits, Wanted};
+
+/// The most owners that are remembered
+pub const MAX_OWNERS: usize = 4096;
