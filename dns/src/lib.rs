@@ -1,0 +1,47 @@
+//! Names of containers: who has which, what is answered, and what is asked elsewhere.
+//!
+//! | type | one per | what |
+//! |---|---|---|
+//! | [`Names`] | daemon | the replicated table: each peer writes its part, everybody has a copy of all |
+//! | [`Zone`] | published change | what is looked up, immutable, cheap to copy |
+//!
+//! What it is not: a resolver or a cache. What is not in the domain goes to somebody else, and comes
+//! back as it is.
+//!
+//! Where its I/O happens: nowhere here. `gossip` carries what [`Names`] tells; sockets are the daemon's.
+//!
+//! ```
+//! use std::time::Instant;
+//! use dns::{Domain, Names};
+//! use gossip::Replica as _;
+//!
+//! let peer = |name: &str| name.parse::<model::PeerName>();
+//! let mut here = Names::new(peer("02:00:00:00:00:01")?, 1, Domain::default());
+//! let mut there = Names::new(peer("02:00:00:00:00:02")?, 1, Domain::default());
+//! here.add("c1", "5f3a".parse()?, "10.32.0.1".parse()?)?;
+//!
+//! there.reachable(&[peer("02:00:00:00:00:01")?].into(), Instant::now());
+//! for part in here.take_changes() {
+//!     there.merge(&part, Instant::now())?;
+//! }
+//! let zone = there.take_zone().expect("it changed");
+//! assert!(zone.addresses("C1.weave.local.").eq(["10.32.0.1".parse::<std::net::Ipv4Addr>()?]));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::disallowed_methods))]
+
+mod assembly;
+mod domain;
+mod entry;
+mod names;
+mod part;
+mod told;
+mod zone;
+
+pub use domain::{Domain, HostName, MAX_LABEL_BYTES, MAX_NAME_BYTES, NameError, Problem};
+pub use entry::{Entry, Filter, Listed};
+pub use names::{AddError, KEPT, Names};
+pub use part::MAX_ENTRIES;
+pub use told::MAX_PARTS;
+pub use zone::{Found, Zone};
