@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | [`Names`] | daemon | the replicated table: each peer writes its part, everybody has a copy of all |
 //! | [`Zone`] | published change | what is looked up, immutable, cheap to copy |
+//! | [`Authority`] | daemon | decides the answer to the bytes of a question |
 //!
 //! What it is not: a resolver or a cache. What is not in the domain goes to somebody else, and comes
 //! back as it is.
@@ -31,6 +32,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 
+mod answer;
 mod assembly;
 mod domain;
 mod entry;
@@ -39,6 +41,7 @@ mod part;
 mod told;
 mod zone;
 
+pub use answer::{Answer, Authority, Transport, servfail};
 pub use domain::{Domain, HostName, MAX_LABEL_BYTES, MAX_NAME_BYTES, NameError, Problem};
 pub use entry::{Entry, Filter, Listed};
 pub use names::{AddError, KEPT, Names};
