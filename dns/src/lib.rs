@@ -5,6 +5,7 @@
 //! | [`Names`] | daemon | the replicated table: each peer writes its part, everybody has a copy of all |
 //! | [`Zone`] | published change | what is looked up, immutable, cheap to copy |
 //! | [`Authority`] | daemon | decides the answer to the bytes of a question |
+//! | [`Forward`] | question that others are asked | whom next, and which bytes are their answer |
 //!
 //! What it is not: a resolver or a cache. What is not in the domain goes to somebody else, and comes
 //! back as it is.
@@ -39,6 +40,7 @@ mod entry;
 mod names;
 mod part;
 mod told;
+mod upstream;
 mod zone;
 
 pub use answer::{Answer, Authority, Transport, servfail};
@@ -47,4 +49,5 @@ pub use entry::{Entry, Filter, Listed};
 pub use names::{AddError, KEPT, Names};
 pub use part::MAX_ENTRIES;
 pub use told::MAX_PARTS;
+pub use upstream::{ANSWER_WITHIN, Came, Forward, MAX_SERVERS, servers};
 pub use zone::{Found, Zone};
