@@ -16,11 +16,28 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 
 mod config;
+mod donate;
+mod gone;
+mod inherit;
+mod lease;
+mod ledger;
 mod machine;
+mod members;
 mod output;
 mod owner;
+mod range;
+mod record;
+mod replica;
+mod report;
+mod requests;
+mod restore;
+mod sight;
+mod space;
 mod state;
 mod status;
+mod step;
+mod vote;
+mod wire;
 
 pub use config::{Config, Init, Timers};
 pub use machine::Ipam;

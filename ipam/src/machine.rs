@@ -1,23 +1,94 @@
-//! The machine.
+//! The machine: what it consists of, and what it can be told.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use gossip::{Malformed, Replica};
 use ipnetwork::Ipv4Network;
 use model::{ContainerId, PeerName};
 use rand::rngs::StdRng;
 
 use crate::config::Config;
-use crate::output::{Output, Ticket};
-use crate::state::State;
-use crate::status::Status;
+use crate::gone::Gone;
+use crate::ledger::Roll;
+use crate::output::{Event, Output, Refusal, Ticket, Why};
+use crate::owner::{Incarnation, Owner};
+use crate::range::Span;
+use crate::record::{MOST_OWNERS, Record, Records};
+use crate::requests::{Ask, Kind, MOST_REQUESTS, Request};
+use crate::sight::Sight;
+use crate::space::{Register, Space};
+use crate::state::{Held, State};
+use crate::status::{Conflict, Waits};
 
 /// One peer's part in handing out the addresses
 #[derive(Debug)]
 pub struct Ipam {
-    outputs: VecDeque<Output>,
+    pub(crate) config: Config,
+    pub(crate) range: Span,
+    pub(crate) rng: StdRng,
+    /// The time of day at `started`
+    pub(crate) day: u64,
+    pub(crate) started: Instant,
+
+    pub(crate) me: Owner,
+    /// When this state was made
+    pub(crate) born: Incarnation,
+    /// It heard of itself what it does not know
+    pub(crate) forgot: bool,
+    pub(crate) left: bool,
+    /// It knows, or knew, of another peer
+    pub(crate) met: bool,
+    /// Before this nothing is handed out
+    pub(crate) hold_until: Instant,
+
+    pub(crate) space: Space,
+    pub(crate) roll: Option<Roll>,
+    /// Since when the roll is known
+    pub(crate) learned: Instant,
+    pub(crate) gone: Gone,
+    /// The newest record of each owner, this one's as it was told last
+    pub(crate) records: Records,
+    /// This one's record as it will be told
+    pub(crate) draft: Record,
+    /// Who is dead, as anybody says
+    pub(crate) said: BTreeSet<Owner>,
+    pub(crate) sight: Sight,
+    pub(crate) fenced: Option<Instant>,
+
+    pub(crate) held: BTreeMap<u32, Held>,
+    pub(crate) requests: Vec<Request>,
+    pub(crate) asks: BTreeMap<(Span, bool), Ask>,
+    /// The last request of another peer
+    pub(crate) number: u64,
+    pub(crate) answered: BTreeSet<(Owner, u64)>,
+    /// When what another had can be taken over
+    pub(crate) ready: BTreeMap<Owner, Instant>,
+    /// Until when the vote is left to others
+    pub(crate) patience: Option<Instant>,
+    pub(crate) conflicts: BTreeSet<Conflict>,
+    pub(crate) other_ranges: BTreeMap<PeerName, Ipv4Network>,
+
+    pub(crate) tick_at: Option<Instant>,
+    pub(crate) dirty: Dirty,
+    pub(crate) outputs: VecDeque<Output>,
+}
+
+/// What was changed and is not kept, or not told
+#[derive(Debug, Default)]
+pub(crate) struct Dirty {
+    pub(crate) keep_space: bool,
+    pub(crate) keep_ledger: bool,
+    pub(crate) keep_record: bool,
+    pub(crate) keep_heard: bool,
+    pub(crate) addresses: Vec<(Ipv4Addr, Option<Held>)>,
+    pub(crate) tell_space: Vec<Span>,
+    pub(crate) tell_ledger: bool,
+    pub(crate) tell_record: bool,
+    /// Something of this may follow from it
+    pub(crate) work: bool,
+    /// What is to be done once all that is kept
+    pub(crate) later: Vec<Output>,
 }
 
 impl Ipam {
@@ -35,27 +106,73 @@ impl Ipam {
         rng: StdRng,
         now: Instant,
     ) -> Self {
-        todo!("{config:?} {state:?} {away:?} {unix_ms} {rng:?} {now:?}")
+        let mut ipam = Self::restored(config, state, away, unix_ms, rng, now);
+        ipam.step(now);
+        ipam
     }
 
     /// Wants the lowest free host address of the subnet; the same container gets the same one again
     pub fn allocate(&mut self, ticket: Ticket, container: ContainerId, subnet: Ipv4Network, now: Instant) {
-        todo!("{ticket:?} {container} {subnet} {now:?}")
+        let why = if subnet.network() != subnet.ip() {
+            Some(Refusal::HostBits(subnet))
+        } else if subnet.prefix() > 30 {
+            Some(Refusal::TooSmall(subnet))
+        } else if !self.range.covers(Span::of(subnet)) {
+            Some(self.out_of_bounds(subnet))
+        } else {
+            None
+        };
+        if let Some(why) = why {
+            self.refuse_ticket(ticket, why);
+        } else if let Some(address) = self.held_in(&container, subnet) {
+            self.outputs.push_back(Output::Granted { ticket, address });
+        } else {
+            self.request(ticket, Some(container), Kind::Subnet(subnet));
+        }
+        self.step(now);
+    }
+
+    fn out_of_bounds(&self, subnet: Ipv4Network) -> Refusal {
+        Refusal::OutOfBounds {
+            subnet,
+            range: self.config.range,
+        }
     }
 
     /// Wants this address: in the range it may have to be asked of its owner, outside it is noted here only
     pub fn claim(&mut self, ticket: Ticket, container: ContainerId, address: Ipv4Network, now: Instant) {
-        todo!("{ticket:?} {container} {address} {now:?}")
+        let at = u32::from(address.ip());
+        if let Some(held) = self.held.get(&at).map(|held| held.container.clone()) {
+            let output = self.held_already(ticket, &container, address, held);
+            self.outputs.push_back(output);
+        } else if self.range.contains(at) {
+            self.request(ticket, Some(container), Kind::Address(address));
+        } else {
+            self.hold(Held {
+                container,
+                network: address,
+            });
+            self.dirty.later.push(Output::Granted { ticket, address });
+        }
+        self.step(now);
     }
 
     /// Says that a running container has this address, whoever owns it
     pub fn reclaim(&mut self, container: ContainerId, address: Ipv4Network, now: Instant) {
-        todo!("{container} {address} {now:?}")
+        let held = Held {
+            container,
+            network: address,
+        };
+        if self.held.get(&address.ip().into()) != Some(&held) {
+            self.hold(held);
+        }
+        self.step(now);
     }
 
     /// Wants nothing any more under this ticket
     pub fn cancel(&mut self, ticket: Ticket, now: Instant) {
-        todo!("{ticket:?} {now:?}")
+        self.requests.retain(|request| request.ticket != ticket);
+        self.step(now);
     }
 
     /// Says that the container has this address no more, or none at all; which those were
@@ -65,37 +182,137 @@ impl Ipam {
         address: Option<Ipv4Addr>,
         now: Instant,
     ) -> Vec<Ipv4Network> {
-        todo!("{container} {address:?} {now:?}")
+        let meant = |held: &Held| {
+            held.container == *container && address.is_none_or(|address| held.network.ip() == address)
+        };
+        let released: Vec<Ipv4Network> = {
+            let held = self.held.values().filter(|held| meant(held));
+            held.map(|held| held.network).collect()
+        };
+        for network in &released {
+            self.held.remove(&network.ip().into());
+            self.dirty.addresses.push((network.ip(), None));
+        }
+        self.step(now);
+        released
     }
 
     /// Whom the mesh reaches: at each change, and as often as the driver likes
     pub fn reachable(&mut self, peers: &BTreeSet<PeerName>, now: Instant) {
-        todo!("{peers:?} {now:?}")
+        let Self { sight, records, .. } = self;
+        sight.set(peers, |name| records.latest(name), now);
+        self.step(now);
     }
 
     /// Removes a peer that is dead, by the operator's word
     pub fn remove_peer(&mut self, ticket: Ticket, name: PeerName, now: Instant) {
-        todo!("{ticket:?} {name} {now:?}")
+        let owners: BTreeSet<Owner> = self
+            .known()
+            .into_iter()
+            .filter(|owner| owner.name == name)
+            .collect();
+        if name == self.config.name {
+            self.refuse_ticket(ticket, Refusal::Itself(name));
+        } else if self.sight.reaches(name) {
+            self.refuse_ticket(ticket, Refusal::Reachable(name));
+        } else if owners.is_empty() || self.roll.is_none() {
+            self.dirty.later.push(Output::Removed { ticket, addresses: 0 });
+        } else {
+            for owner in &owners {
+                if !self.draft.said.contains(owner) && self.draft.said.len() < MOST_OWNERS {
+                    self.draft.said.push(*owner);
+                }
+            }
+            let theirs = |holding: &(Owner, u64)| owners.contains(&self.gone.resolve(holding.0));
+            let addresses = self
+                .holdings()
+                .into_iter()
+                .filter(theirs)
+                .map(|(_, count)| count)
+                .sum();
+            self.request(
+                ticket,
+                None,
+                Kind::Removal {
+                    name,
+                    owners,
+                    addresses,
+                },
+            );
+        }
+        self.step(now);
     }
 
     /// Gives everything away, for good: the kept state is to be deleted after this
     pub fn leave(&mut self, now: Instant) {
-        todo!("{now:?}")
+        if self.left {
+            return;
+        }
+        self.step(now);
+        let sure = self.sure(now);
+        self.left = true;
+        self.draft.left = true;
+        for request in std::mem::take(&mut self.requests) {
+            self.refuse_ticket(request.ticket, Refusal::Left);
+        }
+        let heir = self.heir(Some(self.me), &self.holdings());
+        if let Some(heir) = heir.filter(|_| sure) {
+            let own: Vec<(Span, Register)> = self.own_within(self.range).collect();
+            for (span, register) in own {
+                self.write(span, register.given(heir), Why::Given, true);
+            }
+        }
+        self.dirty.later.push(Output::Event(Event::Left { heir }));
+        self.step(now);
     }
 
     /// Wants to know when every address has an owner
     pub fn prime(&mut self, ticket: Ticket, now: Instant) {
-        todo!("{ticket:?} {now:?}")
+        self.request(ticket, None, Kind::First);
+        self.step(now);
+    }
+
+    fn request(&mut self, ticket: Ticket, container: Option<ContainerId>, kind: Kind) {
+        if self.left {
+            self.refuse_ticket(ticket, Refusal::Left);
+        } else if self.requests.len() >= MOST_REQUESTS {
+            self.refuse_ticket(ticket, Refusal::TooMany(self.requests.len()));
+        } else {
+            self.requests.push(Request {
+                ticket,
+                container,
+                kind,
+                waits: Waits::Consensus,
+            });
+        }
+    }
+
+    fn refuse_ticket(&mut self, ticket: Ticket, why: Refusal) {
+        self.dirty.later.push(Output::Refused { ticket, why });
     }
 
     /// Does what is due
     pub fn handle_timeout(&mut self, now: Instant) {
-        todo!("{now:?}")
+        if self.tick_at.is_some_and(|at| at <= now) {
+            self.tick_at = None;
+            self.sight.trust();
+            self.dirty.keep_heard = true;
+            self.tidy(now);
+        }
+        self.step(now);
     }
 
     /// When to call [`Ipam::handle_timeout`]
     pub fn poll_timeout(&self) -> Option<Instant> {
-        None
+        let ready = self.ready.values().copied();
+        let once = [self.tick_at, self.patience, self.asks_until()];
+        let hold = (!self.requests.is_empty()).then_some(self.hold_until);
+        let hold = hold.filter(|until| *until > self.ran());
+        once.into_iter().flatten().chain(ready).chain(hold).min()
+    }
+
+    fn ran(&self) -> Instant {
+        self.sight.ran()
     }
 
     /// What to do next
@@ -103,26 +320,9 @@ impl Ipam {
         self.outputs.pop_front()
     }
 
-    /// What an operator is shown
-    pub fn status(&self, now: Instant) -> Status {
-        todo!("{now:?}")
-    }
-}
-
-impl Replica for Ipam {
-    fn take_changes(&mut self) -> Vec<Vec<u8>> {
-        todo!()
-    }
-
-    fn summary(&self) -> Vec<u8> {
-        todo!()
-    }
-
-    fn missing(&self, summary: &[u8]) -> Result<Vec<Vec<u8>>, Malformed> {
-        todo!("{summary:?}")
-    }
-
-    fn merge(&mut self, part: &[u8], now: Instant) -> Result<Option<Vec<u8>>, Malformed> {
-        todo!("{part:?} {now:?}")
+    /// The time of day, not minding that somebody sets the clock
+    pub(crate) fn unix_ms(&self, now: Instant) -> u64 {
+        let since = now.saturating_duration_since(self.started).as_millis();
+        self.day.saturating_add(u64::try_from(since).unwrap_or(u64::MAX))
     }
 }

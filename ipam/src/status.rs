@@ -24,6 +24,10 @@ pub struct Status {
     pub active: usize,
     /// What waits, oldest first
     pub pending: Vec<Pending>,
+    /// Which first owners everything goes back to; networks that began apart differ in it
+    pub lineage: Option<u64>,
+    /// How often voters or those who are gone were decided on
+    pub index: u64,
     /// Who decides about who is gone
     pub voters: Vec<Owner>,
     /// Those that have addresses although they are gone, until it is sure that they gave none away unseen

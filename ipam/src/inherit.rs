@@ -1,0 +1,115 @@
+//! How an heir comes to what an owner had that is gone.
+//!
+//! The one that is gone may have given some of it to a peer that the heir has not heard of since. So the
+//! heir names whom it is to inherit from ([`crate::record::Record::inherits`]), and waits until every
+//! other owner says that it knows who is gone, or has itself been out of sight for a lease. Who knows
+//! takes nothing more from the one that is gone: it passes it on to the heir. Then the heir writes
+//! itself into the registers, by which it also comes before a gift that nobody has heard of.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use crate::machine::Ipam;
+use crate::output::{Event, Output, Why};
+use crate::owner::{Incarnation, Owner};
+use crate::record::{MOST_ACKS, MOST_OWNERS, Record};
+use crate::space::{Moved, Piece};
+
+impl Ipam {
+    /// Becomes another owner, if this one is gone or its state is not the last one that it had
+    pub(crate) fn renew_if_gone(&mut self, now: Instant) {
+        if self.left || !(self.gone.contains(self.me) || self.forgot) {
+            return;
+        }
+        let before = self.me;
+        let last = self.records.latest(before.name).max(Some(before));
+        let last = last.map(|owner| owner.incarnation);
+        let incarnation = Incarnation::draw(self.unix_ms(now), last, &mut self.rng);
+        self.me.incarnation = incarnation;
+        self.born = incarnation;
+        self.forgot = false;
+        self.draft = Record::new(self.me, self.born, self.draft.elector);
+        self.answered.clear();
+        self.ready.clear();
+        self.patience = None;
+        self.dirty.keep_space = true;
+        self.dirty.work = true;
+        let event = Event::Renewed { before, now: self.me };
+        self.dirty.later.push(Output::Event(event));
+    }
+
+    /// Says whom it knows to be gone, and takes over what it can
+    pub(crate) fn inherit(&mut self, now: Instant) {
+        let asked = self
+            .records
+            .iter()
+            .flat_map(|record| record.inherits.iter().copied());
+        let mut acks: BTreeSet<Owner> = asked.filter(|owner| self.gone.contains(*owner)).collect();
+        while acks.len() > MOST_ACKS {
+            acks.pop_last();
+        }
+        self.draft.acks = acks.into_iter().collect();
+        self.draft.inherits = self.inheritance();
+        let inherits = self.draft.inherits.clone();
+        self.ready.retain(|owner, _| inherits.contains(owner));
+        if inherits.is_empty() || !self.sure(now) {
+            return;
+        }
+        for owner in inherits {
+            if !self.unheard(owner, now).is_empty() {
+                self.ready.remove(&owner);
+                continue;
+            }
+            let at = *self.ready.entry(owner).or_insert(now + self.config.timers.settle);
+            if at <= now {
+                self.ready.remove(&owner);
+                self.take_over(owner);
+            }
+        }
+    }
+
+    /// Those that are gone, have addresses, and whose heir this peer is
+    fn inheritance(&self) -> Vec<Owner> {
+        if self.left {
+            return vec![];
+        }
+        let mine = |owner: &Owner| self.gone.contains(*owner) && self.gone.resolve(*owner) == self.me;
+        let gone: BTreeSet<Owner> = self.space.pieces().map(|piece| piece.register.owner).collect();
+        gone.into_iter().filter(mine).take(MOST_OWNERS).collect()
+    }
+
+    /// Who may have been given something by the one that is gone, unseen
+    pub(crate) fn unheard(&self, gone: Owner, now: Instant) -> BTreeSet<Owner> {
+        let heard = |owner: &Owner| {
+            *owner == self.me
+                || self.is_dead(*owner)
+                || self
+                    .records
+                    .get(*owner)
+                    .is_some_and(|record| record.acks.contains(&gone))
+                || self
+                    .config
+                    .lease
+                    .is_some_and(|lease| self.sight.unseen(*owner, now) >= lease)
+        };
+        self.known().into_iter().filter(|owner| !heard(owner)).collect()
+    }
+
+    fn take_over(&mut self, gone: Owner) {
+        let pieces = self.space.pieces().filter(|piece| piece.register.owner == gone);
+        let pieces: Vec<Piece> = pieces.collect();
+        for Piece { span, register } in pieces {
+            self.write(span, register.inherited(self.me), Why::Inherited, true);
+        }
+    }
+
+    /// Passes on what one that is gone gave to this peer before all could hear of it
+    pub(crate) fn hand_back(&mut self, moved: &[Moved]) {
+        for Moved { span, after, .. } in moved {
+            let heir = self.gone.resolve(after.by);
+            if after.owner == self.me && self.gone.contains(after.by) && heir != self.me {
+                self.write(*span, after.given(heir), Why::Given, true);
+            }
+        }
+    }
+}

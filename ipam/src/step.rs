@@ -1,0 +1,199 @@
+//! What follows from what the machine was told, until nothing more follows.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use crate::MAX_OWNERS;
+use crate::machine::{Dirty, Ipam};
+use crate::output::{Event, Output, Why};
+use crate::owner::Owner;
+use crate::range::Span;
+use crate::record::MOST_USES;
+use crate::space::{Moved, Register};
+use crate::status::Conflict;
+
+/// How often what was done may lead to more; it never takes so many, and the next call goes on
+const ROUNDS: usize = 32;
+
+impl Ipam {
+    /// Does what follows, and says what has to be kept and told
+    pub(crate) fn step(&mut self, now: Instant) {
+        let Self { sight, records, .. } = self;
+        sight.advance(|name| records.latest(name), now);
+        for _ in 0..ROUNDS {
+            self.dirty.work = false;
+            self.forget();
+            self.renew_if_gone(now);
+            self.vote(now);
+            self.list_lapsed(now);
+            self.inherit(now);
+            self.give(now);
+            self.serve(now);
+            self.publish();
+            if !self.dirty.work {
+                break;
+            }
+        }
+        let known = self.known();
+        self.sight.know(&known, now);
+        self.tell_fence(now);
+        self.tell_conflicts();
+        if self.tick_at.is_none() && self.roll.is_some() && self.config.lease.is_some() {
+            self.tick_at = Some(now + self.tick());
+        }
+        self.flush(now);
+    }
+
+    /// Drops the records of those that are gone, or of which nothing is left
+    fn forget(&mut self) {
+        let (gone, me) = (&self.gone, self.me);
+        let holders: BTreeSet<Owner> = self.space.pieces().map(|piece| piece.register.owner).collect();
+        let voters = self.roll.as_ref().map(|roll| &roll.voters);
+        let matters =
+            |owner: &Owner| holders.contains(owner) || voters.is_some_and(|voters| voters.contains(owner));
+        let records = self.records.iter().map(|record| record.owner);
+        let succeeded: BTreeSet<Owner> = records
+            .filter(|owner| self.records.is_succeeded(*owner) && !matters(owner))
+            .collect();
+        self.records
+            .retain(|owner, _| *owner == me || !(gone.contains(*owner) || succeeded.contains(owner)));
+        if self.gone.prune(MAX_OWNERS / 4, |owner| holders.contains(&owner)) {
+            self.dirty.keep_ledger = true;
+        }
+        let gone = &self.gone;
+        self.draft.said.retain(|owner| !gone.contains(*owner));
+        self.said = self
+            .records
+            .iter()
+            .flat_map(|record| record.said.iter().copied())
+            .collect();
+        self.said.extend(self.draft.said.iter().copied());
+        self.said.remove(&self.me);
+    }
+
+    /// Writes registers that are this peer's to write
+    pub(crate) fn write(&mut self, span: Span, register: Register, why: Why, tell: bool) {
+        let moved = self.space.join(span, register);
+        if moved.is_empty() {
+            return;
+        }
+        self.moved(&moved, why);
+        if tell {
+            self.dirty.tell_space.push(span);
+        }
+    }
+
+    /// Notes that registers became others
+    pub(crate) fn moved(&mut self, moved: &[Moved], why: Why) {
+        self.dirty.keep_space |= !moved.is_empty();
+        self.dirty.work |= !moved.is_empty();
+        for Moved { span, before, after } in moved {
+            if after.owner == self.me {
+                self.came(*span);
+            }
+            let from = before.map(|before| before.owner);
+            if from == Some(after.owner) {
+                continue;
+            }
+            let (first, last) = span.addresses();
+            self.dirty.later.push(Output::Event(Event::Moved {
+                first,
+                last,
+                from,
+                to: after.owner,
+                why,
+                epoch: after.epoch,
+            }));
+        }
+    }
+
+    /// Makes the record say what is so; if that is another than was told, it is to be told
+    fn publish(&mut self) {
+        self.draft.calls = self.roll.is_none() && !self.requests.is_empty();
+        self.draft.free = self.magnitude_of_free();
+        self.draft.uses = self.uses();
+        let told = self.records.get(self.me);
+        let version = told.map_or(self.draft.version, |told| told.version.max(self.draft.version));
+        self.draft.version = version;
+        if told == Some(&self.draft) {
+            return;
+        }
+        self.draft.version += 1;
+        self.records.put(self.draft.clone());
+        self.dirty.keep_record = true;
+        self.dirty.tell_record = true;
+        self.dirty.work = true;
+    }
+
+    fn magnitude_of_free(&self) -> u8 {
+        if self.left {
+            return 0;
+        }
+        let own = self.own_within(self.range).map(|(span, _)| {
+            let held = self.held.range(span.first..=span.last).count() as u64;
+            span.len() - held
+        });
+        let free: u64 = own.sum();
+        free.checked_ilog2().map_or(0, |log| log as u8 + 1)
+    }
+
+    /// Addresses of containers here that are not this peer's, or that others use as well
+    fn uses(&self) -> Vec<u32> {
+        if self.left {
+            return vec![];
+        }
+        let elsewhere = self.used_elsewhere(self.range);
+        let held = self
+            .held
+            .range(self.range.first..=self.range.last)
+            .map(|(address, _)| *address);
+        let used = held.filter(|address| self.own(*address).is_none() || elsewhere.contains(address));
+        used.take(MOST_USES).collect()
+    }
+
+    fn tell_conflicts(&mut self) {
+        let others = self.records.iter().filter(|record| record.owner != self.me);
+        let used = others.flat_map(|record| record.uses.iter().map(|address| (*address, record.owner.name)));
+        let conflicts = used.filter_map(|(address, peer)| {
+            let held = self.held.get(&address)?;
+            Some(Conflict {
+                address: address.into(),
+                container: held.container.clone(),
+                peer,
+            })
+        });
+        let conflicts: BTreeSet<Conflict> = conflicts.collect();
+        for Conflict {
+            address,
+            container,
+            peer,
+        } in conflicts.difference(&self.conflicts)
+        {
+            self.dirty.later.push(Output::Event(Event::Conflict {
+                address: *address,
+                container: container.clone(),
+                peer: *peer,
+            }));
+        }
+        self.conflicts = conflicts;
+    }
+
+    /// Says what has to be kept, then what follows from that
+    fn flush(&mut self, now: Instant) {
+        let change = self.change(now);
+        let Dirty {
+            tell_space,
+            tell_ledger,
+            tell_record,
+            ..
+        } = &self.dirty;
+        let tell = !tell_space.is_empty() || *tell_ledger || *tell_record;
+        if !change.is_empty() {
+            self.outputs.push_back(Output::Keep(change));
+        }
+        if tell {
+            self.outputs.push_back(Output::Flood);
+        }
+        self.outputs.extend(self.dirty.later.drain(..));
+    }
+}

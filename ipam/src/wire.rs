@@ -1,0 +1,136 @@
+//! The bytes that neighbours tell each other, and those that are kept; the only place that knows the
+//! encoding: bincode, varint, little endian.
+
+use gossip::Malformed;
+use ipnetwork::Ipv4Network;
+use model::PeerName;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::MAX_OWNERS;
+use crate::gone::Heir;
+use crate::ledger::Roll;
+use crate::owner::{Incarnation, Owner};
+use crate::range::Span;
+use crate::record::{LIMIT, Record, is_owner};
+use crate::space::Piece;
+
+/// Something of the state
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Part {
+    /// What the teller hands out from: of another range nothing is taken over
+    pub(crate) range: Ipv4Network,
+    pub(crate) teller: PeerName,
+    pub(crate) body: Body,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Body {
+    /// Only that the teller is there
+    Nothing,
+    Space(Vec<Piece>),
+    /// In one, so that nobody knows of a roll and not of those whom it removed
+    Ledger(Option<Roll>, Vec<(Owner, Heir)>),
+    Records(Vec<Record>),
+}
+
+/// What is here, in short
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Summary {
+    pub(crate) range: Ipv4Network,
+    /// A hash of each part of the range
+    pub(crate) space: Vec<[u8; 16]>,
+    pub(crate) ledger: [u8; 16],
+    pub(crate) records: Vec<(Owner, Incarnation, u64)>,
+}
+
+/// The most pieces in a part: each takes less than 80 bytes
+pub(crate) const MOST_PIECES: usize = 8192;
+
+impl Part {
+    /// # Errors
+    ///
+    /// If no peer would send it.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
+        let part: Self = decode(bytes).ok_or(Malformed("no part of an address space"))?;
+        if part.is_sound() {
+            Ok(part)
+        } else {
+            Err(Malformed("a part of an address space is out of bounds"))
+        }
+    }
+
+    fn is_sound(&self) -> bool {
+        let range = Span::of(self.range);
+        match &self.body {
+            Body::Nothing => true,
+            Body::Space(pieces) => pieces.iter().all(|piece| is_piece(piece, range)),
+            Body::Ledger(roll, gone) => {
+                let sound = |roll: &Roll| {
+                    roll.at.index < LIMIT
+                        && !roll.voters.is_empty()
+                        && roll.voters.len() <= MAX_OWNERS
+                        && roll.voters.iter().all(|owner| is_owner(*owner))
+                };
+                let heirs = |(owner, heir): &(Owner, Heir)| {
+                    is_owner(*owner) && is_owner(heir.heir) && heir.generation < LIMIT && *owner != heir.heir
+                };
+                roll.as_ref().is_none_or(sound) && gone.len() <= MAX_OWNERS && gone.iter().all(heirs)
+            }
+            Body::Records(records) => records.iter().all(|record| record.is_sound(range)),
+        }
+    }
+}
+
+fn is_piece(piece: &Piece, range: Span) -> bool {
+    let Piece { span, register } = piece;
+    span.first <= span.last
+        && range.covers(*span)
+        && register.epoch < LIMIT
+        && register.version < LIMIT
+        && is_owner(register.owner)
+        && is_owner(register.by)
+}
+
+impl Summary {
+    /// # Errors
+    ///
+    /// If no peer would send it.
+    pub(crate) fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
+        let summary: Self = decode(bytes).ok_or(Malformed("no summary of an address space"))?;
+        if summary.space.len() <= BUCKETS as usize && summary.records.len() <= MAX_OWNERS {
+            Ok(summary)
+        } else {
+            Err(Malformed("a summary of an address space is out of bounds"))
+        }
+    }
+}
+
+/// In how many parts the range is compared
+const BUCKETS: u64 = 64;
+
+/// The parts in which a range is compared
+pub(crate) fn buckets(range: Span) -> impl Iterator<Item = Span> {
+    let len = (range.len() / BUCKETS).max(1);
+    let count = range.len().div_ceil(len);
+    (0..count).filter_map(move |n| {
+        let first = u64::from(range.first) + n * len;
+        let last = (first + len - 1).min(u64::from(range.last));
+        Span::new(first as u32, last as u32)
+    })
+}
+
+pub(crate) fn encode(value: &impl Serialize) -> Vec<u8> {
+    bincode::serde::encode_to_vec(value, bincode::config::standard())
+        .expect("nothing here is of a kind that cannot be encoded")
+}
+
+/// The value that the bytes are, and nothing more
+pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
+    const LIMIT: usize = 64 << 20;
+    let config = bincode::config::standard().with_limit::<LIMIT>();
+    match bincode::serde::decode_from_slice(bytes, config) {
+        Ok((value, read)) if read == bytes.len() => Some(value),
+        Ok(_) | Err(_) => None,
+    }
+}
