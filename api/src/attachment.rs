@@ -4,7 +4,7 @@ use ipnetwork::IpNetwork;
 use model::{ContainerId, IfName, Mac};
 use serde::{Deserialize, Serialize};
 
-use crate::{Addresses, ContainerSpec};
+use crate::{AddressSpecs, ContainerSpec};
 
 /// Give a container an interface on the network, and addresses
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -14,10 +14,13 @@ pub struct AttachRequest {
     pub container: ContainerSpec,
     /// Its addresses; none attaches it without an address
     #[serde(default)]
-    pub addresses: Addresses,
+    pub addresses: AddressSpecs,
     /// Also route 224.0.0.0/4 to the interface
     #[serde(default = "yes")]
     pub multicast_route: bool,
+    /// Also give its addresses the container's name
+    #[serde(default = "yes")]
+    pub dns: bool,
 }
 
 fn yes() -> bool {
@@ -35,6 +38,9 @@ pub struct Attached {
     pub mac: Mac,
     /// Every address it has on the network, earlier ones included
     pub addresses: Vec<IpNetwork>,
+    /// Those that this request asked for
+    #[serde(default)]
+    pub granted: Vec<IpNetwork>,
 }
 
 /// Take addresses from a container
@@ -43,9 +49,9 @@ pub struct Attached {
 pub struct DetachRequest {
     /// The container
     pub container: ContainerSpec,
-    /// The addresses; none takes them all
+    /// The addresses, by a subnet all of it; none takes them all
     #[serde(default)]
-    pub addresses: Addresses,
+    pub addresses: AddressSpecs,
 }
 
 /// Addresses were taken

@@ -20,14 +20,18 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod address_spec;
 mod addresses;
 mod attachment;
 mod bounded;
 mod client;
 mod connection;
 mod error;
+mod expose;
 mod flow;
 mod group;
+mod ipam;
+mod names;
 mod peer;
 mod report;
 pub mod routes;
@@ -35,12 +39,18 @@ mod spec;
 mod status;
 mod target;
 
+pub use address_spec::{AddressSpec, AddressSpecError, AddressSpecs};
 pub use addresses::{Addresses, AddressesError, parse_cidr};
 pub use attachment::{AttachRequest, Attached, Attachment, DetachRequest, Detached};
 pub use client::{Client, ClientError};
 pub use connection::{Connection, ConnectionState, Traffic};
 pub use error::{ApiError, ErrorKind};
+pub use expose::{ExposeRequest, Exposed, Hidden, HideRequest};
 pub use flow::{Flow, FlowAction, ShortPeer, Tag, Tunnel};
+pub use ipam::{
+    AddressOwner, IpamState, IpamStatus, OwnershipChange, PendingAddress, RemovePeersRequest, RemovedPeer,
+};
+pub use names::{DnsStatus, LookupRequest, NameEntry, NameRequest};
 pub use peer::{Peer, PeerConnection, PeerRef};
 pub use report::{BroadcastRoute, MacEntry, Report, UnicastRoute};
 pub use routes::Route;

@@ -3,7 +3,7 @@
 use model::{Mac, Target};
 use serde::{Deserialize, Serialize};
 
-use crate::{Attachment, Connection, Flow, Peer, PeerRef, StatusReport};
+use crate::{Attachment, Connection, Flow, NameEntry, OwnershipChange, Peer, PeerRef, StatusReport};
 
 /// All that weaved tells, for people who report a problem and programs that watch
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +31,12 @@ pub struct Report {
     /// Where stations were seen
     #[serde(default)]
     pub macs: Vec<MacEntry>,
+    /// See [`routes::NAMES`](crate::routes::NAMES)
+    #[serde(default)]
+    pub names: Vec<NameEntry>,
+    /// The latest changes of who owns addresses, the newest last
+    #[serde(default)]
+    pub ownership: Vec<OwnershipChange>,
 }
 
 /// The way to one peer

@@ -1,12 +1,14 @@
 //! Every question that weaved answers.
 
 use std::marker::PhantomData;
+use std::net::Ipv4Addr;
 
 use hyper::Method;
 
 use crate::{
-    AttachRequest, Attached, Attachment, ConnectRequest, Connection, DetachRequest, Detached, Flow,
-    ForgetRequest, Health, Peer, Report, StatusReport, Stopping,
+    AttachRequest, Attached, Attachment, ConnectRequest, Connection, DetachRequest, Detached, ExposeRequest,
+    Exposed, Flow, ForgetRequest, Health, Hidden, HideRequest, IpamStatus, LookupRequest, NameEntry,
+    NameRequest, Peer, RemovePeersRequest, RemovedPeer, Report, StatusReport, Stopping,
 };
 use model::Target;
 
@@ -56,6 +58,25 @@ pub static CONTAINERS: Route<(), Vec<Attachment>> = Route::new(Method::GET, "/v1
 pub static ATTACH: Route<AttachRequest, Attached> = Route::new(Method::POST, "/v1/containers/attach");
 /// Takes addresses from a container, and with the last its interface
 pub static DETACH: Route<DetachRequest, Detached> = Route::new(Method::POST, "/v1/containers/detach");
+/// Gives this host addresses on the network
+pub static EXPOSE: Route<ExposeRequest, Exposed> = Route::new(Method::POST, "/v1/expose");
+/// Takes them
+pub static HIDE: Route<HideRequest, Hidden> = Route::new(Method::POST, "/v1/hide");
+/// Who owns how many addresses
+pub static IPAM: Route<(), IpamStatus> = Route::new(Method::GET, "/v1/ipam");
+/// Has the peers agree who owns what at first, and is answered when they have
+pub static PRIME: Route<(), IpamStatus> = Route::new(Method::POST, "/v1/ipam/prime");
+/// Has others take over what peers own that are gone for good
+pub static REMOVE_PEERS: Route<RemovePeersRequest, Vec<RemovedPeer>> =
+    Route::new(Method::POST, "/v1/peers/remove");
+/// Every name of a container
+pub static NAMES: Route<(), Vec<NameEntry>> = Route::new(Method::GET, "/v1/names");
+/// Gives addresses a name; the answer is what was added
+pub static ADD_NAMES: Route<NameRequest, Vec<NameEntry>> = Route::new(Method::POST, "/v1/names/add");
+/// Takes a name from addresses; the answer is how many entries went
+pub static REMOVE_NAMES: Route<NameRequest, usize> = Route::new(Method::POST, "/v1/names/remove");
+/// The addresses of a name
+pub static LOOKUP: Route<LookupRequest, Vec<Ipv4Addr>> = Route::new(Method::POST, "/v1/names/lookup");
 /// Everything above in one answer
 pub static REPORT: Route<(), Report> = Route::new(Method::GET, "/v1/report");
 /// Ends weaved; containers stay attached and flows stay in the kernel
@@ -81,6 +102,15 @@ mod tests {
             (&CONTAINERS.method, CONTAINERS.path),
             (&ATTACH.method, ATTACH.path),
             (&DETACH.method, DETACH.path),
+            (&EXPOSE.method, EXPOSE.path),
+            (&HIDE.method, HIDE.path),
+            (&IPAM.method, IPAM.path),
+            (&PRIME.method, PRIME.path),
+            (&REMOVE_PEERS.method, REMOVE_PEERS.path),
+            (&NAMES.method, NAMES.path),
+            (&ADD_NAMES.method, ADD_NAMES.path),
+            (&REMOVE_NAMES.method, REMOVE_NAMES.path),
+            (&LOOKUP.method, LOOKUP.path),
             (&REPORT.method, REPORT.path),
             (&STOP.method, STOP.path),
             (&RESET.method, RESET.path),

@@ -6,7 +6,7 @@ use ipnetwork::IpNetwork;
 use model::{IfName, NickName, PeerName, ShortId, Uid};
 use serde::{Deserialize, Serialize};
 
-use crate::ConnectionState;
+use crate::{ConnectionState, DnsStatus, IpamStatus};
 
 /// What `weavectl status` shows
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +25,12 @@ pub struct StatusReport {
     /// Frames and packets that were dropped, by reason; reasons that never happened may be absent
     #[serde(default)]
     pub drops: BTreeMap<String, u64>,
+    /// The addresses that are handed out; absent where none are
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ipam: Option<IpamStatus>,
+    /// The server of names; absent where there is none
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dns: Option<DnsStatus>,
 }
 
 /// The mesh as this host sees it

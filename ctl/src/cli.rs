@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use crate::launch::LaunchArgs;
 
@@ -50,6 +50,30 @@ pub(crate) enum Command {
     /// Take addresses from a container, and with the last its interface
     #[command(after_help = DETACH)]
     Detach(DetachArgs),
+    /// Give this host addresses on the network
+    #[command(after_help = EXPOSE, disable_help_flag = true)]
+    Expose(ExposeArgs),
+    /// Take addresses on the network from this host
+    #[command(after_help = HIDE)]
+    Hide(HideArgs),
+    /// The addresses that hosts hand out
+    #[command(after_help = IPAM)]
+    Ipam {
+        #[command(subcommand)]
+        command: IpamCommand,
+    },
+    /// Have others take over the addresses of hosts that are gone for good
+    #[command(after_help = RMPEER)]
+    Rmpeer(RmpeerArgs),
+    /// Give addresses a name
+    #[command(after_help = DNS_ADD, disable_help_flag = true)]
+    DnsAdd(NameArgs),
+    /// Take a name from addresses
+    #[command(after_help = DNS_REMOVE, disable_help_flag = true)]
+    DnsRemove(NameArgs),
+    /// Print the addresses of a name
+    #[command(after_help = DNS_LOOKUP)]
+    DnsLookup(LookupArgs),
     /// List attached containers: id, MAC address, addresses
     #[command(after_help = PS)]
     Ps(PsArgs),
@@ -88,6 +112,13 @@ pub(crate) enum FlowsCommand {
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum IpamCommand {
+    /// Have the hosts agree who owns which addresses at first, and wait until they have
+    #[command(after_help = IPAM)]
+    Prime,
 }
 
 /// The form of what is printed
@@ -146,27 +177,87 @@ pub(crate) enum StatusPart {
     Peers,
     /// Peers that this host was told to connect to
     Targets,
+    /// Who owns how many addresses
+    Ipam,
+    /// The names of containers: name, address, container, peer
+    Dns,
 }
 
 // clap cannot have an optional positional before a required one: the last of `args` is the container.
 #[derive(Debug, Args)]
-#[command(override_usage = "weavectl attach [OPTIONS] [CIDR]... <CONTAINER>")]
+#[command(override_usage = "weavectl attach [OPTIONS] [ADDRESS]... <CONTAINER>")]
 pub(crate) struct AttachArgs {
-    /// Addresses, as in 10.32.1.1/24; then the container: a process id, the path of a network
-    /// namespace, or a name from `ip netns`
-    #[arg(value_name = "CIDR|CONTAINER", required = true)]
+    /// Addresses: 10.32.1.1/24 for this one, net:10.2.1.0/24 for one of a subnet, net:default (or none) for
+    /// one of the default subnet; then the container: a process id, the path of a network namespace, or a
+    /// name from `ip netns`
+    #[arg(value_name = "ADDRESS|CONTAINER", required = true)]
     pub(crate) args: Vec<String>,
+    /// Do not give the addresses the container's name
+    #[arg(long)]
+    pub(crate) without_dns: bool,
     /// Do not route multicast to the interface
     #[arg(long)]
     pub(crate) no_multicast_route: bool,
 }
 
 #[derive(Debug, Args)]
-#[command(override_usage = "weavectl detach [OPTIONS] [CIDR]... <CONTAINER>")]
+#[command(override_usage = "weavectl detach [OPTIONS] [ADDRESS]... <CONTAINER>")]
 pub(crate) struct DetachArgs {
-    /// Addresses to take, or none for all; then the container
-    #[arg(value_name = "CIDR|CONTAINER", required = true)]
+    /// Addresses to take, by net: those of a subnet, or none for all; then the container
+    #[arg(value_name = "ADDRESS|CONTAINER", required = true)]
     pub(crate) args: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExposeArgs {
+    /// Addresses, in the forms that attach takes; by default one of the default subnet
+    #[arg(value_name = "ADDRESS")]
+    pub(crate) addresses: Vec<String>,
+    /// A name for them
+    #[arg(short = 'h', long = "hostname", value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Do not let containers reach the outside, or be reached from there, as this host
+    #[arg(long)]
+    pub(crate) without_masquerade: bool,
+    /// Print help
+    #[arg(long, action = ArgAction::HelpLong)]
+    help: Option<bool>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct HideArgs {
+    /// Addresses to take, by net: those of a subnet, or none for all
+    #[arg(value_name = "ADDRESS")]
+    pub(crate) addresses: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RmpeerArgs {
+    /// Names or nicknames, as `status ipam` shows them
+    #[arg(value_name = "PEER", required = true)]
+    pub(crate) peers: Vec<String>,
+}
+
+// `-h` is the name's, as it always was.
+#[derive(Debug, Args)]
+pub(crate) struct NameArgs {
+    /// Addresses, by default the container's; then the container, by default none: addresses outside the
+    /// network
+    #[arg(value_name = "ADDRESS|CONTAINER")]
+    pub(crate) args: Vec<String>,
+    /// The name, with or without the domain; by default the container's own
+    #[arg(short = 'h', long = "hostname", value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Print help
+    #[arg(long, action = ArgAction::HelpLong)]
+    pub(crate) help: Option<bool>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LookupArgs {
+    /// The name, with or without the domain
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
 }
 
 #[derive(Debug, Args)]
@@ -183,7 +274,7 @@ const OVERVIEW: &str = "\
 EXAMPLES:
   weavectl launch                          start the first host of a network
   weavectl launch 192.168.1.10             start a host that joins it
-  weavectl attach 10.32.1.1/24 c1          attach the network namespace c1
+  weavectl attach c1                       attach the network namespace c1
   weavectl status connections              see which hosts are connected, and how
 
 EXIT STATUS:
@@ -238,10 +329,60 @@ EXAMPLES:
 Tunnel peers are written as nickname(short id).";
 
 const ATTACH: &str = "\
+The addresses that the container has got are printed.
+
 EXAMPLES:
-  weavectl attach 10.32.1.1/24 c1                  the namespace c1 of `ip netns`
+  weavectl attach c1                               any free address; c1 is a namespace of `ip netns`
+  weavectl attach net:10.2.1.0/24 c1               any of this subnet
+  weavectl attach net:default net:10.2.1.0/24 c1   one of each
+  weavectl attach 10.32.1.1/24 c1                  this one
   weavectl attach 10.32.1.1/24 10.32.2.1/24 4711   the container of process 4711
   weavectl attach 10.32.1.1/24 /run/netns/c1";
+
+const EXPOSE: &str = "\
+Containers of the same subnet reach this host, and it reaches them. With masquerading they also reach the
+outside through it, and the outside reaches them by a route to it.
+
+EXAMPLES:
+  weavectl expose                              any free address
+  weavectl expose net:10.2.1.0/24              in this subnet, too
+  weavectl expose 10.2.1.132/24 -h exposed     this one, as exposed.weave.local
+  weavectl expose --without-masquerade";
+
+const HIDE: &str = "\
+EXAMPLES:
+  weavectl hide                        all addresses
+  weavectl hide net:10.2.1.0/24        that of this subnet";
+
+const IPAM: &str = "\
+EXAMPLES:
+  weavectl ipam prime                  before the first container, where hosts start one after the other
+  weavectl status ipam";
+
+const RMPEER: &str = "\
+Hosts that `weavectl reset` give their addresses away by themselves, and those out of sight for as long as
+the lease (--ipalloc-lease) lose them. This is for those that cannot, and are not waited for.
+
+EXAMPLES:
+  weavectl rmpeer host3
+  weavectl rmpeer 7a:c0:00:12:34:56 host4";
+
+const DNS_ADD: &str = "\
+EXAMPLES:
+  weavectl dns-add c1 -h www                   all addresses of c1, as www.weave.local
+  weavectl dns-add 10.2.1.27 c1                this one, by the name of c1
+  weavectl dns-add 192.128.16.45 -h db         an address outside the network";
+
+const DNS_REMOVE: &str = "\
+EXAMPLES:
+  weavectl dns-remove c1 -h www
+  weavectl dns-remove c1                       all names of c1
+  weavectl dns-remove 192.128.16.45 -h db";
+
+const DNS_LOOKUP: &str = "\
+EXAMPLES:
+  weavectl dns-lookup c1
+  weavectl dns-lookup c1.weave.local";
 
 const DETACH: &str = "\
 EXAMPLES:
@@ -301,7 +442,34 @@ mod tests {
             (&["status", "connections", "--format", "json"], true),
             (&["--socket", "/tmp/s", "status"], true),
             (&["status", "--socket", "/tmp/s"], true),
-            (&["status", "dns"], false),
+            (&["status", "dns"], true),
+            (&["status", "ipam"], true),
+            (&["status", "plugin"], false),
+            (&["expose"], true),
+            (
+                &[
+                    "expose",
+                    "net:default",
+                    "10.2.1.1/24",
+                    "-h",
+                    "name",
+                    "--without-masquerade",
+                ],
+                true,
+            ),
+            (&["expose", "-h"], false),
+            (&["hide"], true),
+            (&["hide", "net:10.2.1.0/24"], true),
+            (&["ipam", "prime"], true),
+            (&["ipam"], false),
+            (&["rmpeer"], false),
+            (&["rmpeer", "host1", "host2"], true),
+            (&["dns-add", "c1", "-h", "www"], true),
+            (&["dns-add", "10.2.1.1", "-h", "www"], true),
+            (&["dns-remove", "c1"], true),
+            (&["dns-lookup", "c1"], true),
+            (&["dns-lookup"], false),
+            (&["attach", "net:default", "c1", "--without-dns"], true),
             (&["status", "--format", "xml"], false),
             (&["flows", "dump", "--format", "json"], true),
             (&["flows"], false),

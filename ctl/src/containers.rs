@@ -1,7 +1,9 @@
 //! `attach`, `detach`, and `ps`.
 
+use std::time::Duration;
+
 use anyhow::{Context as _, Result, bail};
-use api::{Addresses, AttachRequest, Attachment, ContainerSpec, DetachRequest, parse_cidr, routes};
+use api::{AddressSpec, AddressSpecs, AttachRequest, Attachment, ContainerSpec, DetachRequest, routes};
 use ipnetwork::IpNetwork;
 
 use crate::cli::{AttachArgs, DetachArgs, PsArgs};
@@ -9,18 +11,19 @@ use crate::daemon::Daemon;
 use crate::exit::NotFound;
 use crate::{print, text};
 
+/// weaved says after half a minute why there is no address.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(45);
+
 pub(crate) fn attach(args: &AttachArgs, daemon: &Daemon) -> Result<()> {
     let (addresses, container) = split(&args.args)?;
-    if addresses.is_empty() {
-        bail!(NO_IPAM);
-    }
     let request = AttachRequest {
         container,
-        addresses,
+        addresses: or_default(addresses)?,
         multicast_route: !args.no_multicast_route,
+        dns: !args.without_dns,
     };
-    daemon.send(&routes::ATTACH, &request)?;
-    print_addresses(&request.addresses)
+    let attached = daemon.patient(PATIENCE)?.send(&routes::ATTACH, &request)?;
+    print_addresses(&attached.granted)
 }
 
 pub(crate) fn detach(args: &DetachArgs, daemon: &Daemon) -> Result<()> {
@@ -41,29 +44,31 @@ pub(crate) fn ps(args: &PsArgs, daemon: &Daemon) -> Result<()> {
     }
 }
 
-/// `[CIDR]... CONTAINER` as its two parts
-fn split(args: &[String]) -> Result<(Addresses, ContainerSpec)> {
+/// `[ADDRESS]... CONTAINER` as its two parts
+fn split(args: &[String]) -> Result<(AddressSpecs, ContainerSpec)> {
     let (container, addresses) = args.split_last().context("no container given")?;
-    if parse_address(container).is_ok() {
+    if container.parse::<AddressSpec>().is_ok() {
         bail!("no container given: {container:?} is an address");
     }
     let container = container.parse()?;
-    let addresses: Vec<IpNetwork> = addresses
-        .iter()
-        .map(|text| parse_address(text))
-        .collect::<Result<_>>()?;
-    Ok((Addresses::try_from(addresses)?, container))
+    Ok((specs(addresses)?, container))
 }
 
-/// A CIDR as Weave's commands take it, with or without `ip:` before it
-fn parse_address(text: &str) -> Result<IpNetwork> {
-    if text.starts_with("net:") {
-        bail!(NO_IPAM);
+/// Addresses as they are given on the command line
+pub(crate) fn specs(texts: &[String]) -> Result<AddressSpecs> {
+    let specs: Vec<AddressSpec> = texts.iter().map(|text| text.parse()).collect::<Result<_, _>>()?;
+    Ok(AddressSpecs::try_from(specs)?)
+}
+
+/// One of the default subnet where nothing else is asked for
+pub(crate) fn or_default(specs: AddressSpecs) -> Result<AddressSpecs> {
+    if specs.is_empty() {
+        return Ok(AddressSpecs::try_from(vec![AddressSpec::DefaultSubnet])?);
     }
-    Ok(parse_cidr(text.strip_prefix("ip:").unwrap_or(text))?)
+    Ok(specs)
 }
 
-fn print_addresses(addresses: &[IpNetwork]) -> Result<()> {
+pub(crate) fn print_addresses(addresses: &[IpNetwork]) -> Result<()> {
     if addresses.is_empty() {
         return Ok(());
     }
@@ -106,8 +111,6 @@ fn goes_by(container: &Attachment, name: &str) -> bool {
         })
 }
 
-const NO_IPAM: &str = "automatic addresses need IPAM, which this build does not have; give a CIDR";
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -136,6 +139,11 @@ mod tests {
                 "/run/netns/c1",
             ),
             (&["c1"], &[], "c1"),
+            (
+                &["net:default", "net:10.2.1.0/24", "c1"],
+                &["net:default", "net:10.2.1.0/24"],
+                "c1",
+            ),
         ] {
             let (parsed, spec) = split(&args(given)).unwrap();
             let parsed: Vec<String> = parsed.iter().map(ToString::to_string).collect();
@@ -157,8 +165,15 @@ mod tests {
                 "no container given: \"10.0.1.1/24\" is an address",
             ),
             (&["10.0.1.1/24", "ip:10.0.1.2/24"], "no container given"),
-            (&["net:10.2.1.0/24", "c1"], NO_IPAM),
-            (&["net:default", "c1"], NO_IPAM),
+            (
+                &["net:10.2.1.1/24", "c1"],
+                "invalid subnet - bits after network prefix are not all zero: 10.2.1.1/24",
+            ),
+            (
+                &["net:10.2.1.0/31", "c1"],
+                "invalid subnet - smaller than minimum size 4: 10.2.1.0/31",
+            ),
+            (&["net:default"], "no container given"),
             (
                 &["10.0.1.1/24", "10.0.2.2/16", "c1"],
                 "networks of 10.0.1.1/24 and 10.0.2.2/16 overlap",

@@ -17,14 +17,17 @@ use anyhow::Result;
 use api::routes;
 use clap::{CommandFactory as _, Parser as _};
 
-use crate::cli::{Cli, Command, FlowsCommand, Format, StatusPart};
+use crate::cli::{Cli, Command, FlowsCommand, Format, IpamCommand, StatusPart};
 use crate::daemon::Daemon;
 
 mod cli;
 mod containers;
 mod daemon;
 mod exit;
+mod host;
+mod ipam;
 mod launch;
+mod names;
 mod print;
 mod process;
 mod stop;
@@ -62,6 +65,15 @@ fn run(cli: Cli) -> Result<()> {
         }),
         Command::Attach(args) => containers::attach(&args, &daemon()?),
         Command::Detach(args) => containers::detach(&args, &daemon()?),
+        Command::Expose(args) => host::expose(&args, &daemon()?),
+        Command::Hide(args) => host::hide(&args, &daemon()?),
+        Command::Ipam {
+            command: IpamCommand::Prime,
+        } => ipam::prime(&daemon()?),
+        Command::Rmpeer(args) => ipam::rmpeer(&args, &daemon()?),
+        Command::DnsAdd(args) => names::add(&args, &daemon()?),
+        Command::DnsRemove(args) => names::remove(&args, &daemon()?),
+        Command::DnsLookup(args) => names::lookup(&args, &daemon()?),
         Command::Ps(args) => containers::ps(&args, &daemon()?),
         Command::Report { format } => print::answer(&daemon()?.ask(&routes::REPORT)?, format, text::Report),
         Command::Version => version(&daemon()?),
@@ -80,6 +92,10 @@ fn status(part: Option<StatusPart>, format: Format, daemon: &Daemon) -> Result<(
         }
         Some(StatusPart::Peers) => {
             print::answer(&daemon.ask(&routes::PEERS)?, format, |peers| text::Peers(peers))
+        }
+        Some(StatusPart::Ipam) => print::answer(&daemon.ask(&routes::IPAM)?, format, text::Ipam),
+        Some(StatusPart::Dns) => {
+            print::answer(&daemon.ask(&routes::NAMES)?, format, |names| text::Names(names))
         }
         Some(StatusPart::Targets) => print::answer(&daemon.ask(&routes::TARGETS)?, format, |targets| {
             text::Targets(targets)

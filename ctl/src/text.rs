@@ -3,6 +3,8 @@
 mod connections;
 mod containers;
 mod flows;
+mod ipam;
+mod names;
 mod peers;
 mod report;
 mod status;
@@ -10,6 +12,8 @@ mod status;
 pub(crate) use connections::Connections;
 pub(crate) use containers::{Containers, SHORT_ID};
 pub(crate) use flows::Flows;
+pub(crate) use ipam::Ipam;
+pub(crate) use names::Names;
 pub(crate) use peers::{Peers, Targets};
 pub(crate) use report::Report;
 pub(crate) use status::Status;

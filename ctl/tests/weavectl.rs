@@ -86,7 +86,9 @@ fn containers_are_attached_and_detached_with_their_addresses_printed() {
             (
                 "POST /v1/containers/attach",
                 200,
-                r#"{"container":"c1","interface":"ethwe","mac":"02:00:00:00:00:01","addresses":["10.32.1.1/24"]}"#,
+                r#"{"container":"c1","interface":"ethwe","mac":"02:00:00:00:00:01",
+                    "addresses":["10.32.3.1/24","10.32.1.1/24","10.32.2.1/24"],
+                    "granted":["10.32.1.1/24","10.32.2.1/24"]}"#,
             ),
             (
                 "POST /v1/containers/detach",
@@ -96,18 +98,96 @@ fn containers_are_attached_and_detached_with_their_addresses_printed() {
         ],
     );
 
-    let attach = fake.run(&["attach", "ip:10.32.1.1/24", "10.32.2.1/24", "c1"]);
+    let attach = fake.run(&["attach", "ip:10.32.1.1/24", "net:10.32.2.0/24", "c1"]);
+    let default = fake.run(&["attach", "--without-dns", "c1"]);
     let detach = fake.run(&["detach", "c1"]);
 
     assert_eq!(told(&attach), (Some(0), "10.32.1.1 10.32.2.1\n", ""));
+    assert_eq!(default.status.code(), Some(0));
     assert_eq!(told(&detach), (Some(0), "10.32.1.1\n", ""));
     assert_eq!(
         fake.questions(),
         [
-            r#"POST /v1/containers/attach {"container":"c1","addresses":["10.32.1.1/24","10.32.2.1/24"],"multicast_route":true}"#,
+            r#"POST /v1/containers/attach {"container":"c1","addresses":["10.32.1.1/24","net:10.32.2.0/24"],"multicast_route":true,"dns":true}"#,
+            r#"POST /v1/containers/attach {"container":"c1","addresses":["net:default"],"multicast_route":true,"dns":false}"#,
             r#"POST /v1/containers/detach {"container":"c1","addresses":[]}"#
         ]
     );
+}
+
+#[test]
+fn the_host_is_exposed_with_warnings_told_and_hidden() {
+    let exposed = r#"{"addresses":["10.32.0.1/12"],"warnings":["this host does not\u001b forward"]}"#;
+    let fake = Fake::answering(
+        "expose",
+        &[
+            ("POST /v1/expose", 200, exposed),
+            ("POST /v1/hide", 200, r#"{"addresses":["10.32.0.1/12"]}"#),
+        ],
+    );
+
+    let expose = fake.run(&["expose", "-h", "gateway", "--without-masquerade"]);
+    let hide = fake.run(&["hide", "net:default"]);
+
+    let warning = "weavectl: warning: this host does not  forward\n";
+    assert_eq!(told(&expose), (Some(0), "10.32.0.1\n", warning));
+    assert_eq!(told(&hide), (Some(0), "10.32.0.1\n", ""));
+    assert_eq!(
+        fake.questions(),
+        [
+            r#"POST /v1/expose {"addresses":["net:default"],"name":"gateway","masquerade":false}"#,
+            r#"POST /v1/hide {"addresses":["net:default"]}"#
+        ]
+    );
+}
+
+#[test]
+fn names_are_added_removed_and_looked_up() {
+    let fake = Fake::answering(
+        "names",
+        &[
+            ("POST /v1/names/add", 200, "[]"),
+            ("POST /v1/names/remove", 200, "1"),
+            ("POST /v1/names/lookup", 200, r#"["10.32.0.1","10.32.0.2"]"#),
+        ],
+    );
+
+    assert_eq!(
+        told(&fake.run(&["dns-add", "c1", "-h", "www"])),
+        (Some(0), "", "")
+    );
+    assert_eq!(
+        told(&fake.run(&["dns-remove", "10.32.0.1", "c1"])),
+        (Some(0), "", "")
+    );
+    let found = fake.run(&["dns-lookup", "www"]);
+    assert_eq!(told(&found), (Some(0), "10.32.0.1\n10.32.0.2\n", ""));
+    assert_eq!(
+        fake.questions(),
+        [
+            r#"POST /v1/names/add {"container":"c1","addresses":[],"name":"www"}"#,
+            r#"POST /v1/names/remove {"container":"c1","addresses":["10.32.0.1"]}"#,
+            r#"POST /v1/names/lookup {"name":"www"}"#
+        ]
+    );
+    let nobody = Fake::answering("nobody", &[("POST /v1/names/lookup", 200, "[]")]);
+    let nothing = "weavectl: nothing is called \"www\"\n";
+    assert_eq!(told(&nobody.run(&["dns-lookup", "www"])), (Some(4), "", nothing));
+}
+
+#[test]
+fn peers_are_removed_one_after_the_other() {
+    let fake = Fake::answering(
+        "rmpeer",
+        &[(
+            "POST /v1/peers/remove",
+            200,
+            r#"[{"peer":"host3","addresses":4096}]"#,
+        )],
+    );
+
+    let removed = "4096 IPs taken over from host3\n";
+    assert_eq!(told(&fake.run(&["rmpeer", "host3"])), (Some(0), removed, ""));
 }
 
 #[test]
@@ -157,8 +237,8 @@ fn mistakes_are_told_without_a_daemon() {
             "weavectl: invalid peer name \":99\", should be host[:port]\n",
         ),
         (
-            &["attach", "c1"],
-            "weavectl: automatic addresses need IPAM, which this build does not have; give a CIDR\n",
+            &["attach", "net:10.2.1.1/24", "c1"],
+            "weavectl: invalid subnet - bits after network prefix are not all zero: 10.2.1.1/24\n",
         ),
         (
             &["launch", "--mtu", "1"],
@@ -211,7 +291,7 @@ fn wrong_usage_has_exit_status_2_and_help_has_0() {
             .output()
             .unwrap()
     };
-    assert_eq!(run(&["status", "dns"]).status.code(), Some(2));
+    assert_eq!(run(&["status", "nothing"]).status.code(), Some(2));
     assert_eq!(run(&[]).status.code(), Some(2));
     let help = run(&["help", "attach"]);
     assert_eq!(help.status.code(), Some(0));

@@ -3,17 +3,24 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::net::{IpAddr, Ipv4Addr};
 
 use api::{
     ApiError, AttachRequest, Attached, Attachment, ConnectRequest, Connection, DetachRequest, Detached,
-    ErrorKind, Flow, ForgetRequest, Health, Peer, Report, StatusReport, Stopping,
+    ErrorKind, ExposeRequest, Exposed, Flow, ForgetRequest, Health, Hidden, HideRequest, IpamStatus,
+    LookupRequest, NameEntry, NameRequest, Peer, RemovePeersRequest, RemovedPeer, Report, StatusReport,
+    Stopping,
 };
-use model::Target;
+use ipnetwork::IpNetwork;
+use model::{ContainerId, Target};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::addresses::Network;
 use crate::attachments::Attachments;
+use crate::common::HOST;
 use crate::control::{Input, Query};
 use crate::datapath::Datapath;
+use crate::expose::HostLeg;
 use crate::shutdown::{Ending, Shutdown};
 use crate::sleeve::Sleeve;
 use crate::views;
@@ -25,6 +32,10 @@ pub(crate) struct App {
     pub(crate) control: mpsc::Sender<Input>,
     /// The containers
     pub(crate) attachments: Attachments,
+    /// Addresses and names
+    pub(crate) network: Network,
+    /// The host's own leg
+    pub(crate) host_leg: HostLeg,
     /// The kernel's switch
     pub(crate) datapath: Datapath,
     /// The packet threads
@@ -80,7 +91,20 @@ impl App {
     }
 
     pub(crate) async fn containers(&self) -> Result<Vec<Attachment>, ApiError> {
-        self.attachments.list().await
+        let mut all = Vec::new();
+        let addresses = self.host_leg.addresses().await;
+        if let Some(mac) = self.host_leg.mac().await
+            && !addresses.is_empty()
+        {
+            all.push(Attachment {
+                container: host()?,
+                netns: None,
+                mac,
+                addresses,
+            });
+        }
+        all.extend(self.attachments.list().await?);
+        Ok(all)
     }
 
     pub(crate) async fn attach(&self, request: AttachRequest) -> Result<Attached, ApiError> {
@@ -89,6 +113,87 @@ impl App {
 
     pub(crate) async fn detach(&self, request: DetachRequest) -> Result<Detached, ApiError> {
         self.attachments.detach(request).await
+    }
+
+    /// Gives this host addresses on the network
+    pub(crate) async fn expose(&self, request: ExposeRequest) -> Result<Exposed, ApiError> {
+        let host = host()?;
+        let had = self.host_leg.addresses().await;
+        let addresses = self.network.acquire(&host, &request.addresses, &had).await?;
+        let exposed = self.host_leg.expose(&addresses, request.masquerade).await;
+        let mut warnings = match exposed {
+            Ok(warnings) => warnings,
+            Err(error) => {
+                self.network.give_back(&host, &addresses, &had).await;
+                return Err(error);
+            }
+        };
+        if let Some(name) = request.name {
+            let named = self.network.add_name(name.clone(), host, ipv4(&addresses)).await;
+            match named {
+                Ok(_entries) => self.host_leg.set_name(&name).await?,
+                Err(error) => warnings.push(format!("the addresses have no name: {}", error.message)),
+            }
+        }
+        let addresses = addresses.to_vec();
+        Ok(Exposed { addresses, warnings })
+    }
+
+    /// Takes them
+    pub(crate) async fn hide(&self, request: HideRequest) -> Result<Hidden, ApiError> {
+        let had = self.host_leg.addresses().await;
+        let addresses = match request.addresses.is_empty() {
+            true => had,
+            false => self.network.select(&request.addresses, &had)?,
+        };
+        let addresses = self.host_leg.hide(&addresses).await?;
+        self.network.give_up(&host()?, &addresses).await;
+        Ok(Hidden { addresses })
+    }
+
+    pub(crate) async fn ipam(&self) -> Result<IpamStatus, ApiError> {
+        self.network.status().await
+    }
+
+    pub(crate) async fn prime(&self) -> Result<IpamStatus, ApiError> {
+        self.network.prime().await?;
+        self.network.status().await
+    }
+
+    pub(crate) async fn remove_peers(
+        &self,
+        request: RemovePeersRequest,
+    ) -> Result<Vec<RemovedPeer>, ApiError> {
+        let mut removed = Vec::new();
+        for peer in request.peers {
+            let addresses = self.network.remove_peer(peer.clone()).await?;
+            removed.push(RemovedPeer { peer, addresses });
+        }
+        Ok(removed)
+    }
+
+    pub(crate) async fn names(&self) -> Result<Vec<NameEntry>, ApiError> {
+        let names = self.network.names().await?;
+        names.ok_or_else(|| ApiError::new(ErrorKind::NotReady, "there are no names on this host (--no-dns)"))
+    }
+
+    pub(crate) async fn add_names(&self, request: NameRequest) -> Result<Vec<NameEntry>, ApiError> {
+        let named = self.attachments.named(&request).await?;
+        self.network
+            .add_name(named.name, named.container, named.addresses)
+            .await
+    }
+
+    pub(crate) async fn remove_names(&self, request: NameRequest) -> Result<usize, ApiError> {
+        let mut removed = 0;
+        for filter in self.attachments.filters(&request)? {
+            removed += self.network.remove_names(filter).await?;
+        }
+        Ok(removed)
+    }
+
+    pub(crate) async fn lookup(&self, request: LookupRequest) -> Result<Vec<Ipv4Addr>, ApiError> {
+        self.network.lookup(request.name).await
     }
 
     pub(crate) async fn report(&self) -> Result<Report, ApiError> {
@@ -106,6 +211,8 @@ impl App {
             unicast_routes,
             broadcast_routes,
             macs,
+            names: self.network.names().await?.unwrap_or_default(),
+            ownership: self.network.history().await?,
         })
     }
 
@@ -141,6 +248,19 @@ impl App {
             .map_err(|_closed| gone())?;
         answer.await.map_err(|_dropped| gone())
     }
+}
+
+fn host() -> Result<ContainerId, ApiError> {
+    HOST.parse()
+        .map_err(|error: model::ContainerIdError| ApiError::new(ErrorKind::Internal, error.to_string()))
+}
+
+fn ipv4(addresses: &[IpNetwork]) -> Vec<Ipv4Addr> {
+    let all = addresses.iter().filter_map(|address| match address.ip() {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    });
+    all.collect()
 }
 
 fn metrics(status: &StatusReport, connections: &[Connection]) -> String {

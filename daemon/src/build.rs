@@ -13,17 +13,20 @@ use overlay::{FastdpHere, MacTable};
 use rand::rngs::{StdRng, SysRng};
 use rand::{Rng as _, SeedableRng as _};
 use tokio::net::{TcpListener, TcpSocket};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
 
+use crate::addresses::Network;
 use crate::app::App;
 use crate::attachments::Attachments;
 use crate::cipher;
+use crate::common::{self, Handout, Own};
 use crate::config::{Args, Switchable, password};
 use crate::connections::Connections;
-use crate::control::{self, Control, Facts, INPUT_QUEUE, Input, Plane, forwarding};
+use crate::control::{self, Asked, Control, Facts, INPUT_QUEUE, Input, Plane, forwarding};
 use crate::datapath::{self, Datapath};
+use crate::expose::HostLeg;
 use crate::identity::{self, Machine};
 use crate::neighbours::{Neighbours, Settings};
 use crate::past::Past;
@@ -78,6 +81,7 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
     let links = Links::open()?;
     let tap_name: IfName = TAP.parse()?;
     let own_devices = vec![args.datapath.clone(), tap_name.clone()];
+    let handout = Handout::choose(args, &store, &links, &own_devices).await?;
     let underlay_mtu = links.underlay_mtu(&own_devices).await?.unwrap_or(1500);
     let suite = if password.is_some() {
         cipher::fastest()
@@ -132,7 +136,9 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
         now,
     );
     store.put(Slot::SHORT_ID, &mesh.short_id())?;
-    mesh.set_targets(targets(&args.peers, past.targets), true, now);
+    let targets = targets(&args.peers, past.targets);
+    let target_count = targets.len();
+    mesh.set_targets(targets, true, now);
 
     let topology = Arc::clone(mesh.topology());
     let plan = datapath::Plan {
@@ -166,8 +172,33 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
     )
     .context("cannot start the sleeve's threads")?;
 
-    let attachments =
-        Attachments::open(links.clone(), datapath.clone(), Arc::clone(&store), overlay_mtu).await?;
+    let network = Network::new(inputs.clone(), handout.map(|handout| handout.default_subnet));
+    let attachments = Attachments::open(
+        links.clone(),
+        datapath.clone(),
+        Arc::clone(&store),
+        network.clone(),
+        overlay_mtu,
+    )
+    .await?;
+    let host_leg = HostLeg::open(
+        links.clone(),
+        Arc::clone(&store),
+        args.datapath.clone(),
+        handout.map(|handout| handout.range),
+    )
+    .await?;
+    let own = Own {
+        name,
+        epoch: past.epoch,
+        unix_ms: unix_ms(),
+        targets: target_count,
+        held: attachments.held().await,
+        exposed: host_leg.addresses().await,
+        exposed_name: host_leg.name().await,
+    };
+    let common = common::common(args, handout, own, &store, &mut rng, now)?;
+    let (zone, _zones) = watch::channel(dns::Zone::new(args.dns_domain.clone()));
     let settings = Settings {
         heartbeat_interval: args.heartbeat_interval,
         heartbeat_grid: now,
@@ -187,12 +218,15 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
             overlay_mtu,
             datapath: args.datapath.clone(),
             trusted_subnets: args.trusted_subnets.clone(),
+            default_subnet: handout.map(|handout| handout.default_subnet),
+            dns_domain: args.dns_domain.clone(),
             restart_grace: args.restart_grace,
             mode,
             sleeve_threads,
         },
         mesh,
         Neighbours::new(settings, StdRng::from_rng(&mut rng)),
+        common,
         held_peers,
         now,
     );
@@ -202,12 +236,16 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
         datapath: datapath.clone(),
         sleeve: sleeve.clone(),
         store: Arc::clone(&store),
+        asked: Asked::default(),
+        zone,
         inputs: receiver,
         inputs_sender: inputs.clone(),
     };
     let app = App {
         control: inputs.clone(),
         attachments,
+        network,
+        host_leg,
         datapath: datapath.clone(),
         sleeve: sleeve.clone(),
         shutdown: shutdown.clone(),
@@ -239,6 +277,7 @@ impl Daemon {
         tasks.spawn(self.control.run(shutdown.clone()));
         tasks.spawn(control::accept(self.listener, self.inputs.clone(), stop.clone()));
         tasks.spawn(self.server.serve(self.app.clone(), stop.clone()));
+        tasks.spawn(self.app.host_leg.clone().watch(stop.clone()));
         tasks.spawn(crate::attachments::follow_links(
             self.links,
             self.own_devices,

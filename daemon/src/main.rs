@@ -7,18 +7,22 @@
 //! Threads: the control task and the API on the runtime; one thread that owns the switch and the
 //! kernel's datapath; two that carry sleeve packets.
 
+mod addresses;
 mod app;
 mod attachments;
 mod build;
 mod cipher;
+mod common;
 mod config;
 mod connections;
 mod control;
 mod datapath;
+mod expose;
 mod identity;
 mod neighbours;
 mod past;
 mod privileges;
+mod range;
 mod reset;
 mod routes;
 mod server;

@@ -24,6 +24,9 @@ pub(crate) async fn reset(datapath: &IfName, state_dir: &Path, socket: &Path) ->
         .transpose()?;
     drop(store);
     let mut failed = datapath::remove(datapath, &TAP.parse()?, &links).await;
+    if let Err(error) = crate::expose::remove_rules(datapath).await {
+        failed.push(error.context("cannot remove the rules of nftables"));
+    }
     for path in [state_dir.join("weaved.redb"), socket.to_owned()] {
         if let Err(error) = fs::remove_file(&path)
             && error.kind() != std::io::ErrorKind::NotFound

@@ -185,6 +185,27 @@ fn router(app: App) -> Router {
     let router = route(router, &routes::DETACH, |app, request| async move {
         app.detach(request).await
     });
+    let router = route(router, &routes::EXPOSE, |app, request| async move {
+        app.expose(request).await
+    });
+    let router = route(router, &routes::HIDE, |app, request| async move {
+        app.hide(request).await
+    });
+    let router = route(router, &routes::IPAM, |app, ()| async move { app.ipam().await });
+    let router = route(router, &routes::PRIME, |app, ()| async move { app.prime().await });
+    let router = route(router, &routes::REMOVE_PEERS, |app, request| async move {
+        app.remove_peers(request).await
+    });
+    let router = route(router, &routes::NAMES, |app, ()| async move { app.names().await });
+    let router = route(router, &routes::ADD_NAMES, |app, request| async move {
+        app.add_names(request).await
+    });
+    let router = route(router, &routes::REMOVE_NAMES, |app, request| async move {
+        app.remove_names(request).await
+    });
+    let router = route(router, &routes::LOOKUP, |app, request| async move {
+        app.lookup(request).await
+    });
     let router = route(
         router,
         &routes::REPORT,

@@ -3,7 +3,7 @@
 //! One [`Links`] per network namespace reads and changes its devices, by one netlink socket that
 //! belongs to that namespace. An [`Attach`] is compared with what is there, becomes a [`Plan`], and
 //! is applied entirely or not at all; attaching twice is attaching once. A [`Watch`] tells what
-//! others do. [`Tap`] opens the TAP that the sleeve reads and writes.
+//! others do, a [`RulesetWatch`] that they changed the packet filter. [`Tap`] opens the TAP that the sleeve reads and writes.
 //!
 //! Not here: Open vSwitch (`odp`), which addresses a container gets, iptables, moving frames.
 //!
@@ -46,6 +46,7 @@ mod netns;
 mod offload;
 mod packet;
 mod rtnl;
+mod rulesets;
 mod state;
 pub mod sysctl;
 pub mod tap;
@@ -65,6 +66,7 @@ pub use links::Links;
 pub use names::{HOST_END_PREFIX, host_end};
 pub use netns::{EnterError, Netns, NetnsError, NetnsId, NetnsRef, in_netns};
 pub use offload::{OffloadError, disable_tx_checksum};
+pub use rulesets::RulesetWatch;
 pub use state::{LinkKind, LinkState, RouteState};
 pub use tap::{Tap, TapError, TapOptions};
 pub use watch::{LinkEvent, Watch};

@@ -35,6 +35,11 @@ pub struct SysctlWarning {
     pub source: io::Error,
 }
 
+/// Whether this host passes packets on from one of its networks to another
+pub fn forwards_ipv4() -> bool {
+    fs::read_to_string("/proc/sys/net/ipv4/ip_forward").is_ok_and(|value| value.trim() == "1")
+}
+
 /// For a device that has addresses of the overlay: a container's interface, the host's own leg
 ///
 /// A station that moved, or whose address went to another container, is noticed in seconds and not

@@ -1,10 +1,10 @@
 //! The flags of `launch`, checked.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
-use api::parse_cidr;
+use api::{AddressSpec, parse_cidr};
 use clap::Args;
 use model::{IfName, NickName, PeerName};
 
@@ -68,6 +68,37 @@ pub(crate) struct LaunchArgs {
     /// How long a peer that restarts keeps its routes and flows, as in 5s [default: 5s]
     #[arg(long, value_name = "TIME")]
     restart_grace: Option<String>,
+    /// Addresses that all hosts hand out of together: a CIDR, `auto` for the first standard one that no route
+    /// of this host overlaps, or nothing to hand out none [default: 10.32.0.0/12]
+    #[arg(long, value_name = "CIDR")]
+    ipalloc_range: Option<String>,
+    /// Where addresses come from that are asked for without a subnet [default: the whole range]
+    #[arg(long, value_name = "CIDR")]
+    ipalloc_default_subnet: Option<String>,
+    /// Who divides the range at first: `consensus` of more than half of the hosts (of `consensus=N`),
+    /// `seed=NAME,…` with the same names on every host, or `observer` for one without a vote
+    /// [default: consensus]
+    #[arg(long, value_name = "HOW")]
+    ipalloc_init: Option<String>,
+    /// How long a host may be out of sight before the others take over its addresses, as in 90m or 24h; 0 for
+    /// never [default: 24h]
+    #[arg(long, value_name = "TIME")]
+    ipalloc_lease: Option<String>,
+    /// Answer no names
+    #[arg(long)]
+    no_dns: bool,
+    /// The domain of containers' names [default: weave.local.]
+    #[arg(long, value_name = "DOMAIN")]
+    dns_domain: Option<String>,
+    /// Where names are asked for: an address of this host, with or without a port
+    #[arg(long, value_name = "ADDRESS")]
+    dns_listen_address: Option<String>,
+    /// How long answers hold, in seconds [default: 1]
+    #[arg(long, value_name = "SECONDS")]
+    dns_ttl: Option<String>,
+    /// Where other names are asked for, instead of the host's own name servers; may be given again
+    #[arg(long, value_name = "ADDRESS")]
+    dns_upstream: Vec<String>,
     /// Where identity, targets and attachments are kept [default: /var/lib/weave]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<String>,
@@ -125,6 +156,28 @@ impl Settings {
             "restart-grace",
             checked("restart-grace", args.restart_grace, milliseconds)?,
         );
+        push(
+            "ipalloc-range",
+            checked("ipalloc-range", args.ipalloc_range, range)?,
+        );
+        push(
+            "ipalloc-default-subnet",
+            checked("ipalloc-default-subnet", args.ipalloc_default_subnet, subnet)?,
+        );
+        push("ipalloc-init", checked("ipalloc-init", args.ipalloc_init, init)?);
+        push(
+            "ipalloc-lease",
+            checked("ipalloc-lease", args.ipalloc_lease, lease)?,
+        );
+        push("dns-domain", checked("dns-domain", args.dns_domain, domain)?);
+        push(
+            "dns-listen-address",
+            checked("dns-listen-address", args.dns_listen_address, server)?,
+        );
+        push("dns-ttl", checked("dns-ttl", args.dns_ttl, count)?);
+        for upstream in args.dns_upstream {
+            push("dns-upstream", checked("dns-upstream", Some(upstream), server)?);
+        }
         push("state-dir", checked("state-dir", args.state_dir, path)?);
         push("log-level", checked("log-level", args.log_level, log_level)?);
         if socket != Path::new(api::DEFAULT_SOCKET) {
@@ -134,6 +187,7 @@ impl Settings {
         for (flag, is_set) in [
             ("--no-fastdp", args.no_fastdp),
             ("--no-discovery", args.no_discovery),
+            ("--no-dns", args.no_dns),
             ("--resume", args.resume),
         ] {
             if is_set {
@@ -209,6 +263,76 @@ fn subnets(text: &str) -> Result<String> {
         .map(|subnet| Ok(parse_cidr(subnet)?.to_string()))
         .collect::<Result<_>>()?;
     Ok(subnets.join(","))
+}
+
+fn range(text: &str) -> Result<String> {
+    match text {
+        "" | "auto" => Ok(text.to_owned()),
+        _network => subnet(text),
+    }
+}
+
+fn subnet(text: &str) -> Result<String> {
+    match format!("net:{text}").parse::<AddressSpec>()? {
+        AddressSpec::Subnet(subnet) => Ok(subnet.to_string()),
+        AddressSpec::DefaultSubnet | AddressSpec::Address(_) => bail!("not a subnet as in 10.32.0.0/12"),
+    }
+}
+
+fn init(text: &str) -> Result<String> {
+    let (how, value) = match text.split_once('=') {
+        Some((how, value)) => (how, Some(value)),
+        None => (text, None),
+    };
+    match (how, value) {
+        ("consensus" | "observer", None) => {}
+        ("consensus", Some(count)) => ensure!(
+            matches!(count.parse::<u16>(), Ok(1..=4096)),
+            "a number of hosts from 1 to 4096"
+        ),
+        ("seed", Some(names)) => {
+            for each in names.split(',') {
+                name(each)?;
+            }
+        }
+        _other => bail!("consensus, consensus=N, seed=NAME,NAME,… or observer"),
+    }
+    Ok(text.to_owned())
+}
+
+fn lease(text: &str) -> Result<String> {
+    let units = [("s", 1), ("m", 60), ("h", 3600), ("d", 86_400)];
+    let unit = units
+        .iter()
+        .find_map(|(suffix, unit)| Some((text.strip_suffix(suffix)?, *unit)));
+    let (number, unit) = unit.unwrap_or((text, 1));
+    match number
+        .parse::<u64>()
+        .ok()
+        .and_then(|number| number.checked_mul(unit))
+    {
+        Some(0 | 60..=31_536_000) => Ok(text.to_owned()),
+        Some(_) | None => bail!("a time from 60s to 365d as in 90m or 24h, or 0 for never"),
+    }
+}
+
+fn domain(text: &str) -> Result<String> {
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let good = |label: &str| {
+        let of_a_host = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
+        (1..=63).contains(&label.len()) && label.chars().all(of_a_host)
+    };
+    ensure!(
+        name.len() <= 253 && name.split('.').all(good),
+        "not a domain as in weave.local."
+    );
+    Ok(text.to_owned())
+}
+
+fn server(text: &str) -> Result<String> {
+    let is_one = text.parse::<IpAddr>().is_ok() || text.parse::<SocketAddr>().is_ok();
+    ensure!(is_one, "an IP address, or one with a port as in 127.0.0.1:53");
+    Ok(text.to_owned())
 }
 
 fn count(text: &str) -> Result<String> {

@@ -2,7 +2,9 @@
 
 use std::fmt::{self, Display};
 
-use super::{Connections, Containers, Flows, Peers, Status, Targets};
+use super::{Connections, Containers, Flows, Ipam, Names, Peers, Status, Targets};
+
+use crate::exit::clean;
 
 /// Every other text, each below its title
 pub(crate) struct Report<'a>(pub(crate) &'a api::Report);
@@ -18,6 +20,28 @@ impl Display for Report<'_> {
         section(f, "targets", Targets(&report.targets))?;
         section(f, "containers", Containers(&report.containers))?;
         section(f, "flows", Flows(&report.flows))?;
+        if let Some(ipam) = &report.status.ipam {
+            section(f, "addresses", Ipam(ipam))?;
+        }
+        writeln!(f, "== changes of ownership")?;
+        for change in &report.ownership {
+            let from = change
+                .from
+                .as_ref()
+                .map_or("nobody".to_owned(), ToString::to_string);
+            writeln!(
+                f,
+                "{} ms: {} to {} from {from} to {}, {} (epoch {})",
+                change.at_ms,
+                change.first,
+                change.last,
+                change.to,
+                clean(&change.why),
+                change.epoch
+            )?;
+        }
+        writeln!(f)?;
+        section(f, "names", Names(&report.names))?;
         writeln!(f, "== routes")?;
         for route in &report.unicast_routes {
             writeln!(f, "{} via {}", route.destination, route.via)?;
@@ -81,6 +105,11 @@ mod tests {
                 { "mac": "02:00:00:00:00:0b", "peer": peer(2), "seen_ms_ago": 1234 },
                 { "mac": "02:00:00:00:00:0c", "peer": peer(2) },
             ],
+            "names": [{ "name": "c1", "address": "10.32.0.1", "container": "c1", "peer": peer(1) }],
+            "ownership": [{
+                "at_ms": 1_700_000_000_000_u64, "first": "10.32.0.0", "last": "10.47.255.255",
+                "to": peer(1), "why": "first", "epoch": 0,
+            }],
         }))
         .unwrap();
         let text = Report(&report).to_string();
@@ -104,6 +133,12 @@ mod tests {
 c1           02:00:00:00:00:0a 10.32.0.1/12
 
 == flows
+
+== changes of ownership
+1700000000000 ms: 10.32.0.0 to 10.47.255.255 from nobody to 7a:00:00:00:00:01(host1), first (epoch 0)
+
+== names
+c1           10.32.0.1                 c1 7a:00:00:00:00:01
 
 == routes
 7a:00:00:00:00:02(host2) via 7a:00:00:00:00:02(host2)

@@ -39,6 +39,33 @@ impl Display for Status<'_> {
             .map(|(reason, count)| format!("{count} {}", clean(reason)))
             .collect();
         field(f, "Drops", list(&drops))?;
+        if let Some(ipam) = &status.ipam {
+            writeln!(f)?;
+            field(f, "Service", "ipam")?;
+            match &ipam.why {
+                None => field(f, "Status", ipam.state)?,
+                Some(why) => field(f, "Status", format_args!("{} ({})", ipam.state, clean(why)))?,
+            }
+            field(f, "Range", ipam.range)?;
+            field(f, "DefaultSubnet", ipam.default_subnet)?;
+            if !ipam.conflicts.is_empty() {
+                field(
+                    f,
+                    "Conflicts",
+                    format_args!("{}: see 'weavectl status ipam'", ipam.conflicts.len()),
+                )?;
+            }
+        }
+        if let Some(dns) = &status.dns {
+            let clean = |texts: &[String]| -> Vec<String> { texts.iter().map(|text| clean(text)).collect() };
+            writeln!(f)?;
+            field(f, "Service", "dns")?;
+            field(f, "Domain", &dns.domain)?;
+            field(f, "Listening", list(&clean(&dns.listening)))?;
+            field(f, "Upstream", list(&clean(&dns.upstream)))?;
+            field(f, "TTL", dns.ttl)?;
+            field(f, "Entries", dns.entries)?;
+        }
         writeln!(f)
     }
 }

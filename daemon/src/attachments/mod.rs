@@ -11,10 +11,14 @@ mod tests;
 mod watch;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use api::{ApiError, AttachRequest, Attached, Attachment, DetachRequest, Detached, ErrorKind};
+use api::{
+    ApiError, AttachRequest, Attached, Attachment, ContainerSpec, DetachRequest, Detached, ErrorKind,
+    NameRequest,
+};
 use ipnetwork::IpNetwork;
 use link::{Attach, Detach, Links, NetnsRef};
 use model::{ContainerId, IfName, Mac};
@@ -24,6 +28,7 @@ use tokio::sync::Mutex;
 use self::container::container;
 use self::error::{attach_error, detach_error, netns_error, store_error};
 pub(crate) use self::watch::follow_links;
+use crate::addresses::Network;
 use crate::datapath::Datapath;
 use crate::store::Store;
 
@@ -38,6 +43,25 @@ struct Record {
     host_if: IfName,
     mac: Mac,
     addresses: Vec<IpNetwork>,
+    /// What its addresses are called
+    #[serde(default)]
+    name: Option<String>,
+}
+
+/// What a container of before has
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) id: ContainerId,
+    pub(crate) addresses: Vec<IpNetwork>,
+    pub(crate) name: Option<String>,
+}
+
+/// Names to be added
+#[derive(Debug)]
+pub(crate) struct Named {
+    pub(crate) container: ContainerId,
+    pub(crate) addresses: Vec<Ipv4Addr>,
+    pub(crate) name: String,
 }
 
 /// The containers, shared by those who ask
@@ -49,6 +73,7 @@ struct Inner {
     links: Links,
     datapath: Datapath,
     store: Arc<Store>,
+    network: Network,
     mtu: u16,
     /// By id; held through a change, so that there is one at a time
     records: Mutex<BTreeMap<ContainerId, Record>>,
@@ -60,6 +85,7 @@ impl Attachments {
         links: Links,
         datapath: Datapath,
         store: Arc<Store>,
+        network: Network,
         mtu: u16,
     ) -> anyhow::Result<Self> {
         let mut records = BTreeMap::new();
@@ -78,6 +104,7 @@ impl Attachments {
             links,
             datapath,
             store,
+            network,
             mtu,
             records: Mutex::new(records),
         })))
@@ -99,9 +126,58 @@ impl Attachments {
     pub(crate) async fn attach(&self, request: AttachRequest) -> Result<Attached, ApiError> {
         let inner = &*self.0;
         let (reference, id) = container(&request.container)?;
+        // Refused before an address is taken for it.
         let netns = reference.path().map_err(|error| netns_error(&error))?;
+        let had = self.addresses_of(&id).await;
+        let addresses = inner.network.acquire(&id, &request.addresses, &had).await?;
+        let name = if request.dns {
+            name(&request.container)
+        } else {
+            None
+        };
+        let leg = Leg {
+            reference,
+            netns,
+            addresses: &addresses,
+            multicast_route: request.multicast_route,
+            name: name.clone(),
+        };
+        let attached = self.join(&id, leg).await;
+        let attached = match attached {
+            Ok(attached) => attached,
+            Err(error) => {
+                inner.network.give_back(&id, &addresses, &had).await;
+                return Err(error);
+            }
+        };
+        if let Some(name) = name {
+            let ipv4 = addresses.iter().filter_map(|address| match address.ip() {
+                IpAddr::V4(address) => Some(address),
+                IpAddr::V6(_) => None,
+            });
+            let named = inner.network.add_name(name, id.clone(), ipv4.collect()).await;
+            if let Err(error) = named
+                && error.kind != ErrorKind::NotReady
+            {
+                log::warn!("container {id} has no name: {}", error.message);
+            }
+        }
+        Ok(attached)
+    }
+
+    async fn addresses_of(&self, id: &ContainerId) -> Vec<IpNetwork> {
+        let records = self.0.records.lock().await;
+        records
+            .get(id)
+            .map(|record| record.addresses.clone())
+            .unwrap_or_default()
+    }
+
+    async fn join(&self, id: &ContainerId, leg: Leg<'_>) -> Result<Attached, ApiError> {
+        let inner = &*self.0;
+        let id = id.clone();
         let mut records = inner.records.lock().await;
-        for address in request.addresses.iter() {
+        for address in leg.addresses {
             let taken = records.values().find(|record| {
                 record.id != id && record.addresses.iter().any(|taken| taken.ip() == address.ip())
             });
@@ -112,13 +188,13 @@ impl Attachments {
         }
         let container_if = container_if()?;
         let attach = Attach {
-            netns: reference,
+            netns: leg.reference,
             host_if: link::host_end(&id, &container_if),
             container_if,
             mac: None,
             mtu: inner.mtu,
-            addresses: request.addresses.to_vec(),
-            multicast_route: request.multicast_route,
+            addresses: leg.addresses.to_vec(),
+            multicast_route: leg.multicast_route,
             master: inner.datapath.master(),
             hairpin: false,
         };
@@ -127,21 +203,20 @@ impl Attachments {
         for warning in &attached.warnings {
             log::warn!("container {id}: {warning}");
         }
-        let mut addresses = records
-            .get(&id)
-            .map(|record| record.addresses.clone())
-            .unwrap_or_default();
-        for address in request.addresses.iter() {
+        let known = records.get(&id);
+        let mut addresses = known.map(|record| record.addresses.clone()).unwrap_or_default();
+        for address in leg.addresses {
             if !addresses.contains(address) {
                 addresses.push(*address);
             }
         }
         let record = Record {
             id: id.clone(),
-            netns,
+            netns: leg.netns,
             host_if: attached.host_if.clone(),
             mac: attached.mac,
             addresses: addresses.clone(),
+            name: leg.name.or_else(|| known.and_then(|known| known.name.clone())),
         };
         let joined = match inner.datapath.add_port(&attached.host_if).await {
             Ok(()) => inner
@@ -166,6 +241,7 @@ impl Attachments {
             interface: attached.container_if.clone(),
             mac: attached.mac,
             addresses,
+            granted: leg.addresses.to_vec(),
         })
     }
 
@@ -174,11 +250,9 @@ impl Attachments {
         let inner = &*self.0;
         let (_reference, id) = container(&request.container)?;
         let mut records = inner.records.lock().await;
-        let Some(record) = records.get(&id) else {
-            let text = format!("container {id} is not attached");
-            return Err(ApiError::new(ErrorKind::NotFound, text));
-        };
-        for address in request.addresses.iter() {
+        let record = records.get(&id).ok_or_else(|| not_attached(&id))?;
+        let wanted = inner.network.select(&request.addresses, &record.addresses)?;
+        for address in &wanted {
             if !record.addresses.contains(address) {
                 let text = format!("container {id} does not have {address}");
                 return Err(ApiError::new(ErrorKind::NotFound, text));
@@ -188,7 +262,7 @@ impl Attachments {
             netns: NetnsRef::Path(record.netns.clone()),
             container_if: container_if()?,
             host_if: record.host_if.clone(),
-            addresses: request.addresses.to_vec(),
+            addresses: wanted,
         };
         let plan = detach.plan(&inner.links).await.map_err(detach_error)?;
         let detached = plan.apply(&inner.links).await.map_err(detach_error)?;
@@ -196,7 +270,8 @@ impl Attachments {
         record
             .addresses
             .retain(|address| !detached.removed.contains(address));
-        if detached.interface_removed || record.addresses.is_empty() {
+        let gone = detached.interface_removed || record.addresses.is_empty();
+        if gone {
             inner.store.remove_attachment(id.as_str()).map_err(store_error)?;
             records.remove(&id);
         } else {
@@ -205,6 +280,12 @@ impl Attachments {
                 .put_attachment(id.as_str(), &record)
                 .map_err(store_error)?;
             records.insert(id.clone(), record);
+        }
+        drop(records);
+        if gone {
+            inner.network.forget(&id).await;
+        } else {
+            inner.network.give_up(&id, &detached.removed).await;
         }
         log::info!("container {id} detached from {}", text(&detached.removed));
         Ok(Detached {
@@ -226,10 +307,119 @@ impl Attachments {
         };
         log::info!("container {id} is gone");
         records.remove(&id);
+        drop(records);
         if let Err(error) = self.0.store.remove_attachment(id.as_str()) {
             log::error!("{:#}", anyhow::Error::from(error));
         }
+        self.0.network.forget(&id).await;
     }
+
+    /// What a request to add names means
+    pub(crate) async fn named(&self, request: &NameRequest) -> Result<Named, ApiError> {
+        let bad = |text: &str| ApiError::new(ErrorKind::BadInput, text);
+        let Some(spec) = &request.container else {
+            let name = request
+                .name
+                .clone()
+                .ok_or_else(|| bad("neither a container nor a name is given"))?;
+            if request.addresses.is_empty() {
+                return Err(bad("without a container, addresses are needed"));
+            }
+            return Ok(Named {
+                container: outside()?,
+                addresses: request.addresses.clone(),
+                name,
+            });
+        };
+        let (_reference, id) = container(spec)?;
+        let records = self.0.records.lock().await;
+        let record = records.get(&id);
+        let name = request
+            .name
+            .clone()
+            .or_else(|| record?.name.clone())
+            .or_else(|| name(spec))
+            .ok_or_else(|| bad("the container has no name of its own: give one"))?;
+        let addresses = match request.addresses.as_slice() {
+            [] => {
+                let record = record.ok_or_else(|| not_attached(&id))?;
+                let ipv4 = record.addresses.iter().filter_map(|address| match address.ip() {
+                    IpAddr::V4(address) => Some(address),
+                    IpAddr::V6(_) => None,
+                });
+                ipv4.collect()
+            }
+            given => given.to_vec(),
+        };
+        Ok(Named {
+            container: id,
+            addresses,
+            name,
+        })
+    }
+
+    /// Which names a request to remove some means
+    pub(crate) fn filters(&self, request: &NameRequest) -> Result<Vec<dns::Filter>, ApiError> {
+        let container = match &request.container {
+            Some(spec) => container(spec)?.1,
+            None if request.name.is_none() && request.addresses.is_empty() => {
+                let text = "nothing is given: a container, addresses, or a name";
+                return Err(ApiError::new(ErrorKind::BadInput, text));
+            }
+            None => outside()?,
+        };
+        let filter = |address| dns::Filter {
+            name: request.name.clone(),
+            container: Some(container.clone()),
+            address,
+        };
+        Ok(match request.addresses.as_slice() {
+            [] => vec![filter(None)],
+            addresses => addresses.iter().map(|address| filter(Some(*address))).collect(),
+        })
+    }
+
+    /// What the containers have
+    pub(crate) async fn held(&self) -> Vec<Held> {
+        let records = self.0.records.lock().await;
+        let held = |record: &Record| Held {
+            id: record.id.clone(),
+            addresses: record.addresses.clone(),
+            name: record.name.clone(),
+        };
+        records.values().map(held).collect()
+    }
+}
+
+/// What names belong to that are for addresses outside the network
+fn outside() -> Result<ContainerId, ApiError> {
+    "weave:extern"
+        .parse()
+        .map_err(|error: model::ContainerIdError| ApiError::new(ErrorKind::Internal, error.to_string()))
+}
+
+fn not_attached(id: &ContainerId) -> ApiError {
+    ApiError::new(ErrorKind::NotFound, format!("container {id} is not attached"))
+}
+
+/// How a container is to be on the network
+#[derive(Debug)]
+struct Leg<'a> {
+    reference: NetnsRef,
+    netns: PathBuf,
+    addresses: &'a [IpNetwork],
+    multicast_route: bool,
+    name: Option<String>,
+}
+
+/// What a container is called in the network, where what it was called by is a name
+fn name(spec: &ContainerSpec) -> Option<String> {
+    let name = match spec {
+        ContainerSpec::Name(name) => name.as_str(),
+        ContainerSpec::Path(path) => Path::new(path).file_name()?.to_str()?,
+        ContainerSpec::Pid(_) => return None,
+    };
+    (name != "net").then(|| name.to_owned())
 }
 
 fn container_if() -> Result<IfName, ApiError> {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use api::{Addresses, ContainerSpec};
+use api::{AddressSpecs, ContainerSpec};
 use gossip::Topology;
 use overlay::{FastdpHere, MacTable};
 use serde_json::Value;
@@ -217,7 +217,9 @@ impl Host {
         let opened = datapath::open(plan, Err(FastdpHere::NoOpenVSwitch), &links, routes, sender);
         let datapath = opened.await.unwrap().datapath;
         let store = Arc::new(Store::open(Path::new(STATE)).unwrap());
-        let attachments = Attachments::open(links.clone(), datapath, Arc::clone(&store), 1400);
+        // Nobody hands out addresses or names.
+        let network = Network::new(mpsc::channel(1).0, None);
+        let attachments = Attachments::open(links.clone(), datapath, Arc::clone(&store), network, 1400);
         Self {
             attachments: attachments.await.unwrap(),
             links,
@@ -240,6 +242,7 @@ impl Host {
             container: ContainerSpec::Name(container.to_owned()),
             addresses: asked(addresses),
             multicast_route: false,
+            dns: false,
         };
         self.attachments.attach(request).await
     }
@@ -301,6 +304,6 @@ fn texts(addresses: &[IpNetwork]) -> Vec<String> {
     addresses.iter().map(ToString::to_string).collect()
 }
 
-fn asked(addresses: &[&str]) -> Addresses {
+fn asked(addresses: &[&str]) -> AddressSpecs {
     serde_json::from_value(serde_json::json!(addresses)).unwrap()
 }

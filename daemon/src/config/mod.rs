@@ -1,15 +1,18 @@
 //! The command line, parsed into values that are valid.
 
+mod ipalloc;
 mod password;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{ArgAction, Parser, ValueEnum};
-use ipnetwork::IpNetwork;
+use ipnetwork::{IpNetwork, Ipv4Network};
 use model::{IfName, NickName, PeerName, Target};
 
+pub(crate) use self::ipalloc::{IpallocInit, IpallocRange, Lease};
 pub(crate) use self::password::password;
 
 /// weaved, the controller of a container network: gossips topology with its peers and programs
@@ -69,6 +72,40 @@ pub(crate) struct Args {
     /// How long a peer that restarts keeps its routes and flows
     #[arg(long, value_name = "MILLISECONDS", default_value = "5000", value_parser = milliseconds)]
     pub(crate) restart_grace: Duration,
+    /// Addresses that all hosts hand out of together: a CIDR, `auto` for the first standard one that no
+    /// route of this host overlaps, or nothing to hand out none; by default 10.32.0.0/12
+    #[arg(long, value_name = "CIDR")]
+    pub(crate) ipalloc_range: Option<IpallocRange>,
+    /// Where addresses come from that are asked for without a subnet; the whole range by default
+    #[arg(long, value_name = "CIDR")]
+    pub(crate) ipalloc_default_subnet: Option<Ipv4Network>,
+    /// Who divides the range at first: `consensus` of more than half of the peers (of `consensus=N`),
+    /// `seed=NAME,…` with the same names on every host, or `observer` for a host without a vote
+    #[arg(long, value_name = "HOW", default_value = "consensus")]
+    pub(crate) ipalloc_init: IpallocInit,
+    /// How long a host may be out of sight before the others take over its addresses, as in 90m or 24h;
+    /// 0 for never
+    #[arg(long, value_name = "TIME", default_value = "24h")]
+    pub(crate) ipalloc_lease: Lease,
+    /// Answer no names
+    #[arg(long)]
+    pub(crate) no_dns: bool,
+    /// The domain of containers' names
+    #[arg(long, value_name = "DOMAIN", default_value = "weave.local.")]
+    pub(crate) dns_domain: dns::Domain,
+    /// Where names are asked for: an address of this host, with or without a port; by default those that
+    /// the host is exposed with, and 127.0.0.1 port 6753
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) dns_listen_address: Option<ListenAddress>,
+    /// How long answers hold
+    #[arg(long, value_name = "SECONDS", default_value_t = 1)]
+    pub(crate) dns_ttl: u32,
+    /// Where other names are asked for, instead of the host's own name servers; may be given again
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) dns_upstream: Vec<ListenAddress>,
+    /// Where the host's own name servers are told
+    #[arg(long, value_name = "FILE", default_value = "/etc/resolv.conf")]
+    pub(crate) resolv_conf: PathBuf,
     /// Where identity, targets and attachments are kept
     #[arg(
         long,
@@ -145,6 +182,23 @@ pub(crate) enum Switchable {
     On,
     /// Off
     Off,
+}
+
+/// The address of a server of names, with its port
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ListenAddress(pub(crate) SocketAddr);
+
+impl FromStr for ListenAddress {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const DOMAIN: u16 = 53;
+        let alone = |text: &str| text.parse().ok().map(|ip: IpAddr| SocketAddr::new(ip, DOMAIN));
+        match text.parse().ok().or_else(|| alone(text)) {
+            Some(address) => Ok(Self(address)),
+            None => Err("an IP address, or one with a port as in 127.0.0.1:53"),
+        }
+    }
 }
 
 fn milliseconds(text: &str) -> Result<Duration, String> {

@@ -3,11 +3,14 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use dns::Zone;
 use fallback_sleeve::Opener;
 use fallback_sleeve::datagram::SessionId;
 use fallback_sleeve::heartbeat::Beat;
 use gossip::{ConnId, DialId};
-use model::{PeerName, ShortId, Target};
+use ipam::{Refusal, Ticket};
+use ipnetwork::Ipv4Network;
+use model::{NickName, PeerName, ShortId, Target};
 use overlay::Forwarding;
 
 use crate::datapath::BeatOut;
@@ -51,6 +54,23 @@ pub(crate) enum Command {
     ExpireStations,
     /// The state: this outlives the process
     Keep(Kept),
+    /// Whoever asked under this ticket: what became of it
+    Answer(Ticket, Result<Answer, Refusal>),
+    /// The log of who owns which addresses
+    Note(ipam::Event),
+    /// The server of names: what is answered
+    PublishNames(Zone),
+}
+
+/// What became of something that was asked of the addresses
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// The container has the address
+    Granted(Ipv4Network),
+    /// The peer is removed, which had so many addresses
+    Removed(u64),
+    /// Every address has an owner
+    Primed,
 }
 
 /// What is to outlive the process
@@ -62,4 +82,8 @@ pub(crate) enum Kept {
     Targets(Vec<Target>),
     /// The neighbours to be held through a restart, and where they listen
     Neighbours(Vec<(PeerName, SocketAddr)>),
+    /// What peers call themselves
+    Nicknames(Vec<(PeerName, NickName)>),
+    /// Who owns which addresses, and who has which
+    Addresses(ipam::Change),
 }

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use ipnetwork::IpNetwork;
+use ipnetwork::{IpNetwork, Ipv4Network};
 use model::{IfName, NickName, PeerName, Uid};
 use overlay::Mode;
 
@@ -20,6 +20,10 @@ pub(crate) struct Facts {
     pub(crate) overlay_mtu: u16,
     pub(crate) datapath: IfName,
     pub(crate) trusted_subnets: Vec<IpNetwork>,
+    /// Where addresses come from that are asked for without a subnet, where any are handed out
+    pub(crate) default_subnet: Option<Ipv4Network>,
+    /// The domain of containers' names
+    pub(crate) dns_domain: dns::Domain,
     pub(crate) restart_grace: Duration,
     /// How the sleeve's frames name their peers
     pub(crate) mode: Mode,

@@ -1,8 +1,15 @@
 //! What can happen to the control task.
 
-use api::{ConnectRequest, Connection, ForgetRequest, Peer, StatusReport};
+use std::net::Ipv4Addr;
+
+use api::{
+    ApiError, ConnectRequest, Connection, ForgetRequest, IpamStatus, NameEntry, OwnershipChange, Peer,
+    StatusReport,
+};
 use gossip::{ConnId, DialId, Disconnect};
-use model::Target;
+use ipam::Ticket;
+use ipnetwork::Ipv4Network;
+use model::{ContainerId, Target};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
@@ -32,6 +39,75 @@ pub(crate) enum Input {
     NetworkChanged { underlay_mtu: u16 },
     /// A question of the API
     Query(Query),
+    /// Addresses for the containers and the host
+    Addresses(ForAddresses),
+    /// Names for them
+    Names(ForNames),
+}
+
+/// Something about addresses; what has a ticket may take long to be answered
+#[derive(Debug)]
+pub(crate) enum ForAddresses {
+    /// Wants an address of a subnet, by default of the default one
+    Allocate {
+        ticket: Ticket,
+        container: ContainerId,
+        subnet: Option<Ipv4Network>,
+        reply: oneshot::Sender<Result<Ipv4Network, ApiError>>,
+    },
+    /// Wants this address
+    Claim {
+        ticket: Ticket,
+        container: ContainerId,
+        address: Ipv4Network,
+        reply: oneshot::Sender<Result<Ipv4Network, ApiError>>,
+    },
+    /// Wants to know when every address has an owner
+    Prime {
+        ticket: Ticket,
+        reply: oneshot::Sender<Result<(), ApiError>>,
+    },
+    /// Wants the peer of this name or nickname, which is gone, to own nothing
+    Remove {
+        ticket: Ticket,
+        peer: String,
+        reply: oneshot::Sender<Result<u64, ApiError>>,
+    },
+    /// Has waited for long enough: the answer is why there is none
+    GiveUp(Ticket),
+    /// A container has an address no more, or none at all
+    Release {
+        container: ContainerId,
+        address: Option<Ipv4Addr>,
+    },
+    /// Who owns what; none where no addresses are handed out
+    Status(oneshot::Sender<Option<IpamStatus>>),
+    /// The latest changes of who owns what
+    History(oneshot::Sender<Vec<OwnershipChange>>),
+}
+
+/// Something about names
+#[derive(Debug)]
+pub(crate) enum ForNames {
+    /// Gives addresses of a container a name; how many of them are new
+    Add {
+        name: String,
+        container: ContainerId,
+        addresses: Vec<Ipv4Addr>,
+        reply: oneshot::Sender<Result<Vec<NameEntry>, ApiError>>,
+    },
+    /// Takes names away, those of which all that is said is true; how many there were
+    Remove {
+        filter: dns::Filter,
+        reply: oneshot::Sender<Result<usize, ApiError>>,
+    },
+    /// Every name; none where there are no names
+    List(oneshot::Sender<Option<Vec<NameEntry>>>),
+    /// The addresses of a name
+    Lookup {
+        name: String,
+        reply: oneshot::Sender<Result<Vec<Ipv4Addr>, ApiError>>,
+    },
 }
 
 /// A question, and where the answer goes

@@ -5,34 +5,38 @@
 //! thread, a forwarding snapshot to the sleeve's threads.
 
 mod accept;
+mod asked;
 mod command;
 mod facts;
 mod input;
 mod plane;
 mod settling;
+mod shared;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use dns::Zone;
 use fallback_sleeve::mtu;
 use gossip::{Departure, DialId, Disconnect, Topology};
 use model::PeerName;
 use overlay::Forwarding;
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 pub(crate) use self::accept::accept;
+pub(crate) use self::asked::Asked;
 use self::command::{Command, Kept};
 pub(crate) use self::facts::Facts;
-pub(crate) use self::input::{Input, Query};
-pub(crate) use self::plane::Plane;
+pub(crate) use self::input::{ForAddresses, ForNames, Input, Query};
+pub(crate) use self::plane::{Common, Plane};
 use crate::connections::{self, Connections};
 use crate::datapath::Datapath;
 use crate::routes::TopologyRoutes;
 use crate::shutdown::{Ending, Shutdown};
 use crate::sleeve::{Session, Sleeve};
-use crate::store::{Slot, Store, StoreError};
+use crate::store::{Mark, Slot, Store, StoreError};
 use crate::views::{self, Directory};
 
 /// Inputs that may wait: readers of TCP block when it is full, packet threads drop and count.
@@ -47,6 +51,10 @@ pub(crate) struct Control {
     pub(crate) datapath: Datapath,
     pub(crate) sleeve: Sleeve,
     pub(crate) store: Arc<Store>,
+    /// What the API waits for
+    pub(crate) asked: Asked,
+    /// What is answered about names
+    pub(crate) zone: watch::Sender<Zone>,
     pub(crate) inputs: mpsc::Receiver<Input>,
     pub(crate) inputs_sender: mpsc::Sender<Input>,
 }
@@ -107,6 +115,8 @@ impl Control {
             Input::Control(datagram) => self.plane.control(&datagram, now),
             Input::NetworkChanged { underlay_mtu } => self.plane.network_changed(underlay_mtu, now),
             Input::Query(query) => self.answer(query, now),
+            Input::Addresses(question) => self.asked.addresses(question, &mut self.plane, now),
+            Input::Names(question) => asked::names(question, &mut self.plane),
         }
         self.carry_out(now);
     }
@@ -190,14 +200,19 @@ impl Control {
                     log::error!("{:#}", anyhow::Error::from(error));
                 }
             }
+            Command::Answer(ticket, answer) => self.asked.answer(ticket, answer, &self.plane),
+            Command::Note(event) => self.asked.note(event, &self.plane),
+            Command::PublishNames(zone) => drop(self.zone.send_replace(zone)),
         }
     }
 
-    fn keep(&self, kept: &Kept) -> Result<(), StoreError> {
+    fn keep(&mut self, kept: &Kept) -> Result<(), StoreError> {
         match kept {
             Kept::ShortId(short_id) => self.store.put(Slot::SHORT_ID, short_id),
             Kept::Targets(targets) => self.store.put(Slot::TARGETS, targets),
             Kept::Neighbours(neighbours) => self.store.put(Slot::NEIGHBOURS, neighbours),
+            Kept::Nicknames(nicknames) => self.store.put(Slot::NICKNAMES, nicknames),
+            Kept::Addresses(change) => self.asked.kept(self.store.put_addresses(change, &Mark::now())),
         }
     }
 
@@ -207,7 +222,7 @@ impl Control {
         match query {
             Query::Status(reply) => drop(reply.send(views::status(plane, now))),
             Query::Connections(reply) => drop(reply.send(views::connections(plane, now))),
-            Query::Peers(reply) => drop(reply.send(views::peers(&plane.topology))),
+            Query::Peers(reply) => drop(reply.send(views::peers(plane))),
             Query::Targets(reply) => drop(reply.send(plane.mesh.targets())),
             Query::Connect(request, reply) => {
                 plane.set_targets(request.peers, request.replace, now);
@@ -217,7 +232,7 @@ impl Control {
                 plane.forget(&request.peers, now);
                 drop(reply.send(plane.mesh.targets()));
             }
-            Query::Directory(reply) => drop(reply.send(Directory::new(Arc::clone(&plane.topology)))),
+            Query::Directory(reply) => drop(reply.send(Directory::of(plane))),
         }
     }
 }

@@ -3,19 +3,22 @@
 //!
 //! No I/O: what happened and the time come in, [`Command`]s go out.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use dns::Names;
 use gossip::{Channel, ConnId, Departure, DialId, Disconnect, Event, Mesh, Output, Refusal, Topology};
-use model::{PathKind, PeerName, Target, Vni};
+use ipam::{Ipam, Output as ForAddresses};
+use model::{NickName, PathKind, PeerName, Target, Vni};
 use overlay::{Mode, Routes as _};
 
-use super::command::{Command, Kept};
+use super::command::{Answer, Command, Kept};
 use super::facts::Facts;
 use super::forwarding;
 use super::settling::Settling;
+use super::shared::Shared;
 use crate::datapath::{Beat, BeatOut};
 use crate::neighbours::{Link, Neighbours, Output as ForNeighbour};
 use crate::routes::TopologyRoutes;
@@ -27,6 +30,24 @@ const EXPIRE: Duration = Duration::from_secs(60);
 /// The gossip channel that carries the sleeve's key offers
 const SLEEVE_KEYS: Channel = Channel(1);
 
+/// The gossip channel that carries who owns which addresses
+pub(crate) const ADDRESSES: Channel = Channel(2);
+
+/// The gossip channel that carries the names of containers
+pub(crate) const NAMES: Channel = Channel(3);
+
+/// Peers whose nicknames are remembered when they are gone
+const MAX_NICKNAMES: usize = 4096;
+
+/// What peers know in common, as far as this host takes part in it
+#[derive(Debug, Default)]
+pub(crate) struct Common {
+    pub(crate) ipam: Option<Ipam>,
+    pub(crate) names: Option<Names>,
+    /// What peers called themselves in the last run
+    pub(crate) nicknames: BTreeMap<PeerName, NickName>,
+}
+
 /// The control plane of one host
 ///
 /// After every call that takes `&mut self`: [`Plane::poll_command`] until there is none.
@@ -35,6 +56,12 @@ pub(crate) struct Plane {
     pub(crate) mesh: Mesh,
     pub(crate) neighbours: Neighbours,
     pub(crate) topology: Arc<Topology>,
+    /// Where addresses are handed out
+    pub(crate) ipam: Option<Shared<Ipam>>,
+    /// Where there are names
+    pub(crate) names: Option<Shared<Names>>,
+    /// What peers call themselves, also of those who are gone: people know them by it
+    pub(crate) nicknames: Arc<BTreeMap<PeerName, NickName>>,
     settling: Settling,
     /// When silent stations are forgotten, where no switch does that
     expire_at: Option<Instant>,
@@ -49,11 +76,15 @@ impl Plane {
         facts: Facts,
         mesh: Mesh,
         neighbours: Neighbours,
+        common: Common,
         held: BTreeSet<PeerName>,
         now: Instant,
     ) -> Self {
         let mut plane = Self {
             topology: Arc::clone(mesh.topology()),
+            ipam: common.ipam.map(|ipam| Shared::new(ipam, facts.name, ADDRESSES)),
+            names: common.names.map(|names| Shared::new(names, facts.name, NAMES)),
+            nicknames: Arc::new(common.nicknames),
             settling: Settling::new(held, now + facts.restart_grace),
             expire_at: (facts.mode == Mode::Bridge).then(|| now + EXPIRE),
             commands: VecDeque::new(),
@@ -63,6 +94,7 @@ impl Plane {
             neighbours,
         };
         plane.publish();
+        plane.tell_reachable(now);
         plane
     }
 
@@ -138,6 +170,12 @@ impl Plane {
 
     /// Says goodbye to everybody
     pub(crate) fn shut_down(&mut self, departure: Departure, now: Instant) {
+        if departure == Departure::Leave {
+            if let Some(ipam) = &mut self.ipam {
+                ipam.state.leave(now);
+            }
+            while self.settle_common(now) {}
+        }
         self.mesh.shut_down(departure, now);
     }
 
@@ -145,6 +183,14 @@ impl Plane {
     pub(crate) fn handle_timeout(&mut self, now: Instant) {
         self.mesh.handle_timeout(now);
         self.neighbours.handle_timeout(now);
+        if let Some(ipam) = &mut self.ipam {
+            ipam.state.handle_timeout(now);
+            ipam.handle_timeout(now);
+        }
+        if let Some(names) = &mut self.names {
+            names.state.handle_timeout(now);
+            names.handle_timeout(now);
+        }
         if self.settling.handle_timeout(now) {
             self.commands.push_back(Command::Settle);
         }
@@ -161,6 +207,10 @@ impl Plane {
             self.neighbours.poll_timeout(),
             self.settling.poll_timeout(),
             self.expire_at,
+            self.ipam.as_ref().and_then(|ipam| ipam.state.poll_timeout()),
+            self.ipam.as_ref().and_then(Shared::poll_timeout),
+            self.names.as_ref().and_then(|names| names.state.poll_timeout()),
+            self.names.as_ref().and_then(Shared::poll_timeout),
         ];
         times.into_iter().flatten().min()
     }
@@ -175,9 +225,85 @@ impl Plane {
                 self.mesh_said(output, now);
             } else if let Some(output) = self.neighbours.poll_output() {
                 self.neighbours_said(output, now);
-            } else {
+            } else if !self.settle_common(now) {
                 return None;
             }
+        }
+    }
+
+    /// Lets what peers hold in common have its say; whether it had any
+    ///
+    /// One thing at a time: what is to be kept is on disk before a neighbour, or who asked, hears of what
+    /// follows from it.
+    fn settle_common(&mut self, now: Instant) -> bool {
+        if let Some(output) = self.ipam.as_mut().and_then(|ipam| ipam.state.poll_output()) {
+            self.addresses_said(output);
+            return true;
+        }
+        if let Some(names) = &mut self.names {
+            names.flood();
+            if let Some(zone) = names.state.take_zone() {
+                self.commands.push_back(Command::PublishNames(zone));
+                return true;
+            }
+        }
+        let message = self.ipam.as_mut().and_then(Shared::poll_send);
+        let Some((peer, channel, bytes)) = message.or_else(|| self.names.as_mut()?.poll_send()) else {
+            return false;
+        };
+        if let Err(error) = self.mesh.send(peer, channel, bytes, now) {
+            log::debug!("message to {peer} on {channel:?}: {error}");
+        }
+        true
+    }
+
+    fn addresses_said(&mut self, output: ForAddresses) {
+        let command = match output {
+            ForAddresses::Keep(change) => Command::Keep(Kept::Addresses(change)),
+            ForAddresses::Granted { ticket, address } => {
+                Command::Answer(ticket, Ok(Answer::Granted(address)))
+            }
+            ForAddresses::Refused { ticket, why } => Command::Answer(ticket, Err(why)),
+            ForAddresses::Removed { ticket, addresses } => {
+                Command::Answer(ticket, Ok(Answer::Removed(addresses)))
+            }
+            ForAddresses::Primed { ticket } => Command::Answer(ticket, Ok(Answer::Primed)),
+            ForAddresses::Event(event) => Command::Note(event),
+            ForAddresses::Flood => {
+                if let Some(ipam) = &mut self.ipam {
+                    ipam.flood();
+                }
+                return;
+            }
+        };
+        self.commands.push_back(command);
+    }
+
+    /// Who can be reached decides whose addresses and names count
+    fn tell_reachable(&mut self, now: Instant) {
+        let peers: BTreeSet<PeerName> = self.topology.peers.keys().copied().collect();
+        if let Some(ipam) = &mut self.ipam {
+            ipam.state.reachable(&peers, now);
+        }
+        if let Some(names) = &mut self.names {
+            names.state.reachable(&peers, now);
+        }
+        let news = self
+            .topology
+            .peers
+            .values()
+            .filter(|record| self.nicknames.get(&record.name) != Some(&record.nickname));
+        let news: Vec<_> = news
+            .map(|record| (record.name, record.nickname.clone()))
+            .collect();
+        if !news.is_empty() {
+            let nicknames = Arc::make_mut(&mut self.nicknames);
+            nicknames.extend(news);
+            if nicknames.len() > MAX_NICKNAMES {
+                nicknames.retain(|name, _| peers.contains(name));
+            }
+            let all = nicknames.clone().into_iter().collect();
+            self.keep(Kept::Nicknames(all));
         }
     }
 
@@ -210,6 +336,12 @@ impl Plane {
                     encrypted,
                 };
                 self.neighbours.up(peer, &hello, link, resumed, now);
+                if let Some(ipam) = &mut self.ipam {
+                    ipam.up(peer, now);
+                }
+                if let Some(names) = &mut self.names {
+                    names.up(peer, now);
+                }
                 self.settling.heard_of(peer, now);
                 self.keep_neighbours();
             }
@@ -219,10 +351,12 @@ impl Plane {
                     self.facts.restart_grace
                 );
                 self.neighbours.held(peer);
+                self.unheard(peer);
             }
             Event::NeighbourDown { peer, reason } => {
                 log::info!("lost {peer}: {reason}");
                 self.neighbours.down(peer);
+                self.unheard(peer);
                 self.path_changed(peer, now);
                 self.settling.heard_of(peer, now);
                 self.keep_neighbours();
@@ -234,11 +368,30 @@ impl Plane {
             } => {
                 self.neighbours.key_message(peer, &bytes, now);
             }
+            Event::Message {
+                peer,
+                channel,
+                ref bytes,
+            } if self.ipam.as_ref().is_some_and(|ipam| ipam.is_on(channel)) => {
+                if let Some(ipam) = &mut self.ipam {
+                    ipam.heard(peer, bytes, &self.topology, now);
+                }
+            }
+            Event::Message {
+                peer,
+                channel,
+                ref bytes,
+            } if self.names.as_ref().is_some_and(|names| names.is_on(channel)) => {
+                if let Some(names) = &mut self.names {
+                    names.heard(peer, bytes, &self.topology, now);
+                }
+            }
             Event::Message { peer, channel, .. } => log::debug!("message from {peer} on unknown {channel:?}"),
             Event::TopologyChanged(topology) => {
                 self.forget_stations_of_the_gone(&topology);
                 self.topology = topology;
                 self.publish();
+                self.tell_reachable(now);
             }
             Event::PeerGone(peer) => log::info!("{peer} has left the network"),
             Event::ShortIdChanged(short_id) => {
@@ -247,6 +400,15 @@ impl Plane {
                 self.publish();
             }
             Event::TargetsChanged(targets) => self.keep(Kept::Targets(targets)),
+        }
+    }
+
+    fn unheard(&mut self, peer: PeerName) {
+        if let Some(ipam) = &mut self.ipam {
+            ipam.down(peer);
+        }
+        if let Some(names) = &mut self.names {
+            names.down(peer);
         }
     }
 

@@ -5,9 +5,12 @@
 //! not ours is an error that names it; nothing is overwritten.
 
 mod examine;
+mod mark;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Read as _};
+use std::net::Ipv4Addr;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -17,11 +20,17 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use self::examine::{Unfit, examine};
+pub(crate) use self::mark::Mark;
 
 /// Values by name, in JSON
 const VALUES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("values");
 /// Attached containers by id, in JSON
 const ATTACHMENTS: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("attachments");
+
+/// What a machine of `ipam` wants kept, by name, in its own form
+const IPAM: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("ipam");
+/// Which container has which address, in JSON
+const ADDRESSES: TableDefinition<'_, u32, &[u8]> = TableDefinition::new("addresses");
 
 const FORMAT: u32 = 1;
 /// The state is a few kilobytes; the default cache of redb is a gigabyte.
@@ -46,6 +55,14 @@ impl Slot {
     pub(crate) const ENDED_AT: Self = Self("ended-at");
     /// `bool`: whether the last run ended by a stop that was asked for
     pub(crate) const STOPPED: Self = Self("stopped");
+    /// `Vec<(PeerName, NickName)>`: what peers call themselves
+    pub(crate) const NICKNAMES: Self = Self("nicknames");
+    /// `Ipv4Network`: what is handed out of, as it was chosen by itself
+    pub(crate) const RANGE: Self = Self("range");
+    /// `Vec<Exposure>`: the host's own addresses on the network
+    pub(crate) const EXPOSURES: Self = Self("exposures");
+    /// `String`: what they are called
+    pub(crate) const EXPOSED_NAME: Self = Self("exposed-name");
     const FORMAT: Self = Self("format");
 }
 
@@ -138,6 +155,80 @@ impl Store {
         values
             .collect::<Result<_, _>>()
             .map_err(|error| self.damaged(error))
+    }
+
+    /// Stores what changed about addresses, all of it or nothing; it is on disk when this returns
+    pub(crate) fn put_addresses(&self, change: &ipam::Change, mark: &Mark) -> Result<(), StoreError> {
+        let held = |held: &Option<ipam::Held>| held.as_ref().map(serde_json::to_vec).transpose();
+        let addresses = change
+            .addresses
+            .iter()
+            .map(|(address, holder)| Ok((*address, held(holder)?)));
+        let addresses: Vec<_> = addresses
+            .collect::<Result<_, serde_json::Error>>()
+            .map_err(|error| self.damaged(error))?;
+        let mark = serde_json::to_vec(mark).map_err(|error| self.damaged(error))?;
+        self.with(|database| {
+            let write = database.begin_write()?;
+            {
+                let mut parts = write.open_table(IPAM)?;
+                for (name, part) in [
+                    ("space", &change.space),
+                    ("ledger", &change.ledger),
+                    ("record", &change.record),
+                    ("heard", &change.heard),
+                    ("mark", &Some(mark)),
+                ] {
+                    if let Some(part) = part {
+                        parts.insert(name, part.as_slice())?;
+                    }
+                }
+                let mut table = write.open_table(ADDRESSES)?;
+                for (address, holder) in &addresses {
+                    match holder {
+                        Some(holder) => drop(table.insert(address.to_bits(), holder.as_slice())?),
+                        None => drop(table.remove(address.to_bits())?),
+                    }
+                }
+            }
+            Ok(write.commit()?)
+        })
+    }
+
+    /// What was kept about addresses, and when last; none before the first time
+    pub(crate) fn addresses(&self) -> Result<Option<(ipam::State, Mark)>, StoreError> {
+        let read = self.with(|database| {
+            let read = database.begin_read()?;
+            let (parts, table) = match (read.open_table(IPAM), read.open_table(ADDRESSES)) {
+                (Ok(parts), Ok(table)) => (parts, table),
+                (Err(redb::TableError::TableDoesNotExist(_)), _)
+                | (_, Err(redb::TableError::TableDoesNotExist(_))) => return Ok(None),
+                (Err(error), _) | (_, Err(error)) => return Err(error.into()),
+            };
+            let part = |name| Ok::<_, redb::Error>(parts.get(name)?.map(|bytes| bytes.value().to_vec()));
+            let state = ipam::State {
+                space: part("space")?,
+                ledger: part("ledger")?,
+                record: part("record")?,
+                heard: part("heard")?,
+                addresses: BTreeMap::new(),
+            };
+            let mut held = Vec::new();
+            for entry in table.iter()? {
+                let (address, bytes) = entry?;
+                held.push((Ipv4Addr::from_bits(address.value()), bytes.value().to_vec()));
+            }
+            Ok(Some((state, held, part("mark")?.unwrap_or_default())))
+        })?;
+        let Some((mut state, held, mark)) = read else {
+            return Ok(None);
+        };
+        for (address, bytes) in held {
+            let held = serde_json::from_slice(&bytes).map_err(|error| self.damaged(error))?;
+            state.addresses.insert(address, held);
+        }
+        let mark = serde_json::from_slice(&mark).map_err(|error| self.damaged(error))?;
+        Ok(Some((state, mark)))
     }
 
     fn write(

@@ -1,5 +1,6 @@
 //! The state of the machines, in the words of the API.
 
+mod addresses;
 mod flows;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use api::{
 use gossip::{ConnectionStatus, Topology, Versions};
 use model::{NickName, PeerName, ShortId};
 
+pub(crate) use self::addresses::{ipam, name, waits};
 pub(crate) use self::flows::{flows, macs};
 use crate::control::Plane;
 
@@ -20,14 +22,36 @@ use crate::control::Plane;
 #[derive(Debug, Clone)]
 pub(crate) struct Directory {
     topology: Arc<Topology>,
+    /// Also those of peers that are gone
+    nicknames: Arc<BTreeMap<PeerName, NickName>>,
 }
 
 impl Directory {
-    pub(crate) const fn new(topology: Arc<Topology>) -> Self {
-        Self { topology }
+    pub(crate) fn of(plane: &Plane) -> Self {
+        Self {
+            topology: Arc::clone(&plane.topology),
+            nicknames: Arc::clone(&plane.nicknames),
+        }
     }
 
-    fn peer(&self, name: PeerName) -> PeerRef {
+    /// This host
+    pub(crate) fn own(&self) -> PeerRef {
+        self.peer(self.topology.name())
+    }
+
+    /// Whether anything is known of a peer of this name
+    pub(crate) fn knows(&self, name: PeerName) -> bool {
+        self.topology.peers.contains_key(&name) || self.nicknames.contains_key(&name)
+    }
+
+    /// The peers that go, or went, by this nickname
+    pub(crate) fn nicknamed(&self, nickname: &str) -> Vec<PeerName> {
+        let all = self.nicknames.iter();
+        let called = all.filter(|(_, called)| called.as_str() == nickname);
+        called.map(|(name, _)| *name).collect()
+    }
+
+    pub(crate) fn peer(&self, name: PeerName) -> PeerRef {
         PeerRef {
             name,
             nickname: self.nickname(name),
@@ -35,9 +59,10 @@ impl Directory {
     }
 
     fn nickname(&self, name: PeerName) -> NickName {
-        match self.topology.peers.get(&name) {
-            Some(record) => record.nickname.clone(),
-            // A peer that has just left: its name is a valid nickname too.
+        let reachable = self.topology.peers.get(&name).map(|record| &record.nickname);
+        match reachable.or_else(|| self.nicknames.get(&name)) {
+            Some(nickname) => nickname.clone(),
+            // Its name is a valid nickname too.
             None => name.to_string().parse().unwrap_or_else(|_impossible| unknown()),
         }
     }
@@ -104,18 +129,24 @@ pub(crate) fn status(plane: &Plane, now: Instant) -> StatusReport {
         overlay_mtu: facts.overlay_mtu,
         sleeve_threads: facts.sleeve_threads,
         drops: mesh_drops(plane),
+        ipam: ipam(plane, now),
+        dns: None,
     }
 }
 
 /// The mesh's odd events that an operator should see beside dropped packets
 fn mesh_drops(plane: &Plane) -> BTreeMap<String, u64> {
     let counters = plane.mesh.counters();
+    let addresses = plane.ipam.as_ref().map_or(0, |ipam| ipam.malformed());
+    let names = plane.names.as_ref().map_or(0, |names| names.malformed());
     [
         ("gossip: connections that speak something else", counters.foreign),
         ("gossip: connections refused", counters.refused),
         ("gossip: forged messages", counters.forged),
         ("gossip: malformed messages", counters.malformed),
         ("gossip: oversized messages", counters.oversized),
+        ("gossip: malformed messages about addresses", addresses),
+        ("gossip: malformed messages about names", names),
         ("gossip: handshakes not completed", counters.handshake_timeouts),
         ("gossip: peers beyond the limit", counters.records_dropped),
     ]
@@ -126,7 +157,7 @@ fn mesh_drops(plane: &Plane) -> BTreeMap<String, u64> {
 }
 
 pub(crate) fn connections(plane: &Plane, now: Instant) -> Vec<Connection> {
-    let directory = Directory::new(Arc::clone(&plane.topology));
+    let directory = Directory::of(plane);
     plane
         .mesh
         .connections(now)
@@ -178,8 +209,8 @@ fn state(state: &gossip::ConnectionState) -> (ConnectionState, Option<String>, O
     }
 }
 
-pub(crate) fn peers(topology: &Arc<Topology>) -> Vec<Peer> {
-    let directory = Directory::new(Arc::clone(topology));
+pub(crate) fn peers(plane: &Plane) -> Vec<Peer> {
+    let directory = Directory::of(plane);
     let view = |record: &gossip::PeerRecord| Peer {
         name: record.name,
         nickname: record.nickname.clone(),
@@ -198,7 +229,7 @@ pub(crate) fn peers(topology: &Arc<Topology>) -> Vec<Peer> {
             })
             .collect(),
     };
-    topology.peers.values().map(|record| view(record)).collect()
+    plane.topology.peers.values().map(|record| view(record)).collect()
 }
 
 pub(crate) fn routes(directory: &Directory) -> (Vec<UnicastRoute>, Vec<BroadcastRoute>) {

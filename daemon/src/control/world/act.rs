@@ -80,7 +80,10 @@ impl World {
             | Command::Settle
             | Command::ForgetStations(_)
             | Command::ExpireStations
-            | Command::Keep(_) => self.hosts[host].take(command, self.now - self.start),
+            | Command::Keep(_)
+            | Command::Answer(..)
+            | Command::Note(_)
+            | Command::PublishNames(_) => self.hosts[host].take(command, self.now - self.start),
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use dns::{Domain, Names, Zone};
 use fallback_sleeve::datagram::SessionId;
 use fallback_sleeve::{Suite, mtu};
 use gossip::{Config, Held, Mesh, Offer, Psk, StaticKeypair, Timers};
@@ -17,7 +18,7 @@ use super::PORT;
 use crate::cipher;
 use crate::control::command::{Command, Kept};
 use crate::control::facts::Facts;
-use crate::control::plane::Plane;
+use crate::control::plane::{Common, Plane};
 use crate::neighbours::{Neighbours, Path, Settings};
 use crate::views;
 
@@ -54,6 +55,8 @@ pub(crate) struct Host {
     pub(crate) listening: BTreeMap<SessionId, PeerName>,
     /// What the switch was told of its neighbours' paths, and when
     pub(crate) paths: Vec<(Duration, PeerName, Option<Path>)>,
+    /// What is answered about names
+    pub(crate) zone: Option<Zone>,
     /// When adopted flows were settled
     pub(crate) settled: Vec<Duration>,
     /// Stations that a bridge was told to forget
@@ -79,6 +82,7 @@ impl Host {
             plane: None,
             listening: BTreeMap::new(),
             paths: Vec::new(),
+            zone: None,
             settled: Vec::new(),
             forgotten: Vec::new(),
             expiries: 0,
@@ -168,6 +172,7 @@ impl Host {
                 Kept::ShortId(kept) => short_id = Some(kept),
                 Kept::Targets(kept) => targets = kept,
                 Kept::Neighbours(kept) => neighbours = kept,
+                Kept::Nicknames(_) | Kept::Addresses(_) => {}
             }
         }
         let held = |(peer, address): (PeerName, SocketAddr)| Held { peer, address };
@@ -220,6 +225,8 @@ impl Host {
             overlay_mtu,
             datapath: "weave".parse().unwrap(),
             trusted_subnets: Vec::new(),
+            default_subnet: None,
+            dns_domain: Domain::default(),
             restart_grace: timers.restart_grace,
             mode: if self.has_openvswitch() {
                 Mode::Tagged
@@ -230,8 +237,12 @@ impl Host {
         };
         let neighbours = Neighbours::new(settings, rng);
         let held = held.iter().map(|held| held.peer).collect();
+        let common = Common {
+            names: Some(Names::new(self.name(), self.starts, Domain::default())),
+            ..Common::default()
+        };
         self.listening.clear();
-        self.plane = Some(Plane::new(facts, mesh, neighbours, held, now));
+        self.plane = Some(Plane::new(facts, mesh, neighbours, common, held, now));
     }
 
     pub(super) fn timeout(&self) -> Option<Instant> {
@@ -264,7 +275,8 @@ impl Host {
             Command::ForgetStations(peer) => self.forgotten.push(peer),
             Command::ExpireStations => self.expiries += 1,
             Command::Keep(kept) => self.kept.push(kept),
-            Command::SetRoutes(_) | Command::Forward(_) => {}
+            Command::PublishNames(zone) => self.zone = Some(zone),
+            Command::SetRoutes(_) | Command::Forward(_) | Command::Answer(..) | Command::Note(_) => {}
             Command::Dial { .. }
             | Command::Send { .. }
             | Command::Close { .. }

@@ -8,12 +8,13 @@ mod host;
 mod wires;
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
+use dns::{Filter, Names};
 use fallback_sleeve::datagram::SessionId;
 use gossip::{Departure, DialId, Disconnect};
-use model::{PathKind, Target};
+use model::{ContainerId, PathKind, Target};
 
 use crate::datapath::Beat;
 use crate::sleeve::ControlDatagram;
@@ -151,6 +152,31 @@ impl World {
     }
 
     /// A host's interface has another MTU, and the daemon is told
+    /// Gives a container of a host a name
+    pub(crate) fn name(&mut self, host: usize, name: &str, container: ContainerId, address: Ipv4Addr) {
+        self.names(host, |names| {
+            names.add(name, container, address).unwrap();
+        });
+    }
+
+    /// Takes every name of a container of a host
+    pub(crate) fn unname(&mut self, host: usize, container: ContainerId) {
+        self.names(host, |names| {
+            let container = Some(container);
+            let filter = Filter {
+                container,
+                ..Filter::default()
+            };
+            assert!(names.remove(&filter).unwrap() > 0);
+        });
+    }
+
+    fn names(&mut self, host: usize, change: impl FnOnce(&mut Names)) {
+        let plane = self.hosts[host].plane.as_mut().unwrap();
+        change(&mut plane.names.as_mut().unwrap().state);
+        self.carry_out(host);
+    }
+
     pub(crate) fn set_underlay_mtu(&mut self, host: usize, underlay_mtu: u16) {
         self.hosts[host].underlay_mtu = underlay_mtu;
         let now = self.now;

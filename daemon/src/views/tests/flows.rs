@@ -80,7 +80,7 @@ fn flows_have_names_in_place_of_numbers() {
         monotonic_ms: 10_000,
     };
     let [one, two] = names(&world);
-    let directory = Directory::new(Arc::clone(&world.hosts[0].plane().topology));
+    let directory = Directory::of(world.hosts[0].plane());
     let shown: Vec<Value> = flows(&dump, &directory).into_iter().map(json).collect();
     let peer = |host: usize, name: &str| {
         let nickname = format!("host{}", host + 1);
@@ -139,7 +139,7 @@ fn stations_are_shown_at_their_peer_and_not_at_all_once_that_is_gone() {
     let third = world.hosts[2].plane().mesh.short_id();
     let places = [station(1, None), station(3, Some(third))];
     let shown = |world: &World| -> Vec<(String, Option<u64>)> {
-        let directory = Directory::new(Arc::clone(&world.hosts[0].plane().topology));
+        let directory = Directory::of(world.hosts[0].plane());
         let entries = macs(&places, &directory).into_iter();
         entries
             .map(|entry| (entry.peer.nickname.to_string(), entry.seen_ms_ago))

@@ -158,8 +158,7 @@ fn peers_are_shown_with_both_ends_of_their_connections() {
     let mut world = World::pair(USUAL, USUAL);
     world.run(seconds(3));
     let [one, two] = names(&world);
-    let topology = &world.hosts[0].plane().topology;
-    let shown: Vec<Value> = peers(topology).into_iter().map(json).collect();
+    let shown: Vec<Value> = peers(world.hosts[0].plane()).into_iter().map(json).collect();
     let end = |peer: &str, nickname: &str, address: &str, outbound: bool| {
         json!([{
             "peer": { "name": peer, "nickname": nickname },
@@ -184,7 +183,7 @@ fn routes_lead_over_the_host_in_the_middle() {
     world.connect(0, 1);
     world.connect(1, 2);
     world.run(seconds(5));
-    let directory = Directory::new(Arc::clone(&world.hosts[0].plane().topology));
+    let directory = Directory::of(world.hosts[0].plane());
     let (unicast, broadcast) = routes(&directory);
     let by = |peer: &PeerRef| peer.nickname.to_string();
     let mut shown: Vec<_> = unicast

@@ -1,0 +1,168 @@
+//! What this host brings along to what all peers hold in common: its addresses, and its containers' names.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use dns::Names;
+use ipam::{Config, Ipam};
+use ipnetwork::{IpNetwork, Ipv4Network};
+use link::Links;
+use model::{ContainerId, IfName, NickName, PeerName};
+use rand::SeedableRng as _;
+use rand::rngs::StdRng;
+
+use crate::attachments::Held;
+use crate::config::{Args, IpallocRange};
+use crate::control::Common;
+use crate::range::{self, Routed};
+use crate::store::{Slot, Store};
+
+/// What the host's own addresses belong to
+pub(crate) const HOST: &str = "weave:expose";
+
+/// What is handed out
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Handout {
+    pub(crate) range: Ipv4Network,
+    pub(crate) default_subnet: Ipv4Network,
+}
+
+impl Handout {
+    /// By the command line and by what this host's routes leave; none where nothing is handed out
+    pub(crate) async fn choose(
+        args: &Args,
+        store: &Store,
+        links: &Links,
+        own: &[IfName],
+    ) -> anyhow::Result<Option<Self>> {
+        let last = store.value::<Ipv4Network>(Slot::RANGE)?;
+        let Some(range) = range::choose(args.ipalloc_range, last, &routed(links, own).await?)? else {
+            return Ok(None);
+        };
+        if args.ipalloc_range == Some(IpallocRange::Auto) {
+            store.put(Slot::RANGE, &range)?;
+        }
+        let default_subnet = args.ipalloc_default_subnet.unwrap_or(range);
+        anyhow::ensure!(
+            default_subnet.ip() == default_subnet.network(),
+            "invalid --ipalloc-default-subnet - bits after network prefix are not all zero: {default_subnet}"
+        );
+        anyhow::ensure!(
+            range.overlaps(default_subnet),
+            "--ipalloc-default-subnet {default_subnet} out of bounds: {range}"
+        );
+        Ok(Some(Self {
+            range,
+            default_subnet,
+        }))
+    }
+}
+
+/// Where other devices than this program's own lead to
+async fn routed(links: &Links, own: &[IfName]) -> anyhow::Result<Vec<Routed>> {
+    let devices = links.list().await?;
+    let name = |index: &u32| {
+        devices
+            .iter()
+            .find(|device| device.index == *index)
+            .map(|device| &device.name)
+    };
+    let routes = links.routes().await?;
+    let theirs = routes.iter().filter_map(|route| {
+        let device = route.devices.iter().find_map(name)?;
+        (!own.contains(device)).then(|| Routed {
+            network: route.destination,
+            device: device.to_string(),
+        })
+    });
+    Ok(theirs.collect())
+}
+
+/// Who this host is, and what it has
+#[derive(Debug)]
+pub(crate) struct Own {
+    pub(crate) name: PeerName,
+    /// Greater at each start
+    pub(crate) epoch: u64,
+    pub(crate) unix_ms: u64,
+    /// How many peers it was told of
+    pub(crate) targets: usize,
+    /// Its containers
+    pub(crate) held: Vec<Held>,
+    /// Its own addresses
+    pub(crate) exposed: Vec<IpNetwork>,
+    /// And their name
+    pub(crate) exposed_name: Option<String>,
+}
+
+/// What of it was kept, and what is so by now
+pub(crate) fn common(
+    args: &Args,
+    handout: Option<Handout>,
+    own: Own,
+    store: &Store,
+    rng: &mut StdRng,
+    now: Instant,
+) -> anyhow::Result<Common> {
+    let host: ContainerId = HOST.parse()?;
+    let mut ended: BTreeSet<ContainerId> = BTreeSet::new();
+    let mut ipam = match handout {
+        None => None,
+        Some(handout) => {
+            let (state, mark) = store.addresses()?.unzip();
+            let kept = state.iter().flat_map(|state| state.addresses.values());
+            ended.extend(kept.map(|held| held.container.clone()));
+            let config = Config {
+                name: own.name,
+                range: handout.range,
+                init: args.ipalloc_init.0.clone(),
+                expected_peers: own.targets + 1,
+                lease: args.ipalloc_lease.0,
+                timers: ipam::Timers::default(),
+            };
+            let away = mark.and_then(|mark| mark.elapsed());
+            Some(Ipam::new(
+                config,
+                state,
+                away,
+                own.unix_ms,
+                StdRng::from_rng(rng),
+                now,
+            ))
+        }
+    };
+    let mut names = (!args.no_dns).then(|| Names::new(own.name, own.epoch, args.dns_domain.clone()));
+    let mut has = |id: &ContainerId, name: Option<&str>, addresses: &[IpNetwork]| {
+        for address in addresses {
+            let IpNetwork::V4(address) = address else { continue };
+            if let Some(ipam) = &mut ipam {
+                ipam.reclaim(id.clone(), *address, now);
+            }
+            if let (Some(names), Some(name)) = (&mut names, name)
+                && let Err(error) = names.add(name, id.clone(), address.ip())
+            {
+                log::warn!("container {id} has no name: {error}");
+            }
+        }
+    };
+    for held in &own.held {
+        has(&held.id, held.name.as_deref(), &held.addresses);
+    }
+    has(&host, own.exposed_name.as_deref(), &own.exposed);
+    // Those that ended while nobody looked.
+    ended.remove(&host);
+    for held in &own.held {
+        ended.remove(&held.id);
+    }
+    if let Some(ipam) = &mut ipam {
+        for id in &ended {
+            ipam.release(id, None, now);
+        }
+    }
+    let nicknames: Vec<(PeerName, NickName)> = store.value(Slot::NICKNAMES)?.unwrap_or_default();
+    Ok(Common {
+        ipam,
+        names,
+        nicknames: BTreeMap::from_iter(nicknames),
+    })
+}

@@ -1,0 +1,77 @@
+//! State that all peers hold in common, and the channel of the mesh that carries it.
+
+use std::time::Instant;
+
+use gossip::{Channel, Exchange, Replica, Topology};
+use model::PeerName;
+
+/// A state, and what makes the neighbours' copies equal to it
+#[derive(Debug)]
+pub(crate) struct Shared<R> {
+    pub(crate) state: R,
+    exchange: Exchange,
+    channel: Channel,
+}
+
+impl<R: Replica> Shared<R> {
+    pub(crate) const fn new(state: R, name: PeerName, channel: Channel) -> Self {
+        Self {
+            state,
+            exchange: Exchange::new(name),
+            channel,
+        }
+    }
+
+    /// Whether the messages of a channel are about it
+    pub(crate) fn is_on(&self, channel: Channel) -> bool {
+        self.channel == channel
+    }
+
+    /// A neighbour can be spoken to, perhaps anew
+    pub(crate) fn up(&mut self, neighbour: PeerName, now: Instant) {
+        self.exchange.up(neighbour, &self.state, now);
+    }
+
+    /// A neighbour cannot be spoken to
+    pub(crate) fn down(&mut self, neighbour: PeerName) {
+        self.exchange.down(neighbour);
+    }
+
+    /// A neighbour sent this
+    pub(crate) fn heard(&mut self, from: PeerName, bytes: &[u8], topology: &Topology, now: Instant) {
+        let reaches = |peer, neighbour: PeerName| {
+            let record = topology.peers.get(&peer);
+            record.is_some_and(|record| record.connections.contains_key(&neighbour))
+        };
+        let heard = self.exchange.heard(from, bytes, &mut self.state, reaches, now);
+        if let Err(error) = heard {
+            log::warn!("{from} sent {error} on {:?}", self.channel);
+        }
+    }
+
+    /// Tells the neighbours what changed here
+    pub(crate) fn flood(&mut self) {
+        self.exchange.flood(&mut self.state);
+    }
+
+    /// Does what is due in the exchange; the state's own time is its owner's business
+    pub(crate) fn handle_timeout(&mut self, now: Instant) {
+        self.exchange.handle_timeout(&self.state, now);
+    }
+
+    /// When to call [`Shared::handle_timeout`]
+    pub(crate) const fn poll_timeout(&self) -> Option<Instant> {
+        self.exchange.poll_timeout()
+    }
+
+    /// What to send next, and to which neighbour
+    pub(crate) fn poll_send(&mut self) -> Option<(PeerName, Channel, Vec<u8>)> {
+        let (peer, bytes) = self.exchange.poll_send()?;
+        Some((peer, self.channel, bytes))
+    }
+
+    /// Messages that no peer would send
+    pub(crate) const fn malformed(&self) -> u64 {
+        self.exchange.malformed()
+    }
+}

@@ -1,0 +1,76 @@
+//! Names, on whole control planes.
+
+use std::net::Ipv4Addr;
+use std::time::Duration;
+
+use model::ContainerId;
+
+use crate::control::world::{Setup, Wire, World};
+
+const USUAL: Setup = Setup::USUAL;
+
+/// The addresses that a host answers with
+fn answered(world: &World, host: usize, name: &str) -> Vec<Ipv4Addr> {
+    let zone = world.hosts[host].zone.as_ref();
+    let mut found: Vec<_> = zone.into_iter().flat_map(|zone| zone.addresses(name)).collect();
+    found.sort_unstable();
+    found
+}
+
+fn id(text: &str) -> ContainerId {
+    text.parse().unwrap()
+}
+
+#[test]
+fn a_name_is_known_everywhere_at_once_and_gone_as_fast() {
+    let mut world = World::new([USUAL, USUAL, USUAL]);
+    world.connect(0, 1);
+    world.connect(1, 2);
+    world.run(Duration::from_secs(4));
+    let (one, two) = (Ipv4Addr::new(10, 32, 0, 1), Ipv4Addr::new(10, 32, 0, 2));
+    world.name(0, "web", id("a"), one);
+    world.name(2, "WEB", id("b"), two);
+    world.run(Duration::from_millis(100));
+    for host in 0..3 {
+        assert_eq!(
+            answered(&world, host, "web.weave.local"),
+            [one, two],
+            "host {host}"
+        );
+    }
+    world.unname(0, id("a"));
+    world.run(Duration::from_millis(100));
+    for host in 0..3 {
+        assert_eq!(answered(&world, host, "web.weave.local"), [two], "host {host}");
+    }
+}
+
+#[test]
+fn names_go_with_their_host_and_nothing_stale_comes_back_with_it() {
+    let mut world = World::pair(USUAL, USUAL);
+    world.run(Duration::from_secs(4));
+    let (stays, ends) = (Ipv4Addr::new(10, 32, 0, 1), Ipv4Addr::new(10, 32, 0, 2));
+    world.name(0, "stays", id("a"), stays);
+    world.name(0, "ends", id("b"), ends);
+    world.run(Duration::from_secs(1));
+    assert_eq!(answered(&world, 1, "ends.weave.local"), [ends]);
+    world.cut(0, 1, Wire::All);
+    world.run(Duration::from_secs(15));
+    for name in ["stays.weave.local", "ends.weave.local"] {
+        assert!(
+            answered(&world, 1, name).is_empty(),
+            "{name} of a host that is gone"
+        );
+    }
+    world.unname(0, id("b"));
+    world.heal();
+    for _ in 0..300 {
+        world.run(Duration::from_millis(100));
+        let ended = answered(&world, 1, "ends.weave.local");
+        assert!(ended.is_empty(), "a name that is gone is back");
+        if answered(&world, 1, "stays.weave.local") == [stays] {
+            return;
+        }
+    }
+    panic!("the name of a host that is back is not");
+}

@@ -1,0 +1,338 @@
+//! The host's own leg on the network: its addresses there, and the rules for what goes through it.
+//!
+//! What is wanted is remembered on disk; devices, addresses and rules are made so at each start, and again
+//! whenever somebody else changes them.
+
+mod nft;
+mod rules;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use api::{ApiError, ErrorKind};
+use ipnetwork::{IpNetwork, Ipv4Network};
+use link::{LinkEvent, Links, RulesetWatch};
+use model::{IfName, Mac};
+use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+
+use self::nft::NftError;
+use self::rules::Wanted;
+use crate::store::{Slot, Store, StoreError};
+
+/// Who flushes rules often puts others in their place: one look after it is done is enough.
+const QUIET: Duration = Duration::from_millis(100);
+/// Until the rules are tried again where they could not be made
+const RETRY: Duration = Duration::from_secs(5);
+
+/// One of the host's addresses
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Exposure {
+    pub(crate) address: IpNetwork,
+    pub(crate) masquerade: bool,
+}
+
+/// The host's leg, shared by those who ask
+#[derive(Debug, Clone)]
+pub(crate) struct HostLeg(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    links: Links,
+    store: Arc<Store>,
+    device: IfName,
+    /// Addresses that containers can have beside those of the host's own subnets
+    range: Option<Ipv4Network>,
+    /// Held through a change, so that there is one at a time
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    exposures: BTreeMap<IpNetwork, Exposure>,
+    /// The rules as `nft` listed them when they had been made; none if there are to be none
+    rules: Option<String>,
+    name: Option<String>,
+}
+
+impl HostLeg {
+    /// The leg as the last run left it, made again where something is missing
+    pub(crate) async fn open(
+        links: Links,
+        store: Arc<Store>,
+        device: IfName,
+        range: Option<Ipv4Network>,
+    ) -> anyhow::Result<Self> {
+        let kept: Vec<Exposure> = store.value(Slot::EXPOSURES)?.unwrap_or_default();
+        let name = store.value(Slot::EXPOSED_NAME)?;
+        let exposures = kept.into_iter().map(|exposure| (exposure.address, exposure));
+        let leg = Self(Arc::new(Inner {
+            links,
+            store,
+            device,
+            range,
+            state: Mutex::new(State {
+                exposures: exposures.collect(),
+                rules: None,
+                name,
+            }),
+        }));
+        leg.repair().await;
+        Ok(leg)
+    }
+
+    /// What the addresses are called
+    pub(crate) async fn name(&self) -> Option<String> {
+        self.0.state.lock().await.name.clone()
+    }
+
+    /// Calls the addresses so
+    pub(crate) async fn set_name(&self, name: &str) -> Result<(), ApiError> {
+        let mut state = self.0.state.lock().await;
+        self.0.store.put(Slot::EXPOSED_NAME, &name).map_err(unkept)?;
+        state.name = Some(name.to_owned());
+        Ok(())
+    }
+
+    /// The addresses
+    pub(crate) async fn addresses(&self) -> Vec<IpNetwork> {
+        self.0.state.lock().await.exposures.keys().copied().collect()
+    }
+
+    /// The Ethernet address that they are at
+    pub(crate) async fn mac(&self) -> Option<Mac> {
+        let link = self.0.links.link(&self.0.device).await.ok().flatten()?;
+        link.mac
+    }
+
+    /// Gives the host these addresses; what keeps them from being of use, for people
+    pub(crate) async fn expose(
+        &self,
+        addresses: &[IpNetwork],
+        masquerade: bool,
+    ) -> Result<Vec<String>, ApiError> {
+        let inner = &*self.0;
+        let mut state = inner.state.lock().await;
+        let mut wanted = state.exposures.clone();
+        for address in addresses {
+            let exposure = Exposure {
+                address: *address,
+                masquerade: masquerade && address.is_ipv4(),
+            };
+            wanted.insert(*address, exposure);
+        }
+        // The rules first: an address without them would send under names that nobody outside knows.
+        let rules = inner.make_rules(&wanted).await.map_err(failed)?;
+        for address in addresses {
+            let added = inner.links.add_address(&inner.device, *address).await;
+            if let Err(error) = added {
+                let new = addresses
+                    .iter()
+                    .filter(|address| !state.exposures.contains_key(*address));
+                for address in new {
+                    let _best_effort = inner.links.remove_address(&inner.device, *address).await;
+                }
+                let _best_effort = inner.make_rules(&state.exposures).await;
+                let error = anyhow::Error::from(error).context(format!("cannot add {address}"));
+                return Err(ApiError::new(ErrorKind::Internal, format!("{error:#}")));
+            }
+        }
+        inner.keep(&wanted)?;
+        state.exposures = wanted;
+        state.rules = rules;
+        drop(state);
+        let mut warnings = Vec::new();
+        if let Err(error) = inner.announce(addresses).await {
+            warnings.push(format!("the addresses were not announced: {error:#}"));
+        }
+        if masquerade && !link::sysctl::forwards_ipv4() {
+            warnings.push(
+                "this host does not forward: containers reach no further than it; set net.ipv4.ip_forward=1"
+                    .to_owned(),
+            );
+        }
+        Ok(warnings)
+    }
+
+    /// Takes these addresses from the host; those that it had
+    pub(crate) async fn hide(&self, addresses: &[IpNetwork]) -> Result<Vec<IpNetwork>, ApiError> {
+        let inner = &*self.0;
+        let mut state = inner.state.lock().await;
+        let had = |address: &IpNetwork| state.exposures.contains_key(address);
+        let gone: Vec<IpNetwork> = addresses.iter().copied().filter(had).collect();
+        if gone.is_empty() {
+            return Ok(gone);
+        }
+        let mut wanted = state.exposures.clone();
+        wanted.retain(|address, _| !gone.contains(address));
+        for address in &gone {
+            let removed = inner.links.remove_address(&inner.device, *address).await;
+            removed.map_err(|error| {
+                let error = anyhow::Error::from(error).context(format!("cannot remove {address}"));
+                ApiError::new(ErrorKind::Internal, format!("{error:#}"))
+            })?;
+        }
+        inner.keep(&wanted)?;
+        let rules = inner.make_rules(&wanted).await.map_err(failed)?;
+        state.exposures = wanted;
+        state.rules = rules;
+        Ok(gone)
+    }
+
+    /// Makes addresses and rules what they should be; whether they are
+    async fn repair(&self) -> bool {
+        let inner = &*self.0;
+        let mut state = inner.state.lock().await;
+        let mut whole = true;
+        for address in state.exposures.keys() {
+            match inner.links.add_address(&inner.device, *address).await {
+                Ok(false) => {}
+                Ok(true) => log::info!("the host's address {address} was gone, and is back"),
+                Err(error) => {
+                    log::error!(
+                        "cannot give {} the address {address}: {:#}",
+                        inner.device,
+                        anyhow::Error::from(error)
+                    );
+                    whole = false;
+                }
+            }
+        }
+        match inner.mend_rules(&mut state).await {
+            Ok(false) => {}
+            Ok(true) => log::info!("the rules for {} were made", inner.device),
+            Err(error) => {
+                log::error!("{:#}", anyhow::Error::from(error));
+                whole = false;
+            }
+        }
+        whole
+    }
+
+    /// Repairs what others change, until `stop`
+    pub(crate) async fn watch(self, stop: CancellationToken) {
+        let watches = async {
+            let links = self.0.links.watch().await.context("cannot watch addresses")?;
+            let rules = RulesetWatch::open().context("cannot watch nftables")?;
+            anyhow::Ok((links, rules))
+        };
+        let (mut links, mut rules) = match watches.await {
+            Ok(watches) => watches,
+            Err(error) => {
+                log::warn!("what others do to the host's addresses and rules goes unnoticed: {error:#}");
+                return;
+            }
+        };
+        let mut whole = true;
+        loop {
+            let retry = async {
+                match whole {
+                    true => std::future::pending().await,
+                    false => tokio::time::sleep(RETRY).await,
+                }
+            };
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = retry => {}
+                changed = rules.changed() => if let Err(error) = changed {
+                    log::warn!("changes of nftables go unnoticed: {error}");
+                    return;
+                },
+                event = links.next() => match event {
+                    Some(LinkEvent::AddressRemoved { .. } | LinkEvent::Overrun) => {}
+                    Some(_other) => continue,
+                    None => return,
+                },
+            }
+            if self.0.state.lock().await.exposures.is_empty() {
+                continue;
+            }
+            tokio::time::sleep(QUIET).await;
+            whole = self.repair().await;
+        }
+    }
+}
+
+impl Inner {
+    fn keep(&self, exposures: &BTreeMap<IpNetwork, Exposure>) -> Result<(), ApiError> {
+        let all: Vec<Exposure> = exposures.values().copied().collect();
+        self.store.put(Slot::EXPOSURES, &all).map_err(unkept)
+    }
+
+    /// What the rules should say
+    fn wanted(&self, exposures: &BTreeMap<IpNetwork, Exposure>) -> Wanted {
+        let mut wanted = Wanted {
+            inside: self.range.into_iter().collect(),
+            ..Wanted::default()
+        };
+        for exposure in exposures.values() {
+            if let IpNetwork::V4(address) = exposure.address {
+                let network = rules::network(address);
+                wanted.inside.insert(network);
+                if exposure.masquerade {
+                    wanted.masqueraded.insert(network);
+                }
+            }
+        }
+        wanted
+    }
+
+    /// Makes the rules, whatever they were; how `nft` lists them then
+    async fn make_rules(
+        &self,
+        exposures: &BTreeMap<IpNetwork, Exposure>,
+    ) -> Result<Option<String>, NftError> {
+        let wanted = self.wanted(exposures);
+        if wanted.masqueraded.is_empty() && !nft::is_there(&self.device).await {
+            return Ok(None);
+        }
+        nft::apply(&wanted.script(&self.device)).await?;
+        nft::table(&self.device).await
+    }
+
+    /// Makes the rules if they are not as they were made; whether they had to be
+    async fn mend_rules(&self, state: &mut State) -> Result<bool, NftError> {
+        if self.wanted(&state.exposures).masqueraded.is_empty() {
+            return Ok(false);
+        }
+        if state.rules.is_some() && nft::table(&self.device).await? == state.rules {
+            return Ok(false);
+        }
+        state.rules = self.make_rules(&state.exposures).await?;
+        Ok(true)
+    }
+
+    /// Tells neighbours where the addresses are, which another host may have had before
+    async fn announce(&self, addresses: &[IpNetwork]) -> anyhow::Result<()> {
+        let link = self
+            .links
+            .link(&self.device)
+            .await?
+            .context("the device is gone")?;
+        let mac = link.mac.context("the device has no Ethernet address")?;
+        Ok(link::announce(self.links.netns(), &self.device, mac, addresses).await?)
+    }
+}
+
+/// Removes the rules, if there are any; for a host that leaves the network
+pub(crate) async fn remove_rules(device: &IfName) -> anyhow::Result<()> {
+    if nft::is_there(device).await {
+        nft::apply(&rules::removal(device)).await?;
+    }
+    Ok(())
+}
+
+fn unkept(error: StoreError) -> ApiError {
+    ApiError::new(ErrorKind::Internal, format!("{:#}", anyhow::Error::from(error)))
+}
+
+fn failed(error: NftError) -> ApiError {
+    let kind = match &error {
+        NftError::Absent | NftError::Refused(_) => ErrorKind::NotReady,
+        NftError::Run(_) | NftError::Slow => ErrorKind::Internal,
+    };
+    ApiError::new(kind, format!("{:#}", anyhow::Error::from(error)))
+}
