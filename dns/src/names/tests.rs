@@ -86,6 +86,25 @@ fn a_change_is_told_again_with_the_next_ones() {
 }
 
 #[test]
+fn a_change_after_one_that_was_lost_waits_for_it() {
+    let (mut here, mut there) = (peer(1), peer(2));
+    there.reachable(&[name(1)].into(), now());
+    here.add("c0", id("a"), ip(0)).unwrap();
+    tell(&mut here, &mut there);
+    for n in 0..20 {
+        here.add(&format!("x{n}"), id("x"), ip(n)).unwrap();
+    }
+    let _lost = here.take_changes();
+    here.add("last", id("a"), ip(1)).unwrap();
+    for part in here.take_changes() {
+        assert_eq!(there.merge(&part, now()), Ok(None));
+    }
+    assert_eq!(there.count(), 1);
+    sync(&here, &mut there);
+    assert_eq!(there.count(), 22);
+}
+
+#[test]
 fn what_went_while_a_peer_was_cut_off_cannot_come_back() {
     let (mut here, mut there, mut third) = (peer(1), peer(2), peer(3));
     for peer in [&mut there, &mut third] {
@@ -240,6 +259,31 @@ fn a_large_part_comes_in_pieces_and_is_seen_when_all_are_there() {
     );
     sync(&here, &mut there);
     assert_eq!(there.count(), 12_001);
+}
+
+#[test]
+fn pieces_of_two_states_are_kept_apart_and_the_later_one_counts() {
+    let (mut here, mut there) = (peer(1), peer(2));
+    there.reachable(&[name(1)].into(), now());
+    for n in 0..30_000 {
+        here.add(&format!("c{n}"), id(&format!("{n}")), ip(1)).unwrap();
+    }
+    let before = here.own.tell(name(1), None);
+    here.remove(&Filter {
+        container: Some(id("0")),
+        ..Filter::default()
+    })
+    .unwrap();
+    let after = here.own.tell(name(1), None);
+    assert_eq!((before.len(), after.len()), (2, 2));
+    assert!(there.merge(&before[0], now()).unwrap().is_some());
+    assert!(there.merge(&after[0], now()).unwrap().is_some());
+    assert_eq!(there.merge(&before[1], now()), Ok(None));
+    assert_eq!(there.count(), 0);
+    assert!(there.merge(&after[1], now()).unwrap().is_some());
+    assert_eq!(there.count(), 29_999);
+    assert_eq!(there.merge(&before[0], now()), Ok(None));
+    assert!(there.assemblies.is_empty());
 }
 
 #[test]
