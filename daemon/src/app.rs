@@ -3,14 +3,16 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::atomic::Ordering;
 
 use api::{
     ApiError, AttachRequest, Attached, Attachment, ConnectRequest, Connection, DetachRequest, Detached,
-    ErrorKind, ExposeRequest, Exposed, Flow, ForgetRequest, Health, Hidden, HideRequest, IpamStatus,
-    LookupRequest, NameEntry, NameRequest, Peer, RemovePeersRequest, RemovedPeer, Report, StatusReport,
-    Stopping,
+    DnsStatus, ErrorKind, ExposeRequest, Exposed, Flow, ForgetRequest, Health, Hidden, HideRequest,
+    IpamStatus, LookupRequest, NameEntry, NameRequest, Peer, RemovePeersRequest, RemovedPeer, Report,
+    StatusReport, Stopping,
 };
+use dns::Domain;
 use ipnetwork::IpNetwork;
 use model::{ContainerId, Target};
 use tokio::sync::{mpsc, oneshot};
@@ -20,6 +22,7 @@ use crate::attachments::Attachments;
 use crate::common::HOST;
 use crate::control::{Input, Query};
 use crate::datapath::Datapath;
+use crate::dns::View;
 use crate::expose::HostLeg;
 use crate::shutdown::{Ending, Shutdown};
 use crate::sleeve::Sleeve;
@@ -36,6 +39,10 @@ pub(crate) struct App {
     pub(crate) network: Network,
     /// The host's own leg
     pub(crate) host_leg: HostLeg,
+    /// The name server, where there is one
+    pub(crate) names: Option<View>,
+    /// The domain of containers' names
+    pub(crate) dns_domain: Domain,
     /// The kernel's switch
     pub(crate) datapath: Datapath,
     /// The packet threads
@@ -61,6 +68,28 @@ impl App {
         status.datapath = datapath;
         status.drops.extend(drops);
         status.drops.extend(self.sleeve.drops());
+        if let Some(names) = &self.names {
+            let texts = |addresses: Vec<SocketAddr>| addresses.iter().map(ToString::to_string).collect();
+            let entries = self.network.names().await?.map_or(0, |names| names.len());
+            status.dns = Some(DnsStatus {
+                domain: format!("{}.", self.dns_domain.as_str()),
+                listening: texts(names.listening()),
+                upstream: texts(names.upstreams()),
+                ttl: names.ttl(),
+                entries,
+            });
+            let dropped = [
+                ("dns: questions that nobody answered", &names.counters().failed),
+                (
+                    "dns: what was no question, or found no room",
+                    &names.counters().dropped,
+                ),
+            ];
+            let dropped = dropped.map(|(what, count)| (what.to_owned(), count.load(Ordering::Relaxed)));
+            status
+                .drops
+                .extend(dropped.into_iter().filter(|(_, count)| *count > 0));
+        }
         Ok(status)
     }
 

@@ -1,10 +1,11 @@
 //! Everything is bound and made here; nothing runs yet.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
+use dns::{Authority, Zone};
 use fallback_sleeve::Suite;
 use gossip::{Config, Mesh, Offer, Psk, Timers};
 use link::Links;
@@ -22,11 +23,12 @@ use crate::app::App;
 use crate::attachments::Attachments;
 use crate::cipher;
 use crate::common::{self, Handout, Own};
-use crate::config::{Args, Switchable, password};
+use crate::config::{Args, ListenAddress, Switchable, password};
 use crate::connections::Connections;
 use crate::control::{self, Asked, Control, Facts, INPUT_QUEUE, Input, Plane, forwarding};
 use crate::datapath::{self, Datapath};
-use crate::expose::HostLeg;
+use crate::dns::{self as names, Server as NameServer};
+use crate::expose::{HostLeg, Listeners};
 use crate::identity::{self, Machine};
 use crate::neighbours::{Neighbours, Settings};
 use crate::past::Past;
@@ -41,6 +43,10 @@ use crate::switch_drops::SwitchDrops;
 pub(crate) const TAP: &str = "weave-sleeve";
 /// Stations that the sleeve's threads remember
 const MACS: usize = 16 << 10;
+/// Where the host itself can ask for names, beside a name server of its own
+const LOCAL_NAMES: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 6753);
+/// Where containers ask for names
+const DOMAIN_PORT: u16 = 53;
 /// Connections that the kernel keeps for us to accept
 const BACKLOG: u32 = 128;
 
@@ -49,6 +55,7 @@ pub(crate) struct Daemon {
     control: Control,
     listener: TcpListener,
     server: Server,
+    names: Option<NameServer>,
     app: App,
     sleeve: Sleeve,
     datapath: Datapath,
@@ -172,6 +179,7 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
     )
     .context("cannot start the sleeve's threads")?;
 
+    let (wanted, listeners) = watch::channel(Vec::new());
     let network = Network::new(inputs.clone(), handout.map(|handout| handout.default_subnet));
     let attachments = Attachments::open(
         links.clone(),
@@ -186,6 +194,15 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
         Arc::clone(&store),
         args.datapath.clone(),
         handout.map(|handout| handout.range),
+        Listeners {
+            always: match args.dns_listen_address {
+                _ if args.no_dns => Vec::new(),
+                Some(ListenAddress(address)) => vec![address],
+                None => vec![LOCAL_NAMES],
+            },
+            exposed: (!args.no_dns && args.dns_listen_address.is_none()).then_some(DOMAIN_PORT),
+            wanted,
+        },
     )
     .await?;
     let own = Own {
@@ -198,7 +215,7 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
         exposed_name: host_leg.name().await,
     };
     let common = common::common(args, handout, own, &store, &mut rng, now)?;
-    let (zone, _zones) = watch::channel(dns::Zone::new(args.dns_domain.clone()));
+    let (zone, zones) = watch::channel(Zone::new(args.dns_domain.clone()));
     let settings = Settings {
         heartbeat_interval: args.heartbeat_interval,
         heartbeat_grid: now,
@@ -241,7 +258,21 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
         inputs: receiver,
         inputs_sender: inputs.clone(),
     };
+    let names =
+        match args.no_dns {
+            true => None,
+            false => {
+                let settings = dns_settings(args, handout);
+                let rng = StdRng::from_rng(&mut rng);
+                let server = NameServer::bind(settings, zones, listeners, rng);
+                Some(server.context(
+                    "cannot answer names; --dns-listen-address gives another place, --no-dns none",
+                )?)
+            }
+        };
     let app = App {
+        names: names.as_ref().map(NameServer::view),
+        dns_domain: args.dns_domain.clone(),
         control: inputs.clone(),
         attachments,
         network,
@@ -259,6 +290,7 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
         control,
         listener,
         server,
+        names,
         app,
         sleeve,
         datapath,
@@ -278,6 +310,9 @@ impl Daemon {
         tasks.spawn(control::accept(self.listener, self.inputs.clone(), stop.clone()));
         tasks.spawn(self.server.serve(self.app.clone(), stop.clone()));
         tasks.spawn(self.app.host_leg.clone().watch(stop.clone()));
+        if let Some(names) = self.names {
+            tasks.spawn(names.serve(stop.clone()));
+        }
         tasks.spawn(crate::attachments::follow_links(
             self.links,
             self.own_devices,
@@ -329,6 +364,20 @@ fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
         socket.listen(BACKLOG)
     };
     bind().with_context(|| in_use("TCP", address.port()))
+}
+
+fn dns_settings(args: &Args, handout: Option<Handout>) -> names::Settings {
+    let upstreams = match args.dns_upstream.as_slice() {
+        [] => names::Upstreams::File(args.resolv_conf.clone()),
+        given => names::Upstreams::Given(given.iter().map(|ListenAddress(address)| *address).collect()),
+    };
+    names::Settings {
+        authority: Authority {
+            ttl: args.dns_ttl,
+            networks: handout.iter().map(|handout| handout.range).collect(),
+        },
+        upstreams,
+    }
 }
 
 fn in_use(protocol: &str, port: u16) -> String {

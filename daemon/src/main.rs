@@ -17,6 +17,7 @@ mod config;
 mod connections;
 mod control;
 mod datapath;
+mod dns;
 mod expose;
 mod identity;
 mod neighbours;

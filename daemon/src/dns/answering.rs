@@ -88,6 +88,18 @@ impl Answering {
         self.listening.store(Arc::new(addresses));
     }
 
+    pub(super) fn listening(&self) -> Vec<SocketAddr> {
+        self.listening.load().to_vec()
+    }
+
+    pub(super) fn upstreams(&self) -> Vec<SocketAddr> {
+        self.servers.current(&self.listening(), Instant::now())
+    }
+
+    pub(super) const fn ttl(&self) -> u32 {
+        self.authority.ttl
+    }
+
     /// What becomes of these bytes
     pub(super) fn answer(&self, query: &[u8], transport: Transport, rng: &mut StdRng) -> Outcome {
         Counters::count(&self.counters.questions);

@@ -52,6 +52,32 @@ pub(crate) struct Server {
     rng: StdRng,
 }
 
+/// A server from outside
+#[derive(Debug, Clone)]
+pub(crate) struct View(Arc<Answering>);
+
+impl View {
+    /// Where it listens
+    pub(crate) fn listening(&self) -> Vec<SocketAddr> {
+        self.0.listening()
+    }
+
+    /// Who is asked about names of elsewhere
+    pub(crate) fn upstreams(&self) -> Vec<SocketAddr> {
+        self.0.upstreams()
+    }
+
+    /// For how many seconds answers may be kept
+    pub(crate) fn ttl(&self) -> u32 {
+        self.0.ttl()
+    }
+
+    /// How often what happened
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.0.counters
+    }
+}
+
 impl Server {
     /// Binds the addresses that are to be listened on at first
     ///
@@ -81,9 +107,9 @@ impl Server {
         self.listening.addresses()
     }
 
-    /// How often what happened
-    pub(crate) fn counters(&self) -> Arc<Counters> {
-        Arc::clone(&self.answering.counters)
+    /// What can be seen of it while it serves
+    pub(crate) fn view(&self) -> View {
+        View(Arc::clone(&self.answering))
     }
 
     /// Serves until `stop`, on the addresses that are wanted at each time

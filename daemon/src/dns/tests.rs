@@ -313,7 +313,7 @@ struct Running {
 impl Running {
     fn start(zone: Zone, upstreams: Upstreams) -> Self {
         let (server, zone, wanted) = server(zone, upstreams, "127.0.0.1:0".parse().unwrap()).unwrap();
-        let (address, counters, stop) = (server.addresses()[0], server.counters(), CancellationToken::new());
+        let (address, counters, stop) = (server.addresses()[0], Arc::clone(&server.answering.counters), CancellationToken::new());
         Self {
             address,
             zone,
