@@ -38,10 +38,6 @@ impl Gone {
         self.0.iter().map(|(owner, heir)| (*owner, *heir))
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
-
     /// Whether this was news
     pub(crate) fn join(&mut self, owner: Owner, heir: Heir) -> bool {
         match self.0.get(&owner) {

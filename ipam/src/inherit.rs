@@ -52,7 +52,11 @@ impl Ipam {
         self.draft.inherits = self.inheritance();
         let inherits = self.draft.inherits.clone();
         self.ready.retain(|owner, _| inherits.contains(owner));
-        if inherits.is_empty() || !self.sure(now) {
+        if inherits.is_empty() {
+            return;
+        }
+        if !self.sure(now) {
+            self.ready.clear();
             return;
         }
         for owner in inherits {
@@ -74,8 +78,8 @@ impl Ipam {
             return vec![];
         }
         let mine = |owner: &Owner| self.gone.contains(*owner) && self.gone.resolve(*owner) == self.me;
-        let gone: BTreeSet<Owner> = self.space.pieces().map(|piece| piece.register.owner).collect();
-        gone.into_iter().filter(mine).take(MOST_OWNERS).collect()
+        let holders = self.space.holdings().keys().copied();
+        holders.filter(mine).take(MOST_OWNERS).collect()
     }
 
     /// Who may have been given something by the one that is gone, unseen

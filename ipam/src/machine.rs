@@ -1,5 +1,6 @@
 //! The machine: what it consists of, and what it can be told.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
@@ -69,6 +70,8 @@ pub struct Ipam {
     pub(crate) conflicts: BTreeSet<Conflict>,
     pub(crate) other_ranges: BTreeMap<PeerName, Ipv4Network>,
 
+    /// Of the state as it is, once somebody wanted it
+    pub(crate) summary: OnceCell<Vec<u8>>,
     pub(crate) tick_at: Option<Instant>,
     pub(crate) dirty: Dirty,
     pub(crate) outputs: VecDeque<Output>,
@@ -200,8 +203,9 @@ impl Ipam {
     /// Whom the mesh reaches: at each change, and as often as the driver likes
     pub fn reachable(&mut self, peers: &BTreeSet<PeerName>, now: Instant) {
         let Self { sight, records, .. } = self;
-        sight.set(peers, |name| records.latest(name), now);
-        self.step(now);
+        if sight.set(peers, |name| records.latest(name), now) {
+            self.step(now);
+        }
     }
 
     /// Removes a peer that is dead, by the operator's word
@@ -223,13 +227,9 @@ impl Ipam {
                     self.draft.said.push(*owner);
                 }
             }
-            let theirs = |holding: &(Owner, u64)| owners.contains(&self.gone.resolve(holding.0));
-            let addresses = self
-                .holdings()
-                .into_iter()
-                .filter(theirs)
-                .map(|(_, count)| count)
-                .sum();
+            let holdings = self.space.holdings().iter();
+            let theirs = holdings.filter(|(owner, _)| owners.contains(&self.gone.resolve(**owner)));
+            let addresses = theirs.map(|(_, count)| count).sum();
             self.request(
                 ticket,
                 None,
@@ -255,7 +255,7 @@ impl Ipam {
         for request in std::mem::take(&mut self.requests) {
             self.refuse_ticket(request.ticket, Refusal::Left);
         }
-        let heir = self.heir(Some(self.me), &self.holdings());
+        let heir = self.heir(Some(self.me));
         if let Some(heir) = heir.filter(|_| sure) {
             let own: Vec<(Span, Register)> = self.own_within(self.range).collect();
             for (span, register) in own {

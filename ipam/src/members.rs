@@ -1,6 +1,6 @@
 //! Who is there, who is dead, who ought to vote.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use crate::gone::Heir;
@@ -28,19 +28,20 @@ impl Ipam {
     /// All owners that there is any sign of, and that are not gone
     pub(crate) fn known(&self) -> BTreeSet<Owner> {
         let mut known: BTreeSet<Owner> = self.records.iter().map(|record| record.owner).collect();
-        known.extend(self.space.pieces().map(|piece| piece.register.owner));
+        known.extend(self.space.holdings().keys());
         known.extend(self.roll.iter().flat_map(|roll| &roll.voters));
         known.retain(|owner| !self.gone.contains(*owner));
         known
     }
 
-    /// How many addresses each owner has
-    pub(crate) fn holdings(&self) -> BTreeMap<Owner, u64> {
-        let mut holdings = BTreeMap::new();
-        for piece in self.space.pieces() {
-            *holdings.entry(piece.register.owner).or_default() += piece.span.len();
-        }
-        holdings
+    /// Whether the record is of one whose peer lost its state, and who had nothing
+    pub(crate) fn is_forgettable(&self, owner: Owner) -> bool {
+        self.records.is_succeeded(owner)
+            && !self
+                .roll
+                .as_ref()
+                .is_some_and(|roll| roll.voters.contains(&owner))
+            && self.space.held_by(owner) == 0
     }
 
     /// The owner is gone
@@ -89,48 +90,40 @@ impl Ipam {
     pub(crate) fn change_of_roll(&self, now: Instant) -> Option<Value> {
         let roll = self.roll.as_ref()?;
         let known = self.known();
-        let holdings = self.holdings();
-        let mut remove = self.removals(roll, &known, &holdings);
+        let holdings = self.space.holdings();
+        let mut remove = self.removals(roll, &known);
         remove.truncate(Value::MOST);
         let removed: BTreeSet<Owner> = remove.iter().map(|removal| removal.owner).collect();
         let mut add: Vec<Owner> = Vec::new();
         if self.may_admit(&known, now) || !remove.is_empty() {
             let fit = |owner: &Owner| {
-                !roll.voters.contains(owner)
-                    && !self.is_dead(*owner)
-                    && !(self.left && *owner == self.me)
+                !(roll.voters.contains(owner) || self.is_dead(*owner) || (self.left && *owner == self.me))
                     && (*owner == self.me || self.reaches(*owner))
                     && holdings.contains_key(owner)
             };
             add = known.iter().copied().filter(fit).take(Value::MOST).collect();
         }
         if add.is_empty() && roll.voters.is_subset(&removed) {
-            add.extend(self.heir(None, &holdings));
+            add.extend(self.heir(None));
         }
         let wanted = !add.is_empty() || !remove.is_empty() || self.is_mislisted(roll);
         wanted.then_some(Value::Next { add, remove })
     }
 
-    fn removals(
-        &self,
-        roll: &Roll,
-        known: &BTreeSet<Owner>,
-        holdings: &BTreeMap<Owner, u64>,
-    ) -> Vec<Removal> {
+    fn removals(&self, roll: &Roll, known: &BTreeSet<Owner>) -> Vec<Removal> {
+        let holdings = self.space.holdings();
         let mut removals = Vec::new();
         let mut remove = |owner, heir, lapsed| removals.push(Removal { owner, heir, lapsed });
         let heir = |owner| {
             let generation = self.gone.get(owner).map_or(0, |heir| heir.generation + 1);
-            self.heir(Some(owner), holdings)
-                .map(|heir| Heir { generation, heir })
+            self.heir(Some(owner)).map(|heir| Heir { generation, heir })
         };
         for owner in known.iter().copied() {
-            let matters = roll.voters.contains(&owner) || holdings.contains_key(&owner);
             let dead = self.is_dead(owner) || (owner == self.me && self.left);
             let lapsed = !dead && self.is_listed(roll, owner);
-            // What a peer has lost and had nothing needs no decision: its record is forgotten.
-            let forgettable = !matters && self.records.is_succeeded(owner);
-            if let Some(heir) = heir(owner).filter(|_| (dead && !forgettable) || lapsed) {
+            // Of a peer that lost its state and had nothing, the record is forgotten without a decision.
+            let decide = dead && !self.is_forgettable(owner);
+            if let Some(heir) = heir(owner).filter(|_| decide || lapsed) {
                 remove(owner, Some(heir), lapsed);
             }
         }
@@ -183,7 +176,7 @@ impl Ipam {
     }
 
     /// Who is to have what an owner had: who said that it is dead, who it is now, or who has the least
-    pub(crate) fn heir(&self, of: Option<Owner>, holdings: &BTreeMap<Owner, u64>) -> Option<Owner> {
+    pub(crate) fn heir(&self, of: Option<Owner>) -> Option<Owner> {
         let fit = |owner: &Owner| {
             !self.is_dead(*owner)
                 && Some(*owner) != of
@@ -200,7 +193,7 @@ impl Ipam {
         let renewed = |of: Owner| self.records.latest(of.name).filter(fit);
         let least = || {
             let all = self.records.iter().map(|record| record.owner).filter(fit);
-            all.min_by_key(|owner| (holdings.get(owner).copied().unwrap_or(0), *owner))
+            all.min_by_key(|owner| (self.space.held_by(*owner), *owner))
         };
         of.and_then(said).or_else(|| of.and_then(renewed)).or_else(least)
     }

@@ -190,10 +190,6 @@ impl Records {
         self.0.values()
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
-    }
-
     /// The last owner of this name: its peer has lost what earlier ones had
     pub(crate) fn latest(&self, name: PeerName) -> Option<Owner> {
         let of = |incarnation| Owner { name, incarnation };
@@ -218,7 +214,7 @@ impl Records {
         self.0.insert(record.owner, record);
     }
 
-    pub(crate) fn retain(&mut self, keep: impl FnMut(&Owner, &mut Record) -> bool) {
-        self.0.retain(keep);
+    pub(crate) fn remove(&mut self, owner: Owner) {
+        self.0.remove(&owner);
     }
 }

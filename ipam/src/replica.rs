@@ -37,7 +37,7 @@ impl Replica for Ipam {
     }
 
     fn summary(&self) -> Vec<u8> {
-        encode(&self.summarised())
+        self.summary.get_or_init(|| encode(&self.summarised())).clone()
     }
 
     fn missing(&self, summary: &[u8]) -> Result<Vec<Vec<u8>>, Malformed> {
@@ -79,7 +79,11 @@ impl Replica for Ipam {
             Body::Ledger(roll, gone) => self.merge_ledger(roll, gone, now),
             Body::Records(records) => self.merge_records(records, now),
         };
-        self.step(now);
+        if news.is_some() || self.forgot || self.dirty.work {
+            self.step(now);
+        } else {
+            self.advance(now);
+        }
         Ok(news.map(|body| encode(&Part { range, teller, body })))
     }
 }
@@ -211,16 +215,6 @@ impl Ipam {
             news.push(record);
         }
         (!news.is_empty()).then_some(Body::Records(news))
-    }
-
-    /// Whether the record is of one whose peer lost its state, and who had nothing
-    fn is_forgettable(&self, owner: Owner) -> bool {
-        self.records.is_succeeded(owner)
-            && !self
-                .roll
-                .as_ref()
-                .is_some_and(|roll| roll.voters.contains(&owner))
-            && !self.space.pieces().any(|piece| piece.register.owner == owner)
     }
 }
 

@@ -77,20 +77,22 @@ impl Ipam {
     }
 
     fn owners(&self) -> Vec<OwnerStatus> {
-        let status = |(owner, addresses): (Owner, u64)| OwnerStatus {
-            owner,
-            addresses,
-            reachable: owner == self.me || self.reaches(owner),
+        let status = |(owner, addresses): (&Owner, &u64)| OwnerStatus {
+            owner: *owner,
+            addresses: *addresses,
+            reachable: *owner == self.me || self.reaches(*owner),
         };
-        let mut owners: Vec<OwnerStatus> = self.holdings().into_iter().map(status).collect();
+        let mut owners: Vec<OwnerStatus> = self.space.holdings().iter().map(status).collect();
         owners.sort_by_key(|status| (status.owner != self.me, status.owner));
         owners
     }
 
     fn inheriting(&self, now: Instant) -> Vec<Inheriting> {
         let holders = self
+            .space
             .holdings()
-            .into_keys()
+            .keys()
+            .copied()
             .filter(|owner| self.gone.contains(*owner));
         let inheriting = holders.map(|owner| {
             let heir = self.gone.resolve(owner);

@@ -131,6 +131,7 @@ impl Ipam {
             patience: None,
             conflicts: std::collections::BTreeSet::new(),
             other_ranges: BTreeMap::new(),
+            summary: std::cell::OnceCell::new(),
             tick_at: None,
             dirty: Dirty::default(),
             outputs: std::collections::VecDeque::new(),

@@ -61,17 +61,20 @@ impl Sight {
         }
     }
 
-    /// These, and no others, are reachable
+    /// These, and no others, are reachable; whether that is another set than before
     pub(crate) fn set(
         &mut self,
         peers: &BTreeSet<PeerName>,
         latest: impl Fn(PeerName) -> Option<Owner>,
         now: Instant,
-    ) {
+    ) -> bool {
         self.refresh(&latest, now);
+        let other = self.reachable != *peers || self.stale;
         self.reachable.clone_from(peers);
         self.stale = false;
+        self.ran = now;
         self.refresh(latest, now);
+        other
     }
 
     /// What was not refuted since the machine runs again is believed again
@@ -107,10 +110,6 @@ impl Sight {
 
     pub(crate) fn reaches(&self, name: PeerName) -> bool {
         self.reachable.contains(&name)
-    }
-
-    pub(crate) fn names(&self) -> impl Iterator<Item = PeerName> {
-        self.reachable.iter().copied()
     }
 
     pub(crate) fn seen(&self) -> impl Iterator<Item = (Owner, Instant)> {

@@ -88,26 +88,38 @@ pub(crate) struct Moved {
 
 /// All registers
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Space(BTreeMap<u32, Piece>);
+pub(crate) struct Space {
+    pieces: BTreeMap<u32, Piece>,
+    /// How many addresses each owner has
+    holdings: BTreeMap<Owner, u64>,
+}
 
 impl Space {
     pub(crate) fn get(&self, address: u32) -> Option<Register> {
-        let (_, piece) = self.0.range(..=address).next_back()?;
+        let (_, piece) = self.pieces.range(..=address).next_back()?;
         piece.span.contains(address).then_some(piece.register)
     }
 
     pub(crate) fn pieces(&self) -> impl Iterator<Item = Piece> {
-        self.0.values().copied()
+        self.pieces.values().copied()
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
+    /// How many addresses each owner has, if any
+    pub(crate) const fn holdings(&self) -> &BTreeMap<Owner, u64> {
+        &self.holdings
+    }
+
+    /// How many addresses an owner has
+    pub(crate) fn held_by(&self, owner: Owner) -> u64 {
+        self.holdings.get(&owner).copied().unwrap_or(0)
     }
 
     /// The pieces, cut to what of them is in `span`
     pub(crate) fn within(&self, span: Span) -> impl Iterator<Item = Piece> {
-        let before = self.0.range(..span.first).next_back();
-        let from = before.into_iter().chain(self.0.range(span.first..=span.last));
+        let before = self.pieces.range(..span.first).next_back();
+        let from = before
+            .into_iter()
+            .chain(self.pieces.range(span.first..=span.last));
         from.filter_map(move |(_, piece)| {
             let span = piece.span.meet(span)?;
             Some(Piece { span, ..*piece })
@@ -139,22 +151,31 @@ impl Space {
             next = piece.span.last.checked_add(1);
         }
         moved.extend(next.and_then(|first| fresh(first, span.last)));
-        for Moved { span, .. } in &moved {
+        for Moved { span, before, .. } in &moved {
+            self.count(before.map(|before| before.owner), register.owner, span.len());
             self.put(*span, register);
         }
         moved
+    }
+
+    fn count(&mut self, from: Option<Owner>, to: Owner, addresses: u64) {
+        *self.holdings.entry(to).or_default() += addresses;
+        if let Some(held) = from.and_then(|from| self.holdings.get_mut(&from)) {
+            *held -= addresses;
+        }
+        self.holdings.retain(|_, held| *held > 0);
     }
 
     fn put(&mut self, span: Span, register: Register) {
         let old: Vec<Piece> = self.within(span).collect();
         for piece in old {
             let (start, whole) = self
-                .0
+                .pieces
                 .range(..=piece.span.first)
                 .next_back()
                 .map(|(start, whole)| (*start, *whole))
                 .expect("the piece was just found");
-            self.0.remove(&start);
+            self.pieces.remove(&start);
             let before = span
                 .first
                 .checked_sub(1)
@@ -164,7 +185,7 @@ impl Space {
                 .checked_add(1)
                 .and_then(|first| Span::new(first, whole.span.last));
             for span in before.into_iter().chain(after) {
-                self.0.insert(span.first, Piece { span, ..whole });
+                self.pieces.insert(span.first, Piece { span, ..whole });
             }
         }
         self.insert(span, register);
@@ -172,22 +193,26 @@ impl Space {
 
     /// Puts a piece where there is none, and joins it with equal neighbours
     fn insert(&mut self, mut span: Span, register: Register) {
-        let left = self.0.range(..span.first).next_back().map(|(_, piece)| *piece);
+        let left = self
+            .pieces
+            .range(..span.first)
+            .next_back()
+            .map(|(_, piece)| *piece);
         if let Some(left) = left.filter(|left| left.register == register && left.span.last + 1 == span.first)
         {
-            self.0.remove(&left.span.first);
+            self.pieces.remove(&left.span.first);
             span.first = left.span.first;
         }
         let right = span
             .last
             .checked_add(1)
-            .and_then(|next| self.0.get(&next))
+            .and_then(|next| self.pieces.get(&next))
             .copied();
         if let Some(right) = right.filter(|right| right.register == register) {
-            self.0.remove(&right.span.first);
+            self.pieces.remove(&right.span.first);
             span.last = right.span.last;
         }
-        self.0.insert(span.first, Piece { span, register });
+        self.pieces.insert(span.first, Piece { span, register });
     }
 
     /// A hash of the pieces in `span`

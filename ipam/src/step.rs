@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use crate::MAX_OWNERS;
 use crate::machine::{Dirty, Ipam};
 use crate::output::{Event, Output, Why};
 use crate::owner::Owner;
@@ -15,11 +14,14 @@ use crate::status::Conflict;
 /// How often what was done may lead to more; it never takes so many, and the next call goes on
 const ROUNDS: usize = 32;
 
+/// How many are remembered that are gone and have nothing
+const MOST_GONE: usize = 1024;
+
 impl Ipam {
     /// Does what follows, and says what has to be kept and told
     pub(crate) fn step(&mut self, now: Instant) {
-        let Self { sight, records, .. } = self;
-        sight.advance(|name| records.latest(name), now);
+        self.advance(now);
+        self.summary.take();
         for _ in 0..ROUNDS {
             self.dirty.work = false;
             self.forget();
@@ -44,30 +46,29 @@ impl Ipam {
         self.flush(now);
     }
 
+    /// Goes on to `now`, if there is nothing else to do
+    pub(crate) fn advance(&mut self, now: Instant) {
+        let Self { sight, records, .. } = self;
+        sight.advance(|name| records.latest(name), now);
+    }
+
     /// Drops the records of those that are gone, or of which nothing is left
     fn forget(&mut self) {
-        let (gone, me) = (&self.gone, self.me);
-        let holders: BTreeSet<Owner> = self.space.pieces().map(|piece| piece.register.owner).collect();
-        let voters = self.roll.as_ref().map(|roll| &roll.voters);
-        let matters =
-            |owner: &Owner| holders.contains(owner) || voters.is_some_and(|voters| voters.contains(owner));
-        let records = self.records.iter().map(|record| record.owner);
-        let succeeded: BTreeSet<Owner> = records
-            .filter(|owner| self.records.is_succeeded(*owner) && !matters(owner))
-            .collect();
-        self.records
-            .retain(|owner, _| *owner == me || !(gone.contains(*owner) || succeeded.contains(owner)));
-        if self.gone.prune(MAX_OWNERS / 4, |owner| holders.contains(&owner)) {
+        let useless =
+            |owner: &Owner| *owner != self.me && (self.gone.contains(*owner) || self.is_forgettable(*owner));
+        let owners = self.records.iter().map(|record| record.owner);
+        let useless: Vec<Owner> = owners.filter(useless).collect();
+        for owner in useless {
+            self.records.remove(owner);
+        }
+        let space = &self.space;
+        if self.gone.prune(MOST_GONE, |owner| space.held_by(owner) > 0) {
             self.dirty.keep_ledger = true;
         }
         let gone = &self.gone;
         self.draft.said.retain(|owner| !gone.contains(*owner));
-        self.said = self
-            .records
-            .iter()
-            .flat_map(|record| record.said.iter().copied())
-            .collect();
-        self.said.extend(self.draft.said.iter().copied());
+        let said = self.records.iter().flat_map(|record| &record.said);
+        self.said = said.chain(&self.draft.said).copied().collect();
         self.said.remove(&self.me);
     }
 

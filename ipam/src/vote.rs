@@ -101,7 +101,11 @@ impl Ipam {
     pub(crate) fn vote(&mut self, now: Instant) {
         let at = self.next();
         let electorate = self.electorate();
-        if self.decided(at, &electorate, now) || !electorate.has(self.me) {
+        if self.decided(at, &electorate, now) {
+            return;
+        }
+        if !electorate.has(self.me) {
+            self.patience = None;
             return;
         }
         self.follow(at, &electorate, now);
