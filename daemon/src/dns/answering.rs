@@ -15,9 +15,9 @@ use tokio_util::task::TaskTracker;
 use super::Settings;
 use super::servers::Servers;
 
-/// The most questions that others are asked about at once: each takes a descriptor or some, of which a
-/// process may have no more than 1024
-const MAX_ASKING: usize = 256;
+/// The most questions that others are asked about at once: each takes a descriptor for each server that
+/// was asked, and a process may have 1024 of them
+const MAX_ASKING: usize = 128;
 
 /// How often what happened
 #[derive(Debug, Default)]
