@@ -21,6 +21,9 @@ pub struct AttachRequest {
     /// Also give its addresses the container's name
     #[serde(default = "yes")]
     pub dns: bool,
+    /// This name instead of the container's own
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
 }
 
 fn yes() -> bool {

@@ -195,6 +195,9 @@ pub(crate) struct AttachArgs {
     /// Do not give the addresses the container's name
     #[arg(long)]
     pub(crate) without_dns: bool,
+    /// Give them this name instead
+    #[arg(long = "hostname", value_name = "NAME", conflicts_with = "without_dns")]
+    pub(crate) name: Option<String>,
     /// Do not route multicast to the interface
     #[arg(long)]
     pub(crate) no_multicast_route: bool,

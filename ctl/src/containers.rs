@@ -21,6 +21,7 @@ pub(crate) fn attach(args: &AttachArgs, daemon: &Daemon) -> Result<()> {
         addresses: or_default(addresses)?,
         multicast_route: !args.no_multicast_route,
         dns: !args.without_dns,
+        name: args.name.clone(),
     };
     let attached = daemon.patient(PATIENCE)?.send(&routes::ATTACH, &request)?;
     print_addresses(&attached.granted)

@@ -139,14 +139,26 @@ impl Exchange {
             Message::Hash(theirs) => {
                 let summary = state.summary();
                 if hash(&summary) != theirs {
-                    self.send(from, &Message::Summary { answer: true, summary });
+                    self.send(
+                        from,
+                        &Message::Summary {
+                            answer: true,
+                            summary,
+                        },
+                    );
                 }
             }
             Message::Summary { answer, summary } => {
                 let parts = state.missing(&summary)?;
                 if answer {
                     let summary = state.summary();
-                    self.send(from, &Message::Summary { answer: false, summary });
+                    self.send(
+                        from,
+                        &Message::Summary {
+                            answer: false,
+                            summary,
+                        },
+                    );
                 }
                 for part in parts {
                     self.send(from, &Message::Lacked(part));
@@ -269,7 +281,10 @@ mod tests {
         }
 
         fn summary(&self) -> Vec<u8> {
-            self.values.iter().flat_map(|(key, value)| [*key, *value]).collect()
+            self.values
+                .iter()
+                .flat_map(|(key, value)| [*key, *value])
+                .collect()
         }
 
         fn missing(&self, summary: &[u8]) -> Result<Vec<Vec<u8>>, Malformed> {
@@ -278,7 +293,12 @@ mod tests {
             };
             let theirs: BTreeMap<u8, u8> = pairs.iter().map(|[key, value]| (*key, *value)).collect();
             let lacks = |(key, value): &(&u8, &u8)| theirs.get(key) < Some(value);
-            Ok(self.values.iter().filter(lacks).map(|(key, value)| vec![*key, *value]).collect())
+            Ok(self
+                .values
+                .iter()
+                .filter(lacks)
+                .map(|(key, value)| vec![*key, *value])
+                .collect())
         }
 
         fn merge(&mut self, part: &[u8], _now: Instant) -> Result<Option<Vec<u8>>, Malformed> {
@@ -436,9 +456,16 @@ mod tests {
         let mut exchange = Exchange::new(name(0));
         let now = Instant::now();
         exchange.up(name(1), &state, now);
-        let half = emit(&Message::Change { origin: name(1), part: vec![1] });
+        let half = emit(&Message::Change {
+            origin: name(1),
+            part: vec![1],
+        });
         for wrong in [&[][..], &[9], &half] {
-            assert!(exchange.heard(name(1), wrong, &mut state, |_, _| false, now).is_err());
+            assert!(
+                exchange
+                    .heard(name(1), wrong, &mut state, |_, _| false, now)
+                    .is_err()
+            );
         }
         assert_eq!((exchange.malformed(), state.values.len()), (3, 0));
     }

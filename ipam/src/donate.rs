@@ -56,8 +56,9 @@ impl Ipam {
             .iter()
             .filter(|record| record.owner != self.me && !self.is_dead(record.owner));
         let wants = others.flat_map(|record| record.wants.iter().map(|want| (record.owner, *want)));
-        let wants =
-            wants.filter(|(to, want)| want.of == self.me && !self.answered.contains(&(*to, want.number)));
+        let open =
+            |(to, want): &(Owner, Want)| want.of == self.me && !self.answered.contains(&(*to, want.number));
+        let wants = wants.filter(open);
         let wants: Vec<(Owner, Want)> = wants.collect();
         for (to, want) in wants {
             self.answer(to, want);
@@ -93,6 +94,9 @@ impl Ipam {
             return;
         };
         self.answered.insert((to, number));
+        self.draft
+            .refused
+            .retain(|refused| (refused.to, refused.number) != (to, number));
         let registers: Vec<(Span, Register)> = self.own_within(block).collect();
         for (span, register) in registers {
             self.write(span, register.given(to), Why::Given, true);
@@ -102,7 +106,6 @@ impl Ipam {
     fn refuse(&mut self, refused: Refused) {
         let known = |known: &Refused| (known.to, known.number) == (refused.to, refused.number);
         if !self.draft.refused.iter().any(known) && self.draft.refused.len() < MOST_REFUSED {
-            self.answered.insert((refused.to, refused.number));
             self.draft.refused.push(refused);
         }
     }

@@ -123,7 +123,7 @@ impl Ipam {
             let lapsed = !dead && self.is_listed(roll, owner);
             // Of a peer that lost its state and had nothing, the record is forgotten without a decision.
             let decide = dead && !self.is_forgettable(owner);
-            if let Some(heir) = heir(owner).filter(|_| decide || lapsed) {
+            if let Some(heir) = (decide || lapsed).then(|| heir(owner)).flatten() {
                 remove(owner, Some(heir), lapsed);
             }
         }

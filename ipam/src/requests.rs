@@ -52,15 +52,27 @@ impl Kind {
 /// The most that waits at once
 pub(crate) const MOST_REQUESTS: usize = 4096;
 
-/// Addresses of which others have to be asked
+/// Addresses of which others have to be asked: one after the other, until one gives
 #[derive(Debug, Default)]
 pub(crate) struct Ask {
     to: Option<(Owner, u64)>,
-    /// When to ask another, or again
+    /// Those that had nothing: the request stands, so they give as soon as they have
+    refused: Vec<(Owner, u64)>,
+    /// When to ask another, or all again
     until: Option<Instant>,
-    refused: BTreeSet<Owner>,
+    /// How often all were asked
+    rounds: u32,
     in_use: Option<PeerName>,
 }
+
+impl Ask {
+    fn has_refused(&self, owner: Owner) -> bool {
+        self.refused.iter().any(|(refused, _)| *refused == owner)
+    }
+}
+
+/// How often the wait for another round doubles
+const MOST_DOUBLINGS: u32 = 4;
 
 /// What became of a request
 enum Outcome {
@@ -262,37 +274,47 @@ impl Ipam {
     /// Reads the answers, and asks again or others
     fn drive_asks(&mut self, now: Instant) {
         let keys: Vec<(Span, bool)> = self.asks.keys().copied().collect();
-        for key in keys {
-            let mut ask = self.asks.remove(&key).unwrap_or_default();
-            self.read_answer(&mut ask, key.1);
-            if ask.until.is_some_and(|until| until <= now) {
-                let retry = ask.to.is_none();
-                ask.to = None;
-                ask.until = None;
-                if retry {
-                    ask.refused.clear();
-                }
-            }
-            if ask.to.is_none() && ask.until.is_none() {
-                let donor = self.donor(key, &ask.refused);
-                ask.to = donor.map(|donor| {
-                    self.number += 1;
-                    (donor, self.number)
-                });
-                ask.until = Some(now + self.config.timers.retry);
-            }
-            self.asks.insert(key, ask);
+        let each = MOST_WANTS / keys.len().max(1);
+        let mut wants = Vec::new();
+        for (span, exact) in keys {
+            let mut ask = self.asks.remove(&(span, exact)).unwrap_or_default();
+            self.read_answer(&mut ask, exact);
+            self.go_on_asking(&mut ask, (span, exact), now);
+            let asked = ask.to.iter().chain(ask.refused.iter().rev());
+            wants.extend(asked.take(each).map(|(of, number)| Want {
+                number: *number,
+                of: *of,
+                span,
+                exact,
+            }));
+            self.asks.insert((span, exact), ask);
         }
-        let wants = self.asks.iter().filter_map(|((span, exact), ask)| {
-            let (of, number) = ask.to?;
-            Some(Want {
-                number,
-                of,
-                span: *span,
-                exact: *exact,
-            })
+        self.draft.wants = wants;
+    }
+
+    fn go_on_asking(&mut self, ask: &mut Ask, key: (Span, bool), now: Instant) {
+        if ask.until.is_some_and(|until| until <= now) {
+            if ask.to.take().is_none() {
+                ask.refused.clear();
+            }
+            ask.until = None;
+        }
+        if ask.to.is_some() || ask.until.is_some() {
+            return;
+        }
+        let donor = self.donor(key, ask);
+        ask.to = donor.map(|donor| {
+            self.number += 1;
+            (donor, self.number)
         });
-        self.draft.wants = wants.collect();
+        let retry = self.config.timers.retry;
+        let wait = if ask.to.is_some() {
+            retry
+        } else {
+            ask.rounds = (ask.rounds + 1).min(MOST_DOUBLINGS);
+            retry * (1 << (ask.rounds - 1))
+        };
+        ask.until = Some(now + wait);
     }
 
     fn read_answer(&mut self, ask: &mut Ask, exact: bool) {
@@ -307,21 +329,20 @@ impl Ipam {
                 ask.in_use = Some(donor.name);
                 self.dirty.work = true;
             }
-            ask.refused.insert(donor);
-            ask.to = None;
-            ask.until = None;
-        } else if !self.reaches(donor) || self.is_dead(donor) {
-            ask.to = None;
-            ask.until = None;
+            ask.refused.push((donor, number));
+        } else if self.reaches(donor) && !self.is_dead(donor) {
+            return;
         }
+        ask.to = None;
+        ask.until = None;
     }
 
     /// Whom to ask: at random, those more often who have more; none if there is nobody
-    fn donor(&mut self, (span, exact): (Span, bool), refused: &BTreeSet<Owner>) -> Option<Owner> {
+    fn donor(&mut self, (span, exact): (Span, bool), ask: &Ask) -> Option<Owner> {
         let owners = self.owners_of(span);
         let may_give = |owner: &Owner| {
             *owner != self.me
-                && !refused.contains(owner)
+                && !ask.has_refused(*owner)
                 && !self.is_dead(*owner)
                 && self.reaches(*owner)
                 && (exact || self.records.get(*owner).is_some_and(|record| record.free > 0))

@@ -111,7 +111,7 @@ const BUCKETS: u64 = 64;
 
 /// The parts in which a range is compared
 pub(crate) fn buckets(range: Span) -> impl Iterator<Item = Span> {
-    let len = (range.len() / BUCKETS).max(1);
+    let len = (range.len() / BUCKETS).max(16);
     let count = range.len().div_ceil(len);
     (0..count).filter_map(move |n| {
         let first = u64::from(range.first) + n * len;

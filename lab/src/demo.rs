@@ -1,6 +1,7 @@
 //! Three hosts, shown to people: once plain, and where the kernel has Open vSwitch once more with a
 //! password.
 
+use std::net::Ipv4Addr;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -10,10 +11,11 @@ use model::PathKind;
 use crate::diagnose::diagnosis;
 use crate::judge::{iperf, ovs};
 use crate::namespace::sweep_dead;
+use crate::resolving;
 use crate::run::clean_up_on_signals;
-use crate::site::{Site, launch_and_attach, on_one_network, ping_all_pairs};
+use crate::site::{Site, on_one_network, ping_all_pairs};
 use crate::topology::{ETHERNET, Lab};
-use crate::weave::{Launch, describe};
+use crate::weave::{Launch, describe, launch_mesh};
 
 const STREAM: Duration = Duration::from_secs(3);
 
@@ -64,13 +66,24 @@ fn shown(round: &Round) -> Result<()> {
 impl Round {
     fn run(&self, lab: &mut Lab) -> Result<()> {
         let progress = Progress::start();
-        let sites = on_one_network(lab, ["host1", "host2", "host3"], ETHERNET)?;
+        let mut sites = on_one_network(lab, ["host1", "host2", "host3"], ETHERNET)?;
         progress.note("three hosts on one network, a container for each");
-        launch_and_attach(&sites, &self.launch, self.path)?;
-        progress.note("weaved runs on each, all are connected, the containers are attached");
+        let hosts = sites.each_ref().map(|site| &site.host);
+        launch_mesh(&hosts, &self.launch, self.path)?;
+        progress.note("weaved runs on each, all are connected");
+        for site in &mut sites {
+            site.address = attach(site)?;
+        }
+        progress.note("the containers are attached, with addresses that weaved chose");
+        for from in &sites {
+            for to in sites.iter().filter(|to| to.address != from.address) {
+                ping_by_name(lab, from, to)?;
+            }
+        }
+        progress.note("every container has pinged every other by its name");
         let [one, two, _three] = &sites;
         let pings = ping_all_pairs(&sites)?;
-        progress.note("every container has pinged every other");
+        progress.note("and by its address");
         let overlay = one.iperf(two, STREAM)?;
         progress.note("one TCP stream from a container to another");
         let underlay = iperf::measure(
@@ -90,6 +103,10 @@ impl Round {
         row("hosts", &sites.each_ref().map(|site| site.host.name()).join(", "));
         for path in self.paths(&sites)? {
             row("path", &path);
+        }
+        row("containers", &named(&sites)?);
+        for line in one.host.weavectl(&["status", "ipam"])?.ok()?.lines() {
+            row("addresses of", line);
         }
         row(
             "ping",
@@ -129,6 +146,46 @@ impl Round {
         }
         Ok(lines)
     }
+}
+
+/// Attaches a site's container under the name of its place, and lets its host answer names
+fn attach(site: &Site) -> Result<Ipv4Addr> {
+    let name = name(site);
+    let addresses = site.host.attach_any(&site.container, &["--hostname", &name])?;
+    // Masquerading needs more of the kernel than names do.
+    site.host.weavectl(&["expose", "--without-masquerade"])?.ok()?;
+    addresses.first().copied().context("attach printed no address")
+}
+
+fn name(site: &Site) -> String {
+    format!("web{}", site.host.name().trim_start_matches("host"))
+}
+
+/// As a program in a container does that knows nothing but the name
+fn ping_by_name(lab: &Lab, from: &Site, to: &Site) -> Result<()> {
+    let addresses = from.host.exposed()?;
+    let server = addresses.first().context("the host is not exposed")?;
+    let line = ["ping", "-c", "1", "-W", "3", &name(to)];
+    let namespace = from.container.namespace();
+    let printed = resolving::run(namespace, *server, "weave.local", &lab.files(), &line)?.ok()?;
+    ensure!(
+        printed.contains(&format!("({})", to.address)),
+        "{} is not at {}: {printed}",
+        name(to),
+        to.address
+    );
+    Ok(())
+}
+
+/// The containers' names and addresses, as weaved has them
+fn named(sites: &[Site; 3]) -> Result<String> {
+    let [one, ..] = sites;
+    let names = one.host.names()?;
+    let shown: Vec<String> = names
+        .iter()
+        .map(|entry| format!("{} {}", entry.name, entry.address))
+        .collect();
+    Ok(shown.join(", "))
 }
 
 /// Flows of each host as ovs-dpctl lists them, and how many go into or come out of tunnels

@@ -31,6 +31,7 @@ pub mod diagnose;
 pub mod fault;
 pub mod judge;
 pub mod namespace;
+pub mod resolving;
 pub mod run;
 pub mod scenario;
 pub mod site;

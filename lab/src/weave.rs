@@ -1,6 +1,6 @@
 //! The weaved of a host, driven only by `weavectl`, as people drive it.
 
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use api::{Connection, ConnectionState, Flow, Peer, StatusReport};
+use api::{Attachment, Connection, ConnectionState, Flow, IpamStatus, NameEntry, Peer, StatusReport};
 use model::{PathKind, ShortId};
 use nix::sys::signal::{Signal, kill};
 use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
@@ -185,6 +185,39 @@ impl Host {
     pub fn attach(&self, container: &Container, addresses: &[&str]) -> Result<()> {
         let line = [&["attach"], addresses, &[container.namespace().name()]].concat();
         self.weavectl(&line)?.ok().map(drop)
+    }
+
+    /// Attaches a container with addresses that weaved chooses, of these kinds; which they are, as it prints
+    /// them
+    pub fn attach_any(&self, container: &Container, kinds: &[&str]) -> Result<Vec<Ipv4Addr>> {
+        let line = [&["attach"], kinds, &[container.namespace().name()]].concat();
+        let printed = self.weavectl(&line)?.ok()?;
+        let addresses = printed.split_whitespace().map(str::parse);
+        addresses
+            .collect::<Result<_, _>>()
+            .with_context(|| format!("{line:?} printed {printed:?}"))
+    }
+
+    /// Its own addresses on the network
+    pub fn exposed(&self) -> Result<Vec<IpAddr>> {
+        let all: Vec<Attachment> = self.ask(&["ps", "--format", "json"])?;
+        let own = all
+            .into_iter()
+            .filter(|one| one.container.as_str() == "weave:expose");
+        Ok(own
+            .flat_map(|one| one.addresses)
+            .map(|address| address.ip())
+            .collect())
+    }
+
+    /// `weavectl status ipam`
+    pub fn ipam(&self) -> Result<IpamStatus> {
+        self.ask(&["status", "ipam", "--format", "json"])
+    }
+
+    /// `weavectl status dns`
+    pub fn names(&self) -> Result<Vec<NameEntry>> {
+        self.ask(&["status", "dns", "--format", "json"])
     }
 
     /// `weavectl status`

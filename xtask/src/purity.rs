@@ -9,7 +9,15 @@ use anyhow::{Context as _, Result, ensure};
 use crate::command::{cargo, output};
 
 /// The crates that decide and never act
-const PURE: [&str; 7] = ["openvswitch-sys", "model", "gossip", "fallback-sleeve", "overlay", "dns", "ipam"];
+const PURE: [&str; 7] = [
+    "openvswitch-sys",
+    "model",
+    "gossip",
+    "fallback-sleeve",
+    "overlay",
+    "dns",
+    "ipam",
+];
 
 /// What they must not depend on, however indirectly
 const FORBIDDEN: [&str; 7] = ["tokio", "mio", "socket2", "hyper", "nix", "rtnetlink", "neli"];

@@ -26,7 +26,12 @@ const NEEDED: &[Needed] = &[
     ("ip", "iproute2", "makes hosts: namespaces, links, addresses"),
     ("modprobe", "kmod", "loads Open vSwitch in the guest"),
     ("iptables-legacy", "iptables", "cuts the lab's wires"),
-    ("nft", "nftables", "shows what packet filters are left"),
+    (
+        "nft",
+        "nftables",
+        "masquerades, and shows what packet filters are left",
+    ),
+    ("dig", "bind9-dnsutils", "asks for names"),
     ("ping", "iputils-ping", "counts losses"),
     ("iperf3", "iperf3", "measures throughput"),
     ("ethtool", "ethtool", "shows a device's offloads"),

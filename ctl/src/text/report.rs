@@ -28,7 +28,7 @@ impl Display for Report<'_> {
             let from = change
                 .from
                 .as_ref()
-                .map_or("nobody".to_owned(), ToString::to_string);
+                .map_or_else(|| "nobody".to_owned(), ToString::to_string);
             writeln!(
                 f,
                 "{} ms: {} to {} from {from} to {}, {} (epoch {})",

@@ -130,11 +130,11 @@ impl Attachments {
         let netns = reference.path().map_err(|error| netns_error(&error))?;
         let had = self.addresses_of(&id).await;
         let addresses = inner.network.acquire(&id, &request.addresses, &had).await?;
-        let name = if request.dns {
-            name(&request.container)
-        } else {
-            None
-        };
+        let own_name = || name(&request.container);
+        let name = request
+            .dns
+            .then(|| request.name.clone().or_else(own_name))
+            .flatten();
         let leg = Leg {
             reference,
             netns,

@@ -243,6 +243,7 @@ impl Host {
             addresses: asked(addresses),
             multicast_route: false,
             dns: false,
+            name: None,
         };
         self.attachments.attach(request).await
     }

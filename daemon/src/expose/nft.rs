@@ -38,9 +38,12 @@ async fn run(args: &[&str], input: &str) -> Result<String, NftError> {
         .stderr(Stdio::piped())
         .kill_on_drop(true)
         .spawn()
-        .map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => NftError::Absent,
-            _other => NftError::Run(error),
+        .map_err(|error| {
+            if error.kind() == io::ErrorKind::NotFound {
+                NftError::Absent
+            } else {
+                NftError::Run(error)
+            }
         })?;
     let stdin = child.stdin.take();
     let done = async {

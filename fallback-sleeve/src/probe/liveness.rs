@@ -244,7 +244,11 @@ impl Liveness {
     }
 
     fn retry_at(&self) -> Option<Instant> {
-        if self.is_hopeless() || self.is_done() || self.judged >= self.beat.number || self.beat.tries >= MAX_TRIES {
+        if self.is_hopeless()
+            || self.is_done()
+            || self.judged >= self.beat.number
+            || self.beat.tries >= MAX_TRIES
+        {
             return None;
         }
         (self.beat.retry < self.judge_at()).then_some(self.beat.retry)

@@ -43,7 +43,7 @@ fn no_address_is_had_twice_and_none_is_lost() {
 
 fn run(seed: u64, trace: bool) {
     let mut history = History::new(seed, trace);
-    let steps = history.world.rng.random_range(10..40);
+    let steps = history.world.rng.random_range(5..30);
     for _ in 0..steps {
         history.act();
         let pause = match history.world.rng.random_range(0..10) {
@@ -72,10 +72,10 @@ impl History {
     fn new(seed: u64, trace: bool) -> Self {
         let mut world = World::new(seed);
         world.trace = trace;
-        let range = ["10.0.0.0/26", "10.0.0.0/27", "255.255.255.192/26"][world.rng.random_range(0..3)];
+        let range = ["10.0.0.0/27", "10.0.0.0/28", "255.255.255.224/27"][world.rng.random_range(0..3)];
         let lease = (world.rng.random_range(0..8) > 0).then_some(LEASE);
         world.judge.lease = lease.map(Duration::from_secs);
-        let hosts = world.rng.random_range(2..=5);
+        let hosts = [2, 3, 3, 3, 4, 5][world.rng.random_range(0..6)];
         let seeded = world.rng.random_range(0..5) == 0;
         let init = if seeded {
             Init::Seed((0..world.rng.random_range(1..=hosts)).map(name).collect())

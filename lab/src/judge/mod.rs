@@ -1,9 +1,11 @@
-//! Judges that nobody here wrote: `ping`, `iperf3`, `tcpdump`, `tshark`, `ovs-dpctl`, `ss`, `sha256sum`;
+//! Judges that nobody here wrote: `ping`, `iperf3`, `tcpdump`, `tshark`, `ovs-dpctl`, `ss`,
+//! `sha256sum`, `dig`;
 //! and plain sockets of the kernel where a payload must be compared byte for byte.
 
 pub mod capture;
 pub mod cpu;
 pub mod datagrams;
+pub mod dig;
 pub mod frames;
 pub mod iperf;
 pub mod netstat;
