@@ -18,11 +18,18 @@ use crate::space::{Moved, Piece};
 impl Ipam {
     /// Becomes another owner, if this one is gone or its state is not the last one that it had
     pub(crate) fn renew_if_gone(&mut self, now: Instant) {
-        if self.left || !(self.gone.contains(self.me) || self.forgot) {
+        let before = self.me;
+        // A later one of this name owns or votes: this peer lost that state, and its clock was set back.
+        let known = self.known();
+        let last = known
+            .iter()
+            .rfind(|owner| owner.name == before.name)
+            .max(Some(&before))
+            .copied();
+        let forgot = self.forgot || last > Some(before);
+        if self.left || !(self.gone.contains(before) || forgot) {
             return;
         }
-        let before = self.me;
-        let last = self.records.latest(before.name).max(Some(before));
         let last = last.map(|owner| owner.incarnation);
         let incarnation = Incarnation::draw(self.unix_ms(now), last, &mut self.rng);
         self.me.incarnation = incarnation;

@@ -281,9 +281,10 @@ impl History {
         if let Some(lease) = self.lease.filter(|_| patient) {
             self.world.advance(Duration::from_secs(lease * 5 / 2));
         }
+        // Once the first removal ends a fence, a lease begins anew: so all are named, or none.
+        let by_name = self.lease.is_none() || !patient || self.seeded || !self.is_well(first);
         for dead in 0..self.world.hosts.len() {
-            let named = !self.world.hosts[dead].runs();
-            if named && (self.lease.is_none() || !patient || self.seeded || !self.is_well(first)) {
+            if by_name && !self.world.hosts[dead].runs() {
                 let ticket = self.world.remove(first, name(dead));
                 self.world.advance(Duration::from_secs(10));
                 assert!(

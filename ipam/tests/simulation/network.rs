@@ -10,6 +10,8 @@ pub struct Wire {
     pub whole: bool,
     /// Which connection this is: what was sent over another is lost
     pub connection: u64,
+    /// Which one was made last: what either end holds to live
+    pub made: u64,
     /// Whether each end holds the connection to live
     pub up: [bool; 2],
     /// When the last message to each end arrives

@@ -176,7 +176,7 @@ impl World {
             return;
         };
         wire.whole &= keep_wire;
-        let connection = wire.connection;
+        let connection = wire.made;
         wire.connection += 1;
         for (at, other) in [(a, b), (b, a)] {
             let wire = self.network.wire(at, other);
@@ -266,8 +266,9 @@ impl World {
                 connection,
             } => {
                 let wire = self.network.wire(at, other);
-                if wire.up[end(at, other)] && wire.connection > connection {
+                if wire.up[end(at, other)] && wire.made == connection {
                     wire.up[end(at, other)] = false;
+                    self.note(|| format!("{at} loses {other}"));
                     let peer = name_of(&self.hosts, other);
                     if let Some(daemon) = &mut self.hosts[at].daemon {
                         daemon.exchange.down(peer);
@@ -281,6 +282,7 @@ impl World {
                 if self.hosts[at].runs() {
                     let view = self.network.view(at, &self.running());
                     let names: BTreeSet<PeerName> = view.iter().map(|n| name_of(&self.hosts, *n)).collect();
+                    self.note(|| format!("{at} reaches {view:?}"));
                     self.with(at, |ipam, now| ipam.reachable(&names, now));
                 }
             }
@@ -295,7 +297,9 @@ impl World {
             return;
         }
         wire.up = [true; 2];
+        wire.made = wire.connection;
         wire.last = [self.now; 2];
+        self.note(|| format!("{a} and {b} connect"));
         for (at, other) in [(a, b), (b, a)] {
             let peer = name_of(&self.hosts, other);
             let host = &mut self.hosts[at];
@@ -531,6 +535,7 @@ impl World {
     /// The peer leaves, for good unless it is started again
     pub fn leave(&mut self, n: usize) {
         self.note(|| format!("{n} leaves"));
+        self.cancel_all(n);
         let containers: Vec<ContainerId> = self.hosts[n].containers.keys().cloned().collect();
         for container in containers {
             self.end(n, &container);
