@@ -99,6 +99,9 @@ pub(crate) struct LaunchArgs {
     /// Where other names are asked for, instead of the host's own name servers; may be given again
     #[arg(long, value_name = "ADDRESS")]
     dns_upstream: Vec<String>,
+    /// Where the host's own name servers are told [default: /etc/resolv.conf]
+    #[arg(long, value_name = "FILE")]
+    resolv_conf: Option<String>,
     /// Where identity, targets and attachments are kept [default: /var/lib/weave]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<String>,
@@ -178,6 +181,7 @@ impl Settings {
         for upstream in args.dns_upstream {
             push("dns-upstream", checked("dns-upstream", Some(upstream), server)?);
         }
+        push("resolv-conf", checked("resolv-conf", args.resolv_conf, path)?);
         push("state-dir", checked("state-dir", args.state_dir, path)?);
         push("log-level", checked("log-level", args.log_level, log_level)?);
         if socket != Path::new(api::DEFAULT_SOCKET) {

@@ -45,6 +45,15 @@ fn each_flag_is_handed_on_as_weaved_takes_it() {
         (&["--heartbeat-interval", "500"], &["--heartbeat-interval=500"]),
         (&["--heartbeat-interval", "250ms"], &["--heartbeat-interval=250"]),
         (&["--restart-grace", "5s"], &["--restart-grace=5000"]),
+        (
+            &["--dns-domain", "corp.example."],
+            &["--dns-domain=corp.example."],
+        ),
+        (
+            &["--dns-upstream", "192.0.2.1", "--dns-upstream", "192.0.2.2:5353"],
+            &["--dns-upstream=192.0.2.1", "--dns-upstream=192.0.2.2:5353"],
+        ),
+        (&["--resolv-conf", "/run/x.conf"], &["--resolv-conf=/run/x.conf"]),
         (&["--state-dir", "/var/lib/x"], &["--state-dir=/var/lib/x"]),
         (&["--log-level", "warn"], &["--log-level=warning"]),
         (&["--socket", "/run/x.sock"], &["--socket=/run/x.sock"]),
