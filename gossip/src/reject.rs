@@ -36,8 +36,10 @@ impl Reject {
     /// Dialling again cannot help until somebody changes something
     pub const fn is_final(self) -> bool {
         match self {
-            Self::Ourselves | Self::NameCollision(_) => true,
-            Self::Versions { .. }
+            Self::Ourselves => true,
+            // The other one of that name may be what this one was before it lost its key, and lapses.
+            Self::NameCollision(_)
+            | Self::Versions { .. }
             | Self::PasswordMissing
             | Self::PasswordUnexpected
             | Self::PasswordWrong
@@ -102,8 +104,9 @@ mod tests {
     }
 
     #[test]
-    fn only_what_an_operator_must_change_is_final() {
+    fn only_what_cannot_pass_is_final() {
         assert!(Reject::Ourselves.is_final());
+        assert!(!Reject::NameCollision(PeerName::from(model::Mac::new([2, 0, 0, 0, 0, 1]))).is_final());
         assert!(!Reject::PasswordWrong.is_final());
     }
 }

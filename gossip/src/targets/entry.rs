@@ -5,9 +5,9 @@
 //!  Waiting ───────► Dialling ──────────────► Greeting ──────► Connected
 //!     ▲  ▲             │ failed, 10 s           │ ended          │ neighbour lost
 //!     │  └─────────────┴────────────────────────┤                │
-//!     │        back-off                         │ ourselves,     │
+//!     │        back-off                         │                │
 //!     └─────────────────────────────────────────┼────────────────┘ at once, if it was stable
-//!                                               ▼ name collision
+//!                                               ▼ ourselves
 //!                                             Never
 //! ```
 //! Back-off: the first wait is about 1 s, each next half as long again, up to 30 s; the actual wait is

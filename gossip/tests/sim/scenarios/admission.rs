@@ -55,9 +55,9 @@ fn a_second_peer_of_the_same_name_is_refused_and_says_so() {
     world.run_for(secs(2));
     let (error, retry) = failure(&world, 2);
     assert!(error.starts_with("peer names collision"), "{error}");
-    assert_eq!(retry, None);
+    assert!(retry.is_some(), "the other one may be gone later");
     assert_eq!(established(&world, 1), 1);
-    assert_eq!(counters(&world, 1).name_collisions, 1);
+    assert!(counters(&world, 1).name_collisions >= 1);
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn a_running_copy_of_a_disk_is_refused() {
     start_all(&mut world);
     let (error, retry) = failure(&world, 1);
     assert!(error.starts_with("peer names collision"), "{error}");
-    assert_eq!(retry, None);
+    assert!(retry.is_some(), "the other one may be gone later");
 }
 
 #[test]
