@@ -6,15 +6,17 @@
 //! ```
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
-use api::routes;
+use api::{ClientError, Health, routes};
 
 use self::log::Log;
 use self::settings::Settings;
 use self::start::Started;
 use crate::daemon::Daemon;
 use crate::print;
+use crate::process::wait_until;
 
 mod log;
 mod ready;
@@ -25,6 +27,9 @@ mod systemd;
 pub(crate) use self::settings::LaunchArgs;
 pub(crate) use self::start::become_detached;
 
+/// How long a weaved that was killed may take to be gone
+const END_LIMIT: Duration = Duration::from_secs(2);
+
 pub(crate) fn launch(args: LaunchArgs, daemon: &Daemon) -> Result<()> {
     let by_systemd = !args.no_systemd && systemd::is_usable();
     let settings = Settings::new(args, daemon.socket())?;
@@ -32,7 +37,7 @@ pub(crate) fn launch(args: LaunchArgs, daemon: &Daemon) -> Result<()> {
         nix::unistd::geteuid().is_root(),
         "weaved changes the network of this host; run weavectl launch as root"
     );
-    match daemon.ask(&routes::HEALTH) {
+    match health(daemon) {
         Ok(health) => bail!("weaved is already running (pid {})", health.pid),
         Err(error) if error.is_not_running() => {}
         Err(error) => return Err(error.into()),
@@ -52,6 +57,21 @@ pub(crate) fn launch(args: LaunchArgs, daemon: &Daemon) -> Result<()> {
             }
         }
     }
+}
+
+/// What the weaved that runs says of itself; one that just ends may still take the question, and drop it
+fn health(daemon: &Daemon) -> Result<Health, ClientError> {
+    let mut answer = daemon.ask(&routes::HEALTH);
+    wait_until(
+        || {
+            if matches!(answer, Err(ClientError::Exchange(_))) {
+                answer = daemon.ask(&routes::HEALTH);
+            }
+            !matches!(answer, Err(ClientError::Exchange(_)))
+        },
+        END_LIMIT,
+    );
+    answer
 }
 
 /// Removes what launches of the weaved behind this socket wrote
