@@ -136,7 +136,9 @@ impl Ipam {
         let Some((ballot, value)) = decided.map(|(ballot, (_, value))| (ballot, value.clone())) else {
             return false;
         };
-        self.adopt(value, ballot.proposer == self.me, now);
+        // How many it takes at first may be fewer here than at who proposed it, who then does not know.
+        let tell = ballot.proposer == self.me || self.roll.is_none();
+        self.adopt(value, tell, now);
         true
     }
 
