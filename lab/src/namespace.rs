@@ -41,6 +41,11 @@ impl Namespace {
         Ok(namespace)
     }
 
+    /// Removes it; what is in it goes with the last process that uses it
+    pub(crate) fn delete(&self) -> Result<()> {
+        run_here(&["ip", "netns", "del", &self.name])?.ok().map(drop)
+    }
+
     /// Its name, as `ip netns` shows it
     pub fn name(&self) -> &str {
         &self.name

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context as _, Result, ensure};
+use nix::sys::signal::Signal;
 
 use crate::command::Background;
 use crate::namespace::{Namespace, Scope};
@@ -136,7 +137,8 @@ impl Lab {
         let container = Container(Arc::new(ContainerParts {
             name: name.to_owned(),
             namespace,
-            process,
+            pid: process.pid(),
+            process: Mutex::new(Some(process)),
         }));
         self.containers.push(container.clone());
         Ok(container)
@@ -306,7 +308,9 @@ pub struct Container(Arc<ContainerParts>);
 struct ContainerParts {
     name: String,
     namespace: Namespace,
-    process: Background,
+    pid: u32,
+    /// None once it has ended
+    process: Mutex<Option<Background>>,
 }
 
 impl Container {
@@ -325,7 +329,20 @@ impl Container {
 
     /// The id of the process in it
     pub fn pid(&self) -> u32 {
-        self.0.process.pid()
+        self.0.pid
+    }
+
+    /// Ends its process and with that its namespace; another one may have its name then
+    pub fn end(&self) -> Result<()> {
+        let process = self
+            .0
+            .process
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let process = process.with_context(|| format!("{self} has ended before"))?;
+        process.stop(Signal::SIGKILL)?;
+        self.namespace().delete()
     }
 }
 

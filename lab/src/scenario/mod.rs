@@ -12,6 +12,7 @@ use anyhow::Result;
 use crate::judge::ovs;
 use crate::topology::Lab;
 
+mod addresses;
 mod bad_input;
 mod bridge;
 mod broadcast;
@@ -255,6 +256,48 @@ pub const ALL: &[Scenario] = &[
         kernel: Kernel::Any,
         limit: ROUGH,
         act: rough::sealed,
+    },
+    Scenario {
+        name: "addresses",
+        about: "addresses chosen, of a subnet and by hand, on three hosts; what is refused",
+        kernel: Kernel::Any,
+        limit: LIMIT,
+        act: addresses::chosen,
+    },
+    Scenario {
+        name: "addresses-after-kills",
+        about: "weaved is killed right after it gave an address: none is given twice, none is lost",
+        kernel: Kernel::Any,
+        limit: LIMIT,
+        act: addresses::after_kills,
+    },
+    Scenario {
+        name: "addresses-after-loss",
+        about: "a host loses its state while its containers run on",
+        kernel: Kernel::Any,
+        limit: LIMIT,
+        act: addresses::after_loss,
+    },
+    Scenario {
+        name: "addresses-of-the-gone",
+        about: "hosts die, are removed, leave and come back: others take over, and nothing is lost",
+        kernel: Kernel::Any,
+        limit: LIMIT,
+        act: addresses::of_the_gone,
+    },
+    Scenario {
+        name: "addresses-while-apart",
+        about: "both sides of a cut hand out, and nothing collides when it heals",
+        kernel: Kernel::Any,
+        limit: LIMIT,
+        act: addresses::while_apart,
+    },
+    Scenario {
+        name: "addresses-of-two-networks",
+        about: "two networks that began apart become one; addresses in use twice are reported",
+        kernel: Kernel::Any,
+        limit: LIMIT,
+        act: addresses::two_networks,
     },
     Scenario {
         name: "reset",

@@ -1,0 +1,101 @@
+//! weaved is killed while it hands out, and loses its memory: nobody gets what somebody has.
+
+use std::collections::BTreeSet;
+use std::net::Ipv4Addr;
+
+use anyhow::{Result, ensure};
+
+use super::{attach_all, only, path, ping, wait_agreed};
+use crate::site::on_one_network;
+use crate::topology::{Container, ETHERNET, Lab};
+use crate::weave::{Launch, MEETING, launch_mesh};
+
+const ROUNDS: usize = 5;
+
+/// Killed right after each address that it gave
+pub(in crate::scenario) fn after_kills(lab: &mut Lab) -> Result<()> {
+    let sites = on_one_network(lab, ["host1", "host2"], ETHERNET)?;
+    let hosts = sites.each_ref().map(|site| &site.host);
+    launch_mesh(&hosts, &Launch::plain(), path())?;
+    let [one, two] = &sites;
+    let mut given = BTreeSet::new();
+    let mut held: Vec<(Container, Ipv4Addr)> = Vec::new();
+    for round in 0..ROUNDS {
+        let containers = [
+            lab.container(&format!("k{round}a"))?,
+            lab.container(&format!("k{round}b"))?,
+        ];
+        let addresses = attach_all(&one.host, &containers, &mut given)?;
+        held.extend(containers.into_iter().zip(addresses));
+        one.host.kill_weaved()?;
+        one.host.launch(&Launch::plain())?;
+        one.host.wait_path(&two.host, path(), MEETING)?;
+    }
+    ensure!(
+        usize::try_from(one.host.ipam()?.active)? == held.len(),
+        "{} containers have addresses, status counts {}",
+        held.len(),
+        one.host.ipam()?.active
+    );
+    for (container, address) in &held {
+        let again = only(&one.host.attach_any(container, &[])?)?;
+        ensure!(again == *address, "{container} had {address} and got {again}");
+    }
+    // One that ended while weaved was away gives its address back.
+    let (ended, address) = held.swap_remove(0);
+    one.host.kill_weaved()?;
+    ended.end()?;
+    one.host.launch(&Launch::plain())?;
+    one.host.wait_path(&two.host, path(), MEETING)?;
+    let heir = lab.container("heir")?;
+    let freed = only(&one.host.attach_any(&heir, &[])?)?;
+    ensure!(freed == address, "{address} was freed, and {freed} given");
+    attach_all(&two.host, std::slice::from_ref(&two.container), &mut given)?;
+    for (container, address) in &held {
+        ping(&two.container, *address)?;
+        ensure!(*address != freed, "{container} has {address}, too");
+    }
+    Ok(())
+}
+
+/// Its state is gone, its containers run on
+pub(in crate::scenario) fn after_loss(lab: &mut Lab) -> Result<()> {
+    let sites = on_one_network(lab, ["host1", "host2", "host3"], ETHERNET)?;
+    let hosts = sites.each_ref().map(|site| &site.host);
+    // With names of their own: as hosts whose names do not hang on a key in the lost state.
+    let names = ["7a:00:00:00:00:01", "7a:00:00:00:00:02", "7a:00:00:00:00:03"];
+    let named = |at: usize| Launch::plain().flag(&format!("--name={}", names[at]));
+    for (at, site) in sites.iter().enumerate() {
+        let mut launch = named(at);
+        for earlier in sites.iter().take(at) {
+            launch = launch.peer(earlier.host.address()?);
+        }
+        site.host.launch(&launch)?;
+    }
+    for host in hosts {
+        host.wait_peers(3, 6, MEETING)?;
+    }
+    let mut given = BTreeSet::new();
+    for site in &sites {
+        attach_all(&site.host, std::slice::from_ref(&site.container), &mut given)?;
+    }
+    wait_agreed(&hosts)?;
+    let [one, two, three] = &sites;
+    let had = only(&one.host.attach_any(&one.container, &[])?)?;
+
+    one.host.kill_weaved()?;
+    std::fs::remove_dir_all(one.host.state_dir())?;
+    one.host.launch(&named(0).peer(two.host.address()?))?;
+    one.host.wait_path(&two.host, path(), MEETING)?;
+    one.host.wait_path(&three.host, path(), MEETING)?;
+    // Nothing that runs anywhere is given again, by anybody.
+    for (at, site) in sites.iter().enumerate() {
+        let mut some = Vec::new();
+        for number in 0..5 {
+            some.push(lab.container(&format!("new{at}-{number}"))?);
+        }
+        attach_all(&site.host, &some, &mut given)?;
+    }
+    ensure!(given.contains(&had), "an address was lost count of");
+    ping(&two.container, had)
+}
