@@ -7,6 +7,8 @@
 //!   neighbours that the peer it comes from is not connected to, so in a full mesh nobody does.
 //! - When a neighbour comes, and every 30 s after that, it is told a hash of everything here. If its own
 //!   is another, it answers with a summary, and gets what it lacks.
+//! - So it is when a neighbour has lost another peer: what that one said last was lost with the connection
+//!   between them, and nobody passed it on.
 //!
 //! Messages are bincode of [`Message`]; see `docs/wire/gossip.md`.
 
@@ -20,6 +22,10 @@ use crate::wire::{self, MAX_CHANNEL_BYTES};
 
 /// How often neighbours are told the hash of everything
 pub const COMPARE: Duration = Duration::from_secs(30);
+
+/// Until those that may have missed something are compared with: of many connections that end at once,
+/// word comes one by one
+const SOON: Duration = Duration::from_millis(100);
 
 /// The longest part of a state that travels as one: what is around it has room beside it in a message
 pub const MAX_PART_BYTES: usize = MAX_CHANNEL_BYTES - 64;
@@ -76,6 +82,9 @@ pub struct Exchange {
     name: PeerName,
     neighbours: BTreeSet<PeerName>,
     compare_at: Option<Instant>,
+    /// Neighbours that may have missed something, and when they are compared with
+    doubtful: BTreeSet<PeerName>,
+    doubtful_at: Option<Instant>,
     sends: VecDeque<(PeerName, Vec<u8>)>,
     malformed: u64,
 }
@@ -87,6 +96,8 @@ impl Exchange {
             name,
             neighbours: BTreeSet::new(),
             compare_at: None,
+            doubtful: BTreeSet::new(),
+            doubtful_at: None,
             sends: VecDeque::new(),
             malformed: 0,
         }
@@ -104,6 +115,14 @@ impl Exchange {
         self.neighbours.remove(&neighbour);
         if self.neighbours.is_empty() {
             self.compare_at = None;
+        }
+    }
+
+    /// A neighbour may have missed what another peer said: it is compared with soon
+    pub fn doubt(&mut self, neighbour: PeerName, now: Instant) {
+        if self.neighbours.contains(&neighbour) {
+            self.doubtful.insert(neighbour);
+            self.doubtful_at.get_or_insert(now + SOON);
         }
     }
 
@@ -205,19 +224,26 @@ impl Exchange {
 
     /// Compares with the neighbours, if it is time
     pub fn handle_timeout(&mut self, state: &impl Replica, now: Instant) {
-        if self.compare_at.take_if(|at| *at <= now).is_none() {
+        let is_due = |at: &mut Instant| *at <= now;
+        let all = self.compare_at.take_if(is_due).is_some();
+        let some = self.doubtful_at.take_if(is_due).is_some();
+        if all {
+            self.compare_at = Some(now + COMPARE);
+        } else if !some {
             return;
         }
-        self.compare_at = Some(now + COMPARE);
         let message = emit(&Message::Hash(hash(&state.summary())));
+        let doubtful = std::mem::take(&mut self.doubtful);
         for neighbour in &self.neighbours {
-            self.sends.push_back((*neighbour, message.clone()));
+            if all || doubtful.contains(neighbour) {
+                self.sends.push_back((*neighbour, message.clone()));
+            }
         }
     }
 
     /// When to call [`Exchange::handle_timeout`]
-    pub const fn poll_timeout(&self) -> Option<Instant> {
-        self.compare_at
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.compare_at.into_iter().chain(self.doubtful_at).min()
     }
 
     /// What to send next, and to which neighbour
@@ -448,6 +474,31 @@ mod tests {
         exchange.handle_timeout(state, due);
         peers.settle();
         assert!(peers.agree());
+    }
+
+    #[test]
+    fn what_was_lost_with_a_link_comes_by_others_soon() {
+        let mut peers = Peers::new(3);
+        for (a, b) in [(0, 1), (1, 2), (0, 2)] {
+            peers.link(a, b);
+        }
+        peers.settle();
+        // Said while nobody knows yet that the link is cut
+        peers.set(0, 1, 1);
+        let (_, exchange) = peers.all.get_mut(&name(0)).unwrap();
+        exchange.sends.retain(|(to, _)| *to != name(2));
+        peers.settle();
+        peers.cut(0, 2);
+        peers.settle();
+        assert!(!peers.agree());
+        let (now, (state, exchange)) = (peers.now, peers.all.get_mut(&name(1)).unwrap());
+        exchange.doubt(name(2), now);
+        let due = exchange.poll_timeout().unwrap();
+        assert_eq!(due, now + SOON);
+        exchange.handle_timeout(state, due);
+        assert_eq!(exchange.poll_timeout(), Some(now + COMPARE));
+        peers.settle();
+        assert!(peers.agree(), "{:?}", peers.values());
     }
 
     #[test]

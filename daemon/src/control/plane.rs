@@ -389,6 +389,12 @@ impl Plane {
             Event::Message { peer, channel, .. } => log::debug!("message from {peer} on unknown {channel:?}"),
             Event::TopologyChanged(topology) => {
                 self.forget_stations_of_the_gone(&topology);
+                if let Some(ipam) = &mut self.ipam {
+                    ipam.topology_changed(&self.topology, &topology, now);
+                }
+                if let Some(names) = &mut self.names {
+                    names.topology_changed(&self.topology, &topology, now);
+                }
                 self.topology = topology;
                 self.publish();
                 self.tell_reachable(now);

@@ -1,5 +1,6 @@
 //! State that all peers hold in common, and the channel of the mesh that carries it.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use gossip::{Channel, Exchange, Replica, Topology};
@@ -37,12 +38,27 @@ impl<R: Replica> Shared<R> {
         self.exchange.down(neighbour);
     }
 
+    /// Those of the neighbours that have lost a connection may have missed something
+    pub(crate) fn topology_changed(&mut self, before: &Topology, after: &Topology, now: Instant) {
+        for (name, record) in &after.peers {
+            let Some(last) = before.peers.get(name) else {
+                continue;
+            };
+            let has = |peer| record.connections.contains_key(peer);
+            if !Arc::ptr_eq(last, record) && !last.connections.keys().all(has) {
+                self.exchange.doubt(*name, now);
+            }
+        }
+    }
+
     /// A neighbour sent this
     pub(crate) fn heard(&mut self, from: PeerName, bytes: &[u8], topology: &Topology, now: Instant) {
-        let reaches = |peer, neighbour: PeerName| {
-            let record = topology.peers.get(&peer);
-            record.is_some_and(|record| record.connections.contains_key(&neighbour))
+        // Of a connection that ends, one side may know before the other does.
+        let names = |one: PeerName, other| {
+            let record = topology.peers.get(&one);
+            record.is_some_and(|record| record.connections.contains_key(&other))
         };
+        let reaches = |peer, neighbour| names(peer, neighbour) && names(neighbour, peer);
         let heard = self.exchange.heard(from, bytes, &mut self.state, reaches, now);
         if let Err(error) = heard {
             log::warn!("{from} sent {error} on {:?}", self.channel);
@@ -60,7 +76,7 @@ impl<R: Replica> Shared<R> {
     }
 
     /// When to call [`Shared::handle_timeout`]
-    pub(crate) const fn poll_timeout(&self) -> Option<Instant> {
+    pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         self.exchange.poll_timeout()
     }
 

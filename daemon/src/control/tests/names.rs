@@ -46,6 +46,23 @@ fn a_name_is_known_everywhere_at_once_and_gone_as_fast() {
 }
 
 #[test]
+fn what_was_said_into_a_cut_link_comes_around_it() {
+    let mut world = World::new([USUAL, USUAL, USUAL]);
+    for (one, other) in [(0, 1), (1, 2), (0, 2)] {
+        world.connect(one, other);
+    }
+    world.run(Duration::from_secs(4));
+    let address = Ipv4Addr::new(10, 32, 0, 1);
+    world.name(2, "web", id("a"), address);
+    world.run(Duration::from_millis(100));
+    assert_eq!(answered(&world, 0, "web.weave.local"), [address]);
+    world.cut(0, 2, Wire::All);
+    world.unname(2, id("a"));
+    world.run(Duration::from_secs(8));
+    assert!(answered(&world, 0, "web.weave.local").is_empty());
+}
+
+#[test]
 fn names_go_with_their_host_and_nothing_stale_comes_back_with_it() {
     let mut world = World::pair(USUAL, USUAL);
     world.run(Duration::from_secs(4));
