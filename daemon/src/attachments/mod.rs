@@ -1,13 +1,14 @@
 //! The containers of this host: attached, detached, remembered, and missed when they are gone.
 //!
 //! One change at a time. What is remembered is put on disk after it was made and before it is
-//! acknowledged, so a kill in between leaves a device that the next start finds unclaimed, never a
-//! container that was promised and is not there.
+//! acknowledged, so a kill in between leaves a container that the next start finds unclaimed and takes on,
+//! never one that was promised and is not there.
 
 mod container;
 mod error;
 #[cfg(test)]
 mod tests;
+mod unclaimed;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -95,10 +96,22 @@ impl Attachments {
                 store.remove_attachment(record.id.as_str())?;
                 continue;
             }
+            records.insert(record.id.clone(), record);
+        }
+        let known = records.values().map(|record| record.host_if.clone()).collect();
+        for record in unclaimed::unclaimed(&links, &known).await {
+            log::info!(
+                "container {} was forgotten: it has {}",
+                record.id,
+                text(&record.addresses)
+            );
+            store.put_attachment(record.id.as_str(), &record)?;
+            records.insert(record.id.clone(), record);
+        }
+        for record in records.values() {
             if let Err(error) = datapath.add_port(&record.host_if).await {
                 log::error!("container {} is cut off: {}", record.id, error.message);
             }
-            records.insert(record.id.clone(), record);
         }
         Ok(Self(Arc::new(Inner {
             links,

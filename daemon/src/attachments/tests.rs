@@ -173,6 +173,29 @@ fn a_restart_knows_the_containers_that_are_still_there() {
 }
 
 #[test]
+fn a_lost_state_does_not_lose_the_containers_that_run_on() {
+    on_a_host(|links| async move {
+        let host = Host::open(links).await;
+        host.container("one");
+        host.container("two");
+        host.attach("one", &["10.1.0.1/24", "fd00::1/64"]).await.unwrap();
+        host.attach("two", &["10.1.0.2/24"]).await.unwrap();
+        let links = host.close();
+        fs::remove_dir_all(STATE).unwrap();
+
+        let host = Host::open(links).await;
+        assert_eq!(
+            host.listed().await,
+            ["one 10.1.0.1/24 fd00::1/64", "two 10.1.0.2/24"]
+        );
+        let error = host.attach("two", &["10.1.0.1/24"]).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Conflict);
+        host.detach("one", &[]).await.unwrap();
+        assert!(!host.is_attached("one"));
+    });
+}
+
+#[test]
 fn a_container_that_ends_is_forgotten() {
     on_a_host(|links| async move {
         let host = Host::open(links).await;
