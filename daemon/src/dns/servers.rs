@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How often it is looked whether the file changed
-const CHECK: Duration = Duration::from_secs(5);
+/// How often, at most, it is looked whether the file changed
+const CHECK: Duration = Duration::from_secs(1);
 
 /// Where it is said who is asked
 #[derive(Debug, Clone)]
@@ -127,7 +127,7 @@ mod tests {
     use crate::testing::TempDir;
 
     #[test]
-    fn a_changed_file_is_read_again_after_some_seconds() {
+    fn a_changed_file_is_read_again_after_a_second() {
         let dir = TempDir::new("resolv-conf");
         let path = dir.path().join("resolv.conf");
         let servers = Servers::new(Upstreams::File(path.clone()));
