@@ -318,6 +318,11 @@ impl Attachments {
         else {
             return;
         };
+        // Word of a device may come when the next one has its name: of a container that was detached, and
+        // attached again.
+        if !matches!(self.0.links.index(name).await, Ok(None)) {
+            return;
+        }
         log::info!("container {id} is gone");
         records.remove(&id);
         drop(records);

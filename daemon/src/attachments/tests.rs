@@ -196,6 +196,20 @@ fn a_lost_state_does_not_lose_the_containers_that_run_on() {
 }
 
 #[test]
+fn late_word_of_a_device_is_not_about_the_next_one_of_its_name() {
+    on_a_host(|links| async move {
+        let host = Host::open(links).await;
+        host.container("one");
+        host.attach("one", &["10.1.0.1/24"]).await.unwrap();
+        let device = link::host_end(&"one".parse().unwrap(), &container_if().unwrap());
+        host.detach("one", &[]).await.unwrap();
+        host.attach("one", &["10.1.0.2/24"]).await.unwrap();
+        host.attachments.device_removed(&device).await;
+        assert_eq!(host.listed().await, ["one 10.1.0.2/24"]);
+    });
+}
+
+#[test]
 fn a_container_that_ends_is_forgotten() {
     on_a_host(|links| async move {
         let host = Host::open(links).await;
@@ -206,6 +220,7 @@ fn a_container_that_ends_is_forgotten() {
             .device_removed(&"vwnobody".parse().unwrap())
             .await;
         assert_eq!(host.listed().await.len(), 1);
+        run("ip", &["link", "delete", device.as_str()]);
         host.attachments.device_removed(&device).await;
         assert_eq!(host.listed().await, [""; 0]);
         let kept = host.store.attachments::<Record>().unwrap();
