@@ -5,10 +5,11 @@ use std::net::Ipv4Addr;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use api::{ApiError, ErrorKind, NameEntry, OwnershipChange};
+use dns::{Names, Zone};
 use ipam::{Event, Ipam, Refusal, Ticket, Why};
 use ipnetwork::Ipv4Network;
 use model::PeerName;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::command::Answer;
 use super::input::{ForAddresses, ForNames};
@@ -242,7 +243,14 @@ impl Asked {
 }
 
 /// A question about names, which has its answer at once
-pub(super) fn names(question: ForNames, plane: &mut Plane) {
+///
+/// Who asks for a change may ask for a name next: what changed is answered before that is told.
+pub(super) fn names(question: ForNames, plane: &mut Plane, zone: &watch::Sender<Zone>) {
+    let publish = |names: &mut Names| {
+        if let Some(changed) = names.take_zone() {
+            zone.send_replace(changed);
+        }
+    };
     let directory = Directory::of(plane);
     let names = plane.names.as_mut().map(|names| &mut names.state);
     match (question, names) {
@@ -283,10 +291,13 @@ pub(super) fn names(question: ForNames, plane: &mut Plane) {
                 };
                 of.map(own).collect()
             });
+            publish(names);
             drop(reply.send(entries.map_err(|error| bad(&error))));
         }
         (ForNames::Remove { filter, reply }, Some(names)) => {
-            drop(reply.send(names.remove(&filter).map_err(|error| bad(&error))));
+            let removed = names.remove(&filter);
+            publish(names);
+            drop(reply.send(removed.map_err(|error| bad(&error))));
         }
         (ForNames::Lookup { name, reply }, Some(names)) => {
             let found = plane.facts.dns_domain.complete(&name).map(|name| {

@@ -116,7 +116,7 @@ impl Control {
             Input::NetworkChanged { underlay_mtu } => self.plane.network_changed(underlay_mtu, now),
             Input::Query(query) => self.answer(query, now),
             Input::Addresses(question) => self.asked.addresses(question, &mut self.plane, now),
-            Input::Names(question) => asked::names(question, &mut self.plane),
+            Input::Names(question) => asked::names(question, &mut self.plane, &self.zone),
         }
         self.carry_out(now);
     }
