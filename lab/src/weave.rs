@@ -15,7 +15,7 @@ use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::Pid;
 use serde::de::DeserializeOwned;
 
-use crate::command::{DEADLINE, Finished, run};
+use crate::command::{Background, DEADLINE, Finished, run};
 use crate::topology::{Container, Host};
 use crate::wait::{Look, wait_for, wait_until};
 
@@ -96,6 +96,11 @@ impl Host {
     /// `weavectl` on this host, with these arguments
     pub fn weavectl(&self, arguments: &[&str]) -> Result<Finished> {
         run(self.weavectl_command(arguments)?, DEADLINE)
+    }
+
+    /// `weavectl` on this host that takes its time, beside the scenario
+    pub fn weavectl_beside(&self, arguments: &[&str]) -> Result<Background> {
+        Background::start(self.weavectl_command(arguments)?)
     }
 
     /// `weavectl` on this host, not told of the socket of its weaved

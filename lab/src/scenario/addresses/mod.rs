@@ -2,8 +2,12 @@
 
 mod apart;
 mod chosen;
+mod first;
 mod gone;
 mod kept;
+mod replaced;
+mod seeds;
+mod several;
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -15,8 +19,12 @@ use model::PathKind;
 
 pub(super) use self::apart::{two_networks, while_apart};
 pub(super) use self::chosen::act as chosen;
+pub(super) use self::first::act as at_first;
 pub(super) use self::gone::act as of_the_gone;
 pub(super) use self::kept::{after_kills, after_loss};
+pub(super) use self::replaced::act as of_the_replaced;
+pub(super) use self::seeds::{act as of_seeds, of_one_owner};
+pub(super) use self::several::act as several;
 use crate::judge::ovs;
 use crate::judge::ping::Ping;
 use crate::topology::{Container, Host};
