@@ -32,6 +32,7 @@ const NEEDED: &[Needed] = &[
         "masquerades, and shows what packet filters are left",
     ),
     ("dig", "bind9-dnsutils", "asks for names"),
+    ("dnsmasq", "dnsmasq-base", "answers names of elsewhere"),
     ("ping", "iputils-ping", "counts losses"),
     ("iperf3", "iperf3", "measures throughput"),
     ("ethtool", "ethtool", "shows a device's offloads"),

@@ -21,6 +21,7 @@ mod hostile;
 mod lab_itself;
 mod line;
 mod mtu;
+mod names;
 mod password;
 mod reset;
 mod restart;
@@ -333,6 +334,34 @@ pub const ALL: &[Scenario] = &[
         kernel: Kernel::Any,
         limit: LIMIT,
         act: addresses::two_networks,
+    },
+    Scenario {
+        name: "names-everywhere",
+        about: "three hosts know every name at once, and forget it at once; an address changes hands",
+        kernel: Kernel::Any,
+        limit: LIMIT,
+        act: names::everywhere,
+    },
+    Scenario {
+        name: "names-of-one-host",
+        about: "domains, subdomains, cases, what is not there, long answers, restarts, --no-dns",
+        kernel: Kernel::Any,
+        limit: LIMIT,
+        act: names::of_one_host,
+    },
+    Scenario {
+        name: "names-while-apart",
+        about: "containers end and hosts go while hosts are cut off: no old name comes back",
+        kernel: Kernel::Any,
+        limit: LIMIT,
+        act: names::while_apart,
+    },
+    Scenario {
+        name: "names-of-elsewhere",
+        about: "other names are asked of the servers of resolv.conf, which may change",
+        kernel: Kernel::Any,
+        limit: LIMIT,
+        act: names::of_elsewhere,
     },
     Scenario {
         name: "reset",
