@@ -55,7 +55,9 @@ impl Ipam {
         while acks.len() > MOST_ACKS {
             acks.pop_last();
         }
-        self.draft.acks = acks.into_iter().collect();
+        let told = std::mem::replace(&mut self.draft.acks, acks.iter().copied().collect());
+        acks.retain(|owner| !told.contains(owner));
+        self.tell_gifts_of(&acks);
         self.draft.inherits = self.inheritance();
         let inherits = self.draft.inherits.clone();
         self.ready.retain(|owner, _| inherits.contains(owner));
@@ -77,6 +79,15 @@ impl Ipam {
                 self.take_over(owner);
             }
         }
+    }
+
+    /// Tells what those gave away, before the word that they are known to be gone: who passed that on held
+    /// them to have told it themselves, and the last that they said may be lost
+    fn tell_gifts_of(&mut self, gone: &BTreeSet<Owner>) {
+        let given =
+            |piece: &Piece| gone.contains(&piece.register.by) && !gone.contains(&piece.register.owner);
+        let given = self.space.pieces().filter(given).map(|piece| piece.span);
+        self.dirty.tell_space.extend(given);
     }
 
     /// Those that are gone, have addresses, and whose heir this peer is

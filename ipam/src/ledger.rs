@@ -60,10 +60,22 @@ pub(crate) struct At {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Roll {
     pub(crate) at: At,
+    /// The first owners: whoever knows a roll knows by this how the range was shared among them, so that
+    /// no address is without an owner to anybody
+    pub(crate) first: BTreeSet<Owner>,
     pub(crate) voters: BTreeSet<Owner>,
 }
 
 impl Roll {
+    /// The first one
+    pub(crate) fn first(lineage: Lineage, owners: BTreeSet<Owner>) -> Self {
+        Self {
+            at: At { lineage, index: 0 },
+            first: owners.clone(),
+            voters: owners,
+        }
+    }
+
     /// Later in the chain, or of a greater lineage. Of two that are equal in that, which takes an
     /// operator's wrong word, the lesser voters are right.
     pub(crate) fn order(&self) -> (At, Reverse<&BTreeSet<Owner>>) {

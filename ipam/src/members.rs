@@ -29,6 +29,7 @@ impl Ipam {
     pub(crate) fn known(&self) -> BTreeSet<Owner> {
         let mut known: BTreeSet<Owner> = self.records.iter().map(|record| record.owner).collect();
         known.extend(self.space.holdings().keys());
+        known.extend(self.heirs());
         known.extend(self.roll.iter().flat_map(|roll| &roll.voters));
         known.retain(|owner| !self.gone.contains(*owner));
         known
@@ -42,6 +43,15 @@ impl Ipam {
                 .as_ref()
                 .is_some_and(|roll| roll.voters.contains(&owner))
             && self.space.held_by(owner) == 0
+            && !self.heirs().any(|heir| heir == owner)
+    }
+
+    /// Who is to have what those had who are gone
+    fn heirs(&self) -> impl Iterator<Item = Owner> {
+        let holders = self.space.holdings().keys();
+        holders
+            .filter(|owner| self.gone.contains(**owner))
+            .map(|owner| self.gone.resolve(*owner))
     }
 
     /// The owner is gone

@@ -5,7 +5,7 @@ use std::time::Instant;
 use gossip::{MAX_PART_BYTES, Malformed, Replica};
 
 use crate::gone::Heir;
-use crate::ledger::Roll;
+use crate::ledger::{Lineage, Roll};
 use crate::machine::Ipam;
 use crate::output::{Event, Output, Why};
 use crate::owner::Owner;
@@ -50,7 +50,10 @@ impl Replica for Ipam {
         let differ = spans.filter(|(_, (n, digest))| theirs.space.get(*n) != Some(*digest));
         let pieces = differ.flat_map(|(span, _)| self.space.within(span)).collect();
         let mut parts = self.space_parts(pieces);
-        if theirs.ledger != ours.ledger {
+        if theirs.lineage < ours.lineage {
+            // They take nothing of an order of things that they have not heard of.
+            parts.insert(0, self.ledger_part());
+        } else if theirs.ledger != ours.ledger {
             parts.push(self.ledger_part());
         }
         let there: std::collections::BTreeMap<Owner, _> = theirs
@@ -138,12 +141,17 @@ impl Ipam {
             range: self.config.range,
             space: buckets(self.range).map(|span| self.space.digest(span)).collect(),
             ledger,
+            lineage: self.lineage(),
             records: self
                 .records
                 .iter()
                 .map(|record| (record.owner, record.born, record.version))
                 .collect(),
         }
+    }
+
+    fn lineage(&self) -> Option<Lineage> {
+        self.roll.as_ref().map(|roll| roll.at.lineage)
     }
 
     fn other_range(&mut self, peer: model::PeerName, range: ipnetwork::Ipv4Network) {
@@ -159,7 +167,10 @@ impl Ipam {
 
     fn merge_space(&mut self, pieces: Vec<Piece>) -> Option<Body> {
         let mut news = Vec::new();
-        for Piece { span, register } in pieces {
+        // Of an order of things without its roll, nobody could say who decides in it.
+        let lineage = self.lineage();
+        let known = |piece: &Piece| Some(piece.register.lineage) <= lineage;
+        for Piece { span, register } in pieces.into_iter().filter(known) {
             let moved = self.space.join(span, register);
             for moved in &moved {
                 self.moved(std::slice::from_ref(moved), why(moved));

@@ -299,10 +299,13 @@ impl Ipam {
             }
             ask.until = None;
         }
-        if ask.to.is_some() || ask.until.is_some() {
+        if ask.to.is_some() {
             return;
         }
         let donor = self.donor(key, ask);
+        if donor.is_none() && ask.until.is_some() {
+            return;
+        }
         ask.to = donor.map(|donor| {
             self.number += 1;
             (donor, self.number)

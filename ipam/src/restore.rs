@@ -1,6 +1,6 @@
 //! What is kept, and how a machine goes on from it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use ipnetwork::Ipv4Network;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, Init};
 use crate::gone::{Gone, Heir};
-use crate::ledger::{At, Lineage, Roll};
+use crate::ledger::{Lineage, Roll};
 use crate::machine::{Dirty, Ipam};
 use crate::output::{Event, Output};
 use crate::owner::{Incarnation, Owner};
@@ -119,17 +119,17 @@ impl Ipam {
             gone: Gone::default(),
             records: Records::default(),
             draft: Record::new(me, me.incarnation, elector),
-            said: std::collections::BTreeSet::new(),
+            said: BTreeSet::new(),
             sight: Sight::new(tick * 3, now),
             fenced: None,
             held,
             requests: vec![],
             asks: BTreeMap::new(),
             number: 0,
-            answered: std::collections::BTreeSet::new(),
+            answered: BTreeSet::new(),
             ready: BTreeMap::new(),
             patience: None,
-            conflicts: std::collections::BTreeSet::new(),
+            conflicts: BTreeSet::new(),
             other_ranges: BTreeMap::new(),
             summary: std::cell::OnceCell::new(),
             tick_at: None,
@@ -154,7 +154,7 @@ impl Ipam {
             // Should the state have been lost, others have the time to say so.
             self.hold_until = now + self.config.timers.settle;
         }
-        let voters: Vec<Owner> = names
+        let voters: BTreeSet<Owner> = names
             .iter()
             .map(|name| Owner {
                 name: *name,
@@ -165,10 +165,7 @@ impl Ipam {
             return;
         }
         let lineage = Lineage::seeded(&names);
-        self.share(lineage, &voters, true);
-        let at = At { lineage, index: 0 };
-        let voters = voters.into_iter().collect();
-        self.take_roll(Roll { at, voters }, now);
+        self.take_roll(Roll::first(lineage, voters), now);
         self.dirty.tell_ledger = true;
     }
 

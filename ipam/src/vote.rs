@@ -293,10 +293,7 @@ impl Ipam {
     fn adopt(&mut self, value: Value, tell: bool, now: Instant) {
         let (roll, gone) = match (value, &self.roll) {
             (Value::First { lineage, voters }, _) => {
-                self.share(lineage, &voters, tell);
-                let at = At { lineage, index: 0 };
-                let voters = voters.into_iter().collect();
-                (Roll { at, voters }, vec![])
+                (Roll::first(lineage, voters.into_iter().collect()), vec![])
             }
             (Value::Next { add, remove }, Some(last)) => {
                 let mut voters = last.voters.clone();
@@ -313,6 +310,7 @@ impl Ipam {
                 (
                     Roll {
                         at: last.next(),
+                        first: last.first.clone(),
                         voters,
                     },
                     heirs.collect(),
@@ -330,10 +328,16 @@ impl Ipam {
     /// The roll is this from now on
     pub(crate) fn take_roll(&mut self, roll: Roll, now: Instant) {
         match &self.roll {
-            None => self.event(Event::Ready {
-                voters: roll.voters.iter().copied().collect(),
-            }),
-            Some(last) if last.at.lineage != roll.at.lineage => self.event(Event::Joined),
+            None => {
+                self.share(&roll, Why::First);
+                self.event(Event::Ready {
+                    voters: roll.voters.iter().copied().collect(),
+                });
+            }
+            Some(last) if last.at.lineage != roll.at.lineage => {
+                self.share(&roll, Why::Joined);
+                self.event(Event::Joined);
+            }
             Some(_) => {}
         }
         self.draft.lapsed = (roll.at, vec![]);
@@ -348,20 +352,19 @@ impl Ipam {
         self.dirty.later.push(Output::Event(event));
     }
 
-    /// Shares the range among the first owners
-    pub(crate) fn share(&mut self, lineage: Lineage, voters: &[Owner], tell: bool) {
-        let voters: BTreeSet<Owner> = voters.iter().copied().collect();
-        let shares = self.range.shares(voters.len());
-        for (owner, span) in voters.into_iter().zip(shares) {
+    /// Shares the range among the first owners; whoever knows the roll does the same
+    fn share(&mut self, roll: &Roll, why: Why) {
+        let shares = self.range.shares(roll.first.len());
+        for (owner, span) in roll.first.iter().copied().zip(shares) {
             let register = Register {
-                lineage,
+                lineage: roll.at.lineage,
                 epoch: 0,
                 version: 0,
                 owner,
                 by: owner,
             };
             if let Some(span) = span {
-                self.write(span, register, Why::First, tell);
+                self.write(span, register, why, false);
             }
         }
     }

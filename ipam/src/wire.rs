@@ -1,6 +1,8 @@
 //! The bytes that neighbours tell each other, and those that are kept; the only place that knows the
 //! encoding: bincode, varint, little endian.
 
+use std::collections::BTreeSet;
+
 use gossip::Malformed;
 use ipnetwork::Ipv4Network;
 use model::PeerName;
@@ -9,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::MAX_OWNERS;
 use crate::gone::Heir;
-use crate::ledger::Roll;
+use crate::ledger::{Lineage, Roll};
 use crate::owner::{Incarnation, Owner};
 use crate::range::Span;
 use crate::record::{LIMIT, Record, is_owner};
@@ -41,6 +43,7 @@ pub(crate) struct Summary {
     /// A hash of each part of the range
     pub(crate) space: Vec<[u8; 16]>,
     pub(crate) ledger: [u8; 16],
+    pub(crate) lineage: Option<Lineage>,
     pub(crate) records: Vec<(Owner, Incarnation, u64)>,
 }
 
@@ -66,12 +69,10 @@ impl Part {
             Body::Nothing => true,
             Body::Space(pieces) => pieces.iter().all(|piece| is_piece(piece, range)),
             Body::Ledger(roll, gone) => {
-                let sound = |roll: &Roll| {
-                    roll.at.index < LIMIT
-                        && !roll.voters.is_empty()
-                        && roll.voters.len() <= MAX_OWNERS
-                        && roll.voters.iter().all(|owner| is_owner(*owner))
+                let some = |owners: &BTreeSet<Owner>| {
+                    (1..=MAX_OWNERS).contains(&owners.len()) && owners.iter().all(|owner| is_owner(*owner))
                 };
+                let sound = |roll: &Roll| roll.at.index < LIMIT && some(&roll.first) && some(&roll.voters);
                 let heirs = |(owner, heir): &(Owner, Heir)| {
                     is_owner(*owner) && is_owner(heir.heir) && heir.generation < LIMIT && *owner != heir.heir
                 };

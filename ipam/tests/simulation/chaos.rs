@@ -1,6 +1,8 @@
 //! Random histories.
 
 use std::net::Ipv4Addr;
+use std::num::NonZero;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use ipam::Init;
@@ -11,6 +13,9 @@ use crate::world::{World, config, consensus, name};
 
 /// How many histories a run of the tests goes through
 const SEEDS: u64 = 10_000;
+
+/// More than so many of them tell nobody more
+const MOST_FAILURES: usize = 20;
 
 const LEASE: u64 = 300;
 
@@ -26,19 +31,38 @@ fn no_address_is_had_twice_and_none_is_lost() {
     if let Ok(seed) = std::env::var("IPAM_SEED") {
         return run(seed.parse().unwrap(), true);
     }
-    let seeds = std::env::var("IPAM_SEEDS").map_or(SEEDS, |seeds| seeds.parse().unwrap());
-    let first: u64 = std::env::var("IPAM_FIRST").map_or(0, |first| first.parse().unwrap());
-    let mut failed = Vec::new();
-    for seed in first..first + seeds {
-        if std::panic::catch_unwind(|| run(seed, false)).is_err() {
-            println!("replay with IPAM_SEED={seed}");
-            failed.push(seed);
-            if failed.len() >= 20 {
+    let seeds = number("IPAM_SEEDS", SEEDS);
+    let first = number("IPAM_FIRST", 0);
+    let next = AtomicU64::new(first);
+    let failures = AtomicUsize::new(0);
+    let work = || {
+        let mut failed = Vec::new();
+        while failures.load(Ordering::Relaxed) < MOST_FAILURES {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= first + seeds {
                 break;
             }
+            if std::panic::catch_unwind(|| run(seed, false)).is_err() {
+                println!("replay with IPAM_SEED={seed}");
+                failures.fetch_add(1, Ordering::Relaxed);
+                failed.push(seed);
+            }
         }
-    }
+        failed
+    };
+    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let failed: Vec<u64> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        workers
+            .into_iter()
+            .flat_map(|worker| worker.join().unwrap())
+            .collect()
+    });
     assert!(failed.is_empty(), "failed: {failed:?}");
+}
+
+fn number(variable: &str, default: u64) -> u64 {
+    std::env::var(variable).map_or(default, |number| number.parse().unwrap())
 }
 
 fn run(seed: u64, trace: bool) {

@@ -33,6 +33,8 @@ pub struct Host {
     pub refused: BTreeMap<Ticket, Refusal>,
     pub waiting: BTreeMap<Ticket, ContainerId>,
     pub answered: BTreeSet<Ticket>,
+    /// Whom each other host is connected to, as far as this one has heard
+    pub heard_links: BTreeMap<usize, BTreeSet<usize>>,
     /// When its program is to be woken
     pub wakes: Option<Duration>,
     /// It never comes back
@@ -53,6 +55,7 @@ impl Host {
             refused: BTreeMap::new(),
             waiting: BTreeMap::new(),
             answered: BTreeSet::new(),
+            heard_links: BTreeMap::new(),
             wakes: None,
             buried: false,
         }

@@ -19,4 +19,5 @@ mod host;
 mod judge;
 mod network;
 mod scenarios;
+mod turnover;
 mod world;

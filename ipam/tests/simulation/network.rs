@@ -55,13 +55,17 @@ impl Network {
     }
 
     fn search(&self, of: usize, edge: impl Fn((usize, usize)) -> bool) -> BTreeSet<usize> {
+        let mut neighbours: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for (a, b) in self.0.keys().copied().filter(|key| edge(*key)) {
+            neighbours.entry(a).or_default().push(b);
+            neighbours.entry(b).or_default().push(a);
+        }
         let mut seen = BTreeSet::from([of]);
         let mut todo = vec![of];
         while let Some(at) = todo.pop() {
-            for (a, b) in self.0.keys().copied().filter(|key| edge(*key)) {
-                let other = if a == at { b } else { a };
-                if (a == at || b == at) && seen.insert(other) {
-                    todo.push(other);
+            for other in neighbours.get(&at).into_iter().flatten() {
+                if seen.insert(*other) {
+                    todo.push(*other);
                 }
             }
         }

@@ -52,6 +52,7 @@ pub struct World {
     pub rng: StdRng,
     pub hosts: Vec<Host>,
     pub network: Network,
+    names: BTreeMap<PeerName, usize>,
     pub judge: Judge,
     pub trace: bool,
     base: Instant,
@@ -95,6 +96,7 @@ impl World {
             rng: StdRng::seed_from_u64(seed),
             hosts: vec![],
             network: Network::default(),
+            names: BTreeMap::new(),
             judge: Judge::default(),
             trace: false,
             base: Instant::now(),
@@ -117,8 +119,9 @@ impl World {
     /// Adds a host, and starts it
     pub fn add(&mut self, config: Config) -> usize {
         let rate = self.rng.random_range(0.975..1.025);
+        let n = self.hosts.len();
+        self.names.insert(config.name, n);
         self.hosts.push(Host::new(config, rate, self.base));
-        let n = self.hosts.len() - 1;
         self.start(n, false);
         n
     }
@@ -283,10 +286,28 @@ impl World {
                     let view = self.network.view(at, &self.running());
                     let names: BTreeSet<PeerName> = view.iter().map(|n| name_of(&self.hosts, *n)).collect();
                     self.note(|| format!("{at} reaches {view:?}"));
+                    self.doubt(at);
                     self.with(at, |ipam, now| ipam.reachable(&names, now));
                 }
             }
             Due::Wake { at } => self.wake(at),
+        }
+    }
+
+    /// Neighbours that lost a connection may have missed something
+    fn doubt(&mut self, at: usize) {
+        let count = self.hosts.len();
+        for n in (0..count).filter(|n| *n != at) {
+            let has: BTreeSet<usize> = (0..count).filter(|m| self.network.believes(n, *m)).collect();
+            let had = self.hosts[at]
+                .heard_links
+                .insert(n, has.clone())
+                .unwrap_or_default();
+            let peer = name_of(&self.hosts, n);
+            let now = self.hosts[at].local(self.now);
+            if let Some(daemon) = self.hosts[at].daemon.as_mut().filter(|_| !had.is_subset(&has)) {
+                daemon.exchange.doubt(peer, now);
+            }
         }
     }
 
@@ -319,11 +340,12 @@ impl World {
         }
         self.messages += 1;
         let peer = name_of(&self.hosts, from);
-        let names: BTreeMap<PeerName, usize> = (0..self.hosts.len())
-            .map(|n| (name_of(&self.hosts, n), n))
-            .collect();
         let Self {
-            hosts, network, now, ..
+            hosts,
+            network,
+            names,
+            now,
+            ..
         } = self;
         let host = &mut hosts[to];
         let local = host.local(*now);
@@ -451,7 +473,7 @@ impl World {
             sends.push(send);
         }
         for (to, bytes) in sends {
-            let to = self.hosts.iter().rposition(|host| host.name() == to).unwrap();
+            let to = self.names[&to];
             let delay = self
                 .rng
                 .random_range(Duration::from_millis(1)..Duration::from_millis(60));
