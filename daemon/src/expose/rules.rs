@@ -2,6 +2,10 @@
 //!
 //! The table is this program's own and is written whole, in one transaction: nobody else's rules are
 //! touched, and there is no moment with half of them.
+//!
+//! Where the kernel filters bridges (br_netfilter), they also see frames that a bridge passes on: a container's
+//! to the outside through another host that is exposed. These leave by the containers' own device, and
+//! are that host's to masquerade.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -45,7 +49,7 @@ table ip {table} {{
 		type nat hook postrouting priority srcnat; policy accept;
 		ip saddr @inside ip daddr @inside return
 		ip saddr @masqueraded ip daddr 224.0.0.0/4 return
-		ip saddr @masqueraded masquerade
+		oifname != \"{table}\" ip saddr @masqueraded masquerade
 		oifname \"{table}\" ip daddr @masqueraded masquerade
 	}}
 }}
