@@ -147,6 +147,13 @@ impl App {
     /// Gives this host addresses on the network
     pub(crate) async fn expose(&self, request: ExposeRequest) -> Result<Exposed, ApiError> {
         let host = host()?;
+        // What can be no name is refused before an address is taken for it.
+        if let Some(name) = &request.name
+            && let Err(error) = self.network.lookup(name.clone()).await
+            && error.kind == ErrorKind::BadInput
+        {
+            return Err(error);
+        }
         let had = self.host_leg.addresses().await;
         let addresses = self.network.acquire(&host, &request.addresses, &had).await?;
         let exposed = self.host_leg.expose(&addresses, request.masquerade).await;
