@@ -18,6 +18,7 @@ mod bridge;
 mod broadcast;
 mod cut;
 mod hostile;
+mod isolation;
 mod lab_itself;
 mod line;
 mod mtu;
@@ -383,6 +384,20 @@ pub const ALL: &[Scenario] = &[
         kernel: Kernel::Any,
         limit: LIMIT,
         act: bad_input::act,
+    },
+    Scenario {
+        name: "bad-input-of-addresses",
+        about: "addresses, subnets, peers and names in wrong forms: one line each, nothing changed",
+        kernel: Kernel::Any,
+        limit: LIMIT,
+        act: bad_input::of_addresses,
+    },
+    Scenario {
+        name: "bad-input-turned-off",
+        about: "a host without addresses and names to hand out says so, and does all else",
+        kernel: Kernel::Any,
+        limit: LIMIT,
+        act: bad_input::turned_off,
     },
     Scenario {
         name: "bad-input-by-socket",

@@ -6,10 +6,10 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use model::PathKind;
 
-use super::{AGREED, attach_all, path, ping, wait_agreed};
+use super::{AGREED, attach_all, containers, path, ping, wait_agreed};
 use crate::fault::{self, Traffic};
 use crate::site::on_one_network;
-use crate::topology::{Container, ETHERNET, Lab};
+use crate::topology::{ETHERNET, Lab};
 use crate::wait::{Look, wait_for};
 use crate::weave::{Launch, MEETING, launch_mesh};
 
@@ -117,10 +117,4 @@ pub(in crate::scenario) fn two_networks(lab: &mut Lab) -> Result<()> {
         );
     }
     Ok(())
-}
-
-fn containers(lab: &mut Lab, of: &str, count: usize) -> Result<Vec<Container>> {
-    (0..count)
-        .map(|number| lab.container(&format!("{of}-{number}")))
-        .collect()
 }

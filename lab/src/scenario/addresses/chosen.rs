@@ -5,9 +5,10 @@ use std::net::Ipv4Addr;
 
 use anyhow::{Result, ensure};
 
-use super::{attach_all, only, path, ping, wait_agreed};
+use super::{AGREED, attach_all, only, path, ping, wait_agreed};
 use crate::site::on_one_network;
 use crate::topology::{Container, ETHERNET, Host, Lab};
+use crate::wait::wait_until;
 use crate::weave::{Launch, launch_mesh};
 
 pub(in crate::scenario) fn act(lab: &mut Lab) -> Result<()> {
@@ -32,6 +33,7 @@ pub(in crate::scenario) fn act(lab: &mut Lab) -> Result<()> {
     }
     let [one, two, _three] = &sites;
     the_same_again(&one.host, &one.container)?;
+    ended_and_again(lab, &one.host, &two.container)?;
     of_a_subnet(lab, &one.host, &two.host)?;
     this_one(lab, &one.host, &two.host)?;
     refusals(lab, &one.host)
@@ -55,6 +57,25 @@ fn the_same_again(host: &Host, container: &Container) -> Result<()> {
         "{first} was free and is not the lowest that is: {freed}"
     );
     Ok(())
+}
+
+/// A container ends, and its address is free; started again under its name and attached, it has the same one
+fn ended_and_again(lab: &mut Lab, host: &Host, witness: &Container) -> Result<()> {
+    let before = host.ipam()?.active;
+    let container = lab.container("again")?;
+    let address = only(&host.attach_any(&container, &[])?)?;
+    ping(witness, address)?;
+    container.end()?;
+    wait_until(
+        "its address is free",
+        AGREED,
+        || Ok(host.ipam()?.active == before),
+    )?;
+    let container = lab.container("again")?;
+    let again = only(&host.attach_any(&container, &[])?)?;
+    ensure!(again == address, "{address} became {again}");
+    // Another interface has it, and is reached at once.
+    ping(witness, again)
 }
 
 /// Containers of one subnet on two hosts reach each other; one can be in two

@@ -1,27 +1,29 @@
 //! What becomes of the addresses of hosts that leave, and of those that die.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::net::Ipv4Addr;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
 use super::{attach_all, only, path, share, wait_agreed, wait_ready};
 use crate::site::on_one_network;
-use crate::topology::{ETHERNET, Lab};
+use crate::topology::{Container, ETHERNET, Host, Lab};
 use crate::wait::{Look, wait_for, wait_until};
-use crate::weave::{Launch, launch_mesh};
+use crate::weave::{Launch, MEETING, launch_mesh};
 
 /// How long after rmpeer the addresses are there
 const TAKEN: Duration = Duration::from_secs(5);
 
+/// How long after its start a new host hands out
+const SOON: Duration = Duration::from_secs(10);
+
+const RANGE: &str = "--ipalloc-range=10.50.0.0/24";
+
 pub(in crate::scenario) fn act(lab: &mut Lab) -> Result<()> {
     let sites = on_one_network(lab, ["host1", "host2", "host3"], ETHERNET)?;
     let hosts = sites.each_ref().map(|site| &site.host);
-    launch_mesh(
-        &hosts,
-        &Launch::plain().flag("--ipalloc-range=10.50.0.0/24"),
-        path(),
-    )?;
+    launch_mesh(&hosts, &Launch::plain().flag(RANGE), path())?;
     let mut given = BTreeSet::new();
     for site in &sites {
         attach_all(&site.host, std::slice::from_ref(&site.container), &mut given)?;
@@ -62,38 +64,43 @@ pub(in crate::scenario) fn act(lab: &mut Lab) -> Result<()> {
     let mut of_one = attach_all(one, left, &mut given)?;
     of_one.extend(sites[0].host.attach_any(&sites[0].container, &[])?);
 
-    // One leaves: what it owns goes to another at once.
-    two.weavectl(&["reset"])?.ok()?;
-    wait_for("host1 owns everything", TAKEN, || {
-        let status = one.ipam()?;
+    // Each leaves and comes back: what it owns goes to the other at once, which then gives it a share.
+    let back = [lab.container("back1")?, lab.container("back2")?];
+    let first = leaves_and_returns(two, one, &back[0])?;
+    ensure!(!of_one.contains(&first), "{first} is in use at host1");
+    let second = leaves_and_returns(one, two, &back[1])?;
+    ensure!(first != second, "{first} is in use at host2");
+
+    // The dead one comes back, and does not hand out what it owned.
+    three.launch(&Launch::plain().flag(RANGE).peer(one.address()?))?;
+    three.wait_path(one, path(), MEETING)?;
+    let container = lab.container("revived")?;
+    let again = only(&three.attach_any(&container, &[])?)?;
+    ensure!(![first, second].contains(&again), "{again} is in use");
+    wait_agreed(&[one, two, three])
+}
+
+/// After a farewell a host starts as somebody new, and gets an address soon
+fn leaves_and_returns(host: &Host, other: &Host, container: &Container) -> Result<Ipv4Addr> {
+    host.weavectl(&["reset"])?.ok()?;
+    wait_for(&format!("{other} owns everything"), TAKEN, || {
+        let status = other.ipam()?;
         let own = status.owners.first().map(|owner| owner.addresses);
         Ok(match own == Some(status.range.size()) {
             true => Look::Done(()),
             false => Look::NotYet(format!("{:?}", status.owners)),
         })
     })?;
-    // And comes back as somebody new, who is given a share.
-    two.launch(
-        &Launch::plain()
-            .flag("--ipalloc-range=10.50.0.0/24")
-            .peer(one.address()?),
-    )?;
-    two.wait_path(one, path(), crate::weave::MEETING)?;
-    let container = lab.container("back")?;
-    let address = only(&two.attach_any(&container, &[])?)?;
-    ensure!(!of_one.contains(&address), "{address} is in use at host1");
-    wait_ready(two)?;
-    wait_agreed(&[one, two])?;
-
-    // The dead one comes back, and does not hand out what it owned.
-    three.launch(
-        &Launch::plain()
-            .flag("--ipalloc-range=10.50.0.0/24")
-            .peer(one.address()?),
-    )?;
-    three.wait_path(one, path(), crate::weave::MEETING)?;
-    let container = lab.container("revived")?;
-    let again = only(&three.attach_any(&container, &[])?)?;
-    ensure!(again != address && !of_one.contains(&again), "{again} is in use");
-    wait_agreed(&[one, two, three])
+    host.launch(&Launch::plain().flag(RANGE).peer(other.address()?))?;
+    let begun = Instant::now();
+    let address = only(&host.attach_any(container, &[])?)?;
+    ensure!(
+        begun.elapsed() < SOON,
+        "{address} came after {:?}",
+        begun.elapsed()
+    );
+    host.wait_path(other, path(), MEETING)?;
+    wait_ready(host)?;
+    wait_agreed(&[host, other])?;
+    Ok(address)
 }

@@ -1,16 +1,19 @@
 //! weaved is killed while it hands out, and loses its memory: nobody gets what somebody has.
 
 use std::collections::BTreeSet;
-use std::net::Ipv4Addr;
+use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::{Result, ensure};
 
-use super::{attach_all, only, path, ping, wait_agreed};
+use super::{attach_all, containers, only, path, ping, wait_agreed};
 use crate::site::on_one_network;
 use crate::topology::{Container, ETHERNET, Lab};
 use crate::weave::{Launch, MEETING, launch_mesh};
 
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 3;
+
+/// How many containers come on each host while one loses its state
+const EACH: usize = 5;
 
 /// Killed right after each address that it gave
 pub(in crate::scenario) fn after_kills(lab: &mut Lab) -> Result<()> {
@@ -19,6 +22,14 @@ pub(in crate::scenario) fn after_kills(lab: &mut Lab) -> Result<()> {
     launch_mesh(&hosts, &Launch::plain(), path())?;
     let [one, two] = &sites;
     let mut given = BTreeSet::new();
+    one.host.weavectl(&["expose", "--without-masquerade"])?.ok()?;
+    let exposed = one.host.exposed()?;
+    for address in &exposed {
+        if let IpAddr::V4(address) = address {
+            given.insert(*address);
+        }
+    }
+    ensure!(given.len() == 1, "exposed are {exposed:?}");
     let mut held: Vec<(Container, Ipv4Addr)> = Vec::new();
     for round in 0..ROUNDS {
         let containers = [
@@ -32,9 +43,9 @@ pub(in crate::scenario) fn after_kills(lab: &mut Lab) -> Result<()> {
         one.host.wait_path(&two.host, path(), MEETING)?;
     }
     ensure!(
-        usize::try_from(one.host.ipam()?.active)? == held.len(),
-        "{} containers have addresses, status counts {}",
-        held.len(),
+        usize::try_from(one.host.ipam()?.active)? == given.len(),
+        "{} addresses are in use, status counts {}",
+        given.len(),
         one.host.ipam()?.active
     );
     for (container, address) in &held {
@@ -43,10 +54,15 @@ pub(in crate::scenario) fn after_kills(lab: &mut Lab) -> Result<()> {
     }
     // One that ended while weaved was away gives its address back.
     let (ended, address) = held.swap_remove(0);
-    one.host.kill_weaved()?;
+    one.host.stop()?;
     ended.end()?;
     one.host.launch(&Launch::plain())?;
     one.host.wait_path(&two.host, path(), MEETING)?;
+    ensure!(
+        one.host.exposed()? == exposed,
+        "{exposed:?} became {:?}",
+        one.host.exposed()?
+    );
     let heir = lab.container("heir")?;
     let freed = only(&one.host.attach_any(&heir, &[])?)?;
     ensure!(freed == address, "{address} was freed, and {freed} given");
@@ -83,19 +99,37 @@ pub(in crate::scenario) fn after_loss(lab: &mut Lab) -> Result<()> {
     let [one, two, three] = &sites;
     let had = only(&one.host.attach_any(&one.container, &[])?)?;
 
-    one.host.kill_weaved()?;
-    std::fs::remove_dir_all(one.host.state_dir())?;
-    one.host.launch(&named(0).peer(two.host.address()?))?;
+    let fresh = sites
+        .iter()
+        .map(|site| containers(lab, site.host.name(), EACH))
+        .collect::<Result<Vec<_>>>()?;
+    // The others hand out all the while.
+    let granted = std::thread::scope(|scope| {
+        let busy = [two, three].into_iter().zip(&fresh[1..]);
+        let busy: Vec<_> = busy
+            .map(|(site, some)| scope.spawn(move || attach_all(&site.host, some, &mut BTreeSet::new())))
+            .collect();
+        one.host.kill_weaved()?;
+        std::fs::remove_dir_all(one.host.state_dir())?;
+        one.host.launch(&named(0).peer(two.host.address()?))?;
+        let mut granted = Vec::new();
+        for thread in busy {
+            let addresses = thread
+                .join()
+                .map_err(|_panic| anyhow::anyhow!("a thread panicked"))?;
+            granted.extend(addresses?);
+        }
+        Ok::<_, anyhow::Error>(granted)
+    })?;
+    for address in granted {
+        ensure!(given.insert(address), "{address} was given twice");
+    }
     one.host.wait_path(&two.host, path(), MEETING)?;
     one.host.wait_path(&three.host, path(), MEETING)?;
-    // Nothing that runs anywhere is given again, by anybody.
-    for (at, site) in sites.iter().enumerate() {
-        let mut some = Vec::new();
-        for number in 0..5 {
-            some.push(lab.container(&format!("new{at}-{number}"))?);
-        }
-        attach_all(&site.host, &some, &mut given)?;
-    }
+    // It knows its containers again, and nothing that runs anywhere is given again.
+    let again = only(&one.host.attach_any(&one.container, &[])?)?;
+    ensure!(again == had, "{} had {had} and got {again}", one.container);
+    attach_all(&one.host, &fresh[0], &mut given)?;
     ensure!(given.contains(&had), "an address was lost count of");
     ping(&two.container, had)
 }

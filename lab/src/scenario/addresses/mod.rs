@@ -27,7 +27,7 @@ pub(super) use self::seeds::{act as of_seeds, of_one_owner};
 pub(super) use self::several::act as several;
 use crate::judge::ovs;
 use crate::judge::ping::Ping;
-use crate::topology::{Container, Host};
+use crate::topology::{Container, Host, Lab};
 use crate::wait::{Look, wait_for};
 
 /// How long peers may take to agree, and to hear of each other's agreements
@@ -68,6 +68,13 @@ fn attach_all(
     Ok(addresses)
 }
 
+/// So many containers, with names that begin alike
+fn containers(lab: &mut Lab, of: &str, count: usize) -> Result<Vec<Container>> {
+    (0..count)
+        .map(|number| lab.container(&format!("{of}-{number}")))
+        .collect()
+}
+
 /// What a host knows of what another owns
 fn share(host: &Host, of: &Host) -> Result<Option<AddressOwner>> {
     let owners = host.ipam()?.owners;
@@ -106,7 +113,7 @@ fn wait_agreed(hosts: &[&Host]) -> Result<()> {
 }
 
 /// Pings an address from a container
-fn ping(from: &Container, to: Ipv4Addr) -> Result<()> {
+pub(super) fn ping(from: &Container, to: Ipv4Addr) -> Result<()> {
     let pings = Ping::to(to).run(from.namespace())?.all_answered();
     pings.with_context(|| format!("{from} pings {to}")).map(drop)
 }
