@@ -343,8 +343,8 @@ EXAMPLES:
   weavectl attach 10.32.1.1/24 /run/netns/c1";
 
 const EXPOSE: &str = "\
-Containers of the same subnet reach this host, and it reaches them. With masquerading they also reach the
-outside through it, and the outside reaches them by a route to it.
+Containers of the same subnet reach this host, and it reaches them. With masquerading they also
+reach the outside through it, and the outside reaches them by a route to it.
 
 EXAMPLES:
   weavectl expose                              any free address
@@ -363,8 +363,8 @@ EXAMPLES:
   weavectl status ipam";
 
 const RMPEER: &str = "\
-Hosts that `weavectl reset` give their addresses away by themselves, and those out of sight for as long as
-the lease (--ipalloc-lease) lose them. This is for those that cannot, and are not waited for.
+Hosts that `weavectl reset` give their addresses away by themselves, and those out of sight for as
+long as the lease (--ipalloc-lease) lose them. This is for those that cannot, and are not waited for.
 
 EXAMPLES:
   weavectl rmpeer host3

@@ -1,8 +1,6 @@
 //! What the API can ask of the daemon: one method for each route, each a question to the task that
 //! owns the answer.
 
-use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::atomic::Ordering;
 
@@ -24,6 +22,7 @@ use crate::control::{Input, Query};
 use crate::datapath::Datapath;
 use crate::dns::View;
 use crate::expose::HostLeg;
+use crate::metrics;
 use crate::shutdown::{Ending, Shutdown};
 use crate::sleeve::Sleeve;
 use crate::views;
@@ -272,7 +271,8 @@ impl App {
             return String::new();
         };
         let connections = self.connections().await.unwrap_or_default();
-        metrics(&status, &connections)
+        let questions = self.names.as_ref().map(View::counters);
+        metrics::text(&status, &connections, questions)
     }
 
     async fn ask<T>(&self, query: impl FnOnce(oneshot::Sender<T>) -> Query) -> Result<T, ApiError> {
@@ -297,56 +297,4 @@ fn ipv4(addresses: &[IpNetwork]) -> Vec<Ipv4Addr> {
         IpAddr::V6(_) => None,
     });
     all.collect()
-}
-
-fn metrics(status: &StatusReport, connections: &[Connection]) -> String {
-    let mut text = String::new();
-    let mut family = |name: &str, kind: &str, samples: &[(String, f64)]| {
-        let _infallible = writeln!(text, "# TYPE {name} {kind}");
-        for (labels, value) in samples {
-            let _infallible = writeln!(text, "{name}{labels} {value}");
-        }
-    };
-    let mut states: BTreeMap<String, f64> = BTreeMap::new();
-    for state in api::ConnectionState::ALL {
-        states.insert(
-            format!("{{state=\"{state}\"}}"),
-            status.router.connections.of(state) as f64,
-        );
-    }
-    family(
-        "weave_connections",
-        "gauge",
-        &states.into_iter().collect::<Vec<_>>(),
-    );
-    family(
-        "weave_peers",
-        "gauge",
-        &[(String::new(), status.router.peers.total as f64)],
-    );
-    let paths: Vec<_> = connections
-        .iter()
-        .filter_map(|connection| {
-            let (peer, path) = (connection.peer.as_ref()?, connection.path?);
-            Some((format!("{{peer=\"{}\",path=\"{path}\"}}", peer.nickname), 1.0))
-        })
-        .collect();
-    family("weave_path", "gauge", &paths);
-    let drops: Vec<_> = status
-        .drops
-        .iter()
-        .map(|(reason, count)| (format!("{{reason={reason:?}}}"), *count as f64))
-        .collect();
-    family("weave_drops_total", "counter", &drops);
-    if let api::Datapath::Fastdp { stats, .. } = &status.datapath {
-        for (name, kind, value) in [
-            ("weave_datapath_hits_total", "counter", stats.hit),
-            ("weave_datapath_misses_total", "counter", stats.missed),
-            ("weave_datapath_lost_total", "counter", stats.lost),
-            ("weave_datapath_flows", "gauge", stats.flows),
-        ] {
-            family(name, kind, &[(String::new(), value as f64)]);
-        }
-    }
-    text
 }

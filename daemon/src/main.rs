@@ -20,6 +20,7 @@ mod datapath;
 mod dns;
 mod expose;
 mod identity;
+mod metrics;
 mod neighbours;
 mod past;
 mod privileges;
