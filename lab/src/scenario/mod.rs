@@ -18,7 +18,6 @@ mod bridge;
 mod broadcast;
 mod cut;
 mod hostile;
-mod isolation;
 mod lab_itself;
 mod line;
 mod mtu;
@@ -363,6 +362,13 @@ pub const ALL: &[Scenario] = &[
         kernel: Kernel::Any,
         limit: LIMIT,
         act: names::of_elsewhere,
+    },
+    Scenario {
+        name: "isolation",
+        about: "what keeps subnets apart: programs without privileges; what does not; moves between them",
+        kernel: Kernel::Any,
+        limit: LIMIT,
+        act: isolation::act,
     },
     Scenario {
         name: "reset",
