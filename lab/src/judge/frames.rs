@@ -1,5 +1,6 @@
 //! Frames made by hand, put on a device as they are.
 
+use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
@@ -60,6 +61,20 @@ pub fn frame_from(source: [u8; 6], payload: &[u8]) -> Vec<u8> {
     frame.extend(0x88b6_u16.to_be_bytes());
     frame.extend(payload);
     frame.resize(frame.len().max(60), 0);
+    frame
+}
+
+/// An ARP request as a frame: who has `wanted`, tell `source` at `station`
+pub fn arp_request(station: [u8; 6], source: Ipv4Addr, wanted: Ipv4Addr) -> Vec<u8> {
+    let mut frame = vec![0xff; 6];
+    frame.extend(station);
+    // ARP; Ethernet, IPv4, their lengths; request
+    frame.extend([8, 6, 0, 1, 8, 0, 6, 4, 0, 1]);
+    frame.extend(station);
+    frame.extend(source.octets());
+    frame.extend([0; 6]);
+    frame.extend(wanted.octets());
+    frame.resize(60, 0);
     frame
 }
 

@@ -1,5 +1,5 @@
 //! Judges that nobody here wrote: `ping`, `iperf3`, `tcpdump`, `tshark`, `ovs-dpctl`, `ss`,
-//! `sha256sum`, `dig`;
+//! `sha256sum`, `dig`, `nft`;
 //! and plain sockets of the kernel where a payload must be compared byte for byte.
 
 pub mod capture;
@@ -9,6 +9,7 @@ pub mod dig;
 pub mod frames;
 pub mod iperf;
 pub mod netstat;
+pub mod nft;
 pub mod ovs;
 pub mod ping;
 pub mod sha256sum;

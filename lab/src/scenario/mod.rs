@@ -17,7 +17,9 @@ mod bad_input;
 mod bridge;
 mod broadcast;
 mod cut;
+mod expose;
 mod hostile;
+mod isolation;
 mod lab_itself;
 mod line;
 mod mtu;
@@ -362,6 +364,20 @@ pub const ALL: &[Scenario] = &[
         kernel: Kernel::Any,
         limit: LIMIT,
         act: names::of_elsewhere,
+    },
+    Scenario {
+        name: "expose",
+        about: "subnets are apart; a host reaches those where it is exposed; hide leaves nothing",
+        kernel: Kernel::Any,
+        limit: LIMIT,
+        act: expose::addresses,
+    },
+    Scenario {
+        name: "expose-masquerade",
+        about: "containers and the outside reach each other through a host; rules that are flushed come back",
+        kernel: Kernel::Any,
+        limit: LIMIT,
+        act: expose::masquerade,
     },
     Scenario {
         name: "isolation",
