@@ -189,7 +189,8 @@ fn goes_to_the_next(host: &Host, file: &Path, alive: &Server, www: Ipv4Addr) -> 
     let begun = Instant::now();
     ask(host, &["www.example.test"])?.expect("SERVFAIL")?;
     let refused = begun.elapsed();
-    ensure!(refused < Duration::from_secs(1), "SERVFAIL took {refused:?}");
+    // In a guest the start of dig alone takes a second.
+    ensure!(refused < PATIENCE / 2, "SERVFAIL took {refused:?}");
     ask(host, &["asker.weave.local"])?.expect("NOERROR")?;
     println!("the first of two servers is dead: {took:.1?}; there is none: SERVFAIL after {refused:.0?}");
     Ok(())
