@@ -47,6 +47,8 @@ pub enum Measure {
     Setups,
     /// A weaved at rest
     Rest,
+    /// Answers of a name server
+    Names,
 }
 
 impl Figure {
@@ -68,7 +70,7 @@ impl Figure {
 
 impl Measure {
     /// All, in the order in which they are taken
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Stream,
         Self::Streams,
         Self::Packets,
@@ -78,6 +80,7 @@ impl Measure {
         Self::Flood,
         Self::Setups,
         Self::Rest,
+        Self::Names,
     ];
 
     /// What people are told it is
@@ -92,11 +95,15 @@ impl Measure {
             Self::Newcomers => "first pings of containers just attached",
             Self::Flood => "a stream beside a flood of strangers",
             Self::Rest => "a weaved at rest",
+            Self::Names => "answers of a name server",
         }
     }
 
     /// It is taken of every way
     pub const fn is_of_ways(self) -> bool {
-        !matches!(self, Self::Newcomers | Self::Flood | Self::Setups | Self::Rest)
+        !matches!(
+            self,
+            Self::Newcomers | Self::Flood | Self::Setups | Self::Rest | Self::Names
+        )
     }
 }

@@ -3,7 +3,8 @@
 //! What it is: two kinds of measurement. `benches/` measures the hot pure pieces, one thread, nothing but
 //! the CPU: their time, and the instructions that they take. The program `weave-bench` measures whole
 //! paths between hosts, with the kernel and real weaveds, beside what the kernel does by itself and what
-//! WireGuard does in user space; and what a weaved costs at rest.
+//! WireGuard does in user space; what a weaved costs at rest; and how it answers
+//! names.
 //!
 //! ```sh
 //! cargo xtask bench --quick           # everything, a first look
@@ -19,13 +20,14 @@
 //! | [`taking`], [`figure`] | what is measured of each way |
 //! | [`load`] | what is put on a path: both ends of it |
 //! | [`rest`] | a weaved that is left alone |
+//! | [`names`] | a weaved that is asked for names |
 //! | [`report`], [`target`], [`plot`] | what came of it: tables, verdicts, a picture |
 //! | [`pieces`] | what the pieces are measured with |
 //!
 //! What it is not: a test. No number here fails anything; `docs/benchmarks.md` holds those that were
 //! measured, and what they are held against.
 //!
-//! Where its I/O happens: in [`path`], [`load`] and [`rest`], all of it in namespaces that a
+//! Where its I/O happens: in [`path`], [`load`], [`rest`] and [`names`], all of it in namespaces that a
 //! [`Lab`](lab::topology::Lab) makes and removes. [`series`], [`table`] and
 //! [`report`] are pure.
 //!
@@ -40,6 +42,7 @@
 pub mod figure;
 pub mod load;
 pub mod machine;
+pub mod names;
 pub mod path;
 pub mod pieces;
 pub mod plot;

@@ -65,6 +65,7 @@ Examples:
   weave-bench --quick
   weave-bench --only fastdp --measure packets --measure round-trips
   weave-bench --measure setups
+  weave-bench --measure names --quick
   weave-bench --json native.json
   weave-bench report native.json guest.json --svg throughput.svg
   cargo xtask guest \"$PWD/target/release/weave-bench\"    on a kernel with Open vSwitch

@@ -9,6 +9,7 @@ use crate::figure::Figure;
 use crate::load::flood::Flood;
 use crate::load::setups::Setups;
 use crate::machine::Machine;
+use crate::names::{self, Names};
 use crate::path::Way;
 use crate::rest::Rest;
 use crate::series::Series;
@@ -33,6 +34,9 @@ pub struct Report {
     pub setups: Vec<Setups>,
     /// A weaved at rest, if it was measured
     pub rest: Option<Rest>,
+    /// Answers of a name server, one sample a round, if they were measured
+    #[serde(default)]
+    pub names: Vec<Names>,
 }
 
 /// One way
@@ -125,6 +129,9 @@ impl fmt::Display for Report {
         if !self.setups.is_empty() {
             writeln!(f, "{}", setups_table(&self.setups))?;
         }
+        if !self.names.is_empty() {
+            writeln!(f, "{}", names::table(&self.names))?;
+        }
         if let Some(rest) = &self.rest {
             write!(f, "{}", rest.table())?;
         }
@@ -197,6 +204,7 @@ pub(crate) mod tests {
             floods: vec![],
             setups: vec![],
             rest: None,
+            names: vec![],
         }
     }
 
@@ -229,5 +237,9 @@ fastdp: no Open vSwitch
         let report = report(&[(Way::KernelVxlan, [4.0, 5.0, 3.0])]);
         let text = serde_json::to_string(&report).unwrap();
         assert_eq!(serde_json::from_str::<Report>(&text).unwrap(), report);
+        // One of a run that knew nothing of names is read, too.
+        let without = text.replace(r#","names":[]"#, "");
+        assert_ne!(without, text);
+        assert_eq!(serde_json::from_str::<Report>(&without).unwrap(), report);
     }
 }

@@ -130,7 +130,7 @@ pub(crate) fn resident_memory(pid: i32) -> Result<f64> {
 }
 
 /// How long a process has run, to the nanosecond where the kernel tells that of each thread
-fn run_time(pid: i32) -> Result<Duration> {
+pub(crate) fn run_time(pid: i32) -> Result<Duration> {
     let mut nanoseconds = 0;
     for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
         let Ok(schedstat) = fs::read_to_string(thread?.path().join("schedstat")) else {

@@ -12,6 +12,7 @@ use crate::figure::{Figure, Measure};
 use crate::load::setups;
 use crate::load::{flood, newcomers};
 use crate::machine::Machine;
+use crate::names;
 use crate::path::{Path, Way};
 use crate::report::{Report, Row};
 use crate::rest::{self, Patience};
@@ -28,6 +29,8 @@ pub struct Plan {
     measures: Vec<Measure>,
     lengths: Lengths,
     patience: Patience,
+    /// How long each way to ask for names lasts
+    names: Duration,
     boringtun: Option<PathBuf>,
 }
 
@@ -44,6 +47,7 @@ impl Plan {
             measures: Measure::ALL.to_vec(),
             lengths: Lengths::FULL,
             patience: Patience::FULL,
+            names: Duration::from_secs(2),
             boringtun: None,
         }
     }
@@ -59,6 +63,7 @@ impl Plan {
                 .collect(),
             lengths: Lengths::QUICK,
             patience: Patience::QUICK,
+            names: Duration::from_millis(500),
             ..Self::full()
         }
     }
@@ -133,7 +138,11 @@ impl Plan {
             true => self.patience.expected(),
             false => Duration::ZERO,
         };
-        setups + rest
+        let names = match self.wants(Measure::Names) {
+            true => names::expected(self.setups, self.names),
+            false => Duration::ZERO,
+        };
+        setups + rest + names
     }
 }
 
@@ -158,6 +167,7 @@ pub fn run(plan: &Plan, mut tell: impl FnMut(&str)) -> Result<Report> {
         floods: Vec::new(),
         setups: Vec::new(),
         rest: None,
+        names: Vec::new(),
     };
     if plan.measures.iter().any(|measure| measure.is_of_ways()) {
         report.ways = ways(plan, plan.tail(report.has_open_vswitch), &mut tell)?;
@@ -186,6 +196,13 @@ pub fn run(plan: &Plan, mut tell: impl FnMut(&str)) -> Result<Report> {
     if plan.wants(Measure::Rest) {
         tell("a weaved at rest");
         report.rest = Some(rest::measure(&mut Lab::new()?, &plan.patience)?);
+    }
+    if plan.wants(Measure::Names) {
+        tell("answers of a name server");
+        match names::measure(&mut Lab::new()?, plan.setups, plan.names, &mut tell) {
+            Ok(samples) => report.names = samples,
+            Err(error) => tell(&format!("  failed: {error:#}")),
+        }
     }
     Ok(report)
 }

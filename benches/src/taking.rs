@@ -50,7 +50,9 @@ impl Lengths {
             Measure::First => {
                 Duration::from_millis(50) * self.pairs + Duration::from_millis(300) * self.pings
             }
-            Measure::Newcomers | Measure::Flood | Measure::Setups | Measure::Rest => Duration::ZERO,
+            Measure::Newcomers | Measure::Flood | Measure::Setups | Measure::Rest | Measure::Names => {
+                Duration::ZERO
+            }
         }
     }
 }
@@ -96,7 +98,7 @@ pub fn take(measure: Measure, path: &Path, lengths: &Lengths) -> Result<Vec<(Fig
             figures
         }
         // Taken elsewhere: they are not of a way.
-        Measure::Newcomers | Measure::Flood | Measure::Setups | Measure::Rest => Vec::new(),
+        Measure::Newcomers | Measure::Flood | Measure::Setups | Measure::Rest | Measure::Names => Vec::new(),
     };
     Ok(figures)
 }

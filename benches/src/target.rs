@@ -3,6 +3,7 @@
 use crate::figure::Figure;
 use crate::load::flood::Flood;
 use crate::load::setups::Setups;
+use crate::names::Names;
 use crate::path::Way;
 use crate::report::Report;
 use crate::series::Series;
@@ -36,7 +37,7 @@ struct Target {
     unit: &'static str,
 }
 
-const TARGETS: [Target; 14] = [
+const TARGETS: [Target; 16] = [
     Target {
         what: "fastdp, one stream, of kernel VXLAN + bridge",
         place: Place::OpenVswitch,
@@ -162,6 +163,28 @@ const TARGETS: [Target; 14] = [
         aim: None,
         unit: " %",
     },
+    Target {
+        what: "one question of 10,000 names, p95",
+        place: Place::Native,
+        measured: |report| {
+            let times = report.names.iter().map(|sample| sample.p95_ms);
+            Some(times.collect())
+        },
+        bound: Bound::AtMost(1.0),
+        aim: None,
+        unit: " ms",
+    },
+    Target {
+        what: "questions answered a second, name server on one core",
+        place: Place::Native,
+        measured: |report| {
+            let rates = report.names.iter().map(Names::per_second);
+            Some(rates.collect())
+        },
+        bound: Bound::AtLeast(20_000.0),
+        aim: None,
+        unit: "/s",
+    },
 ];
 
 /// Each target that something was measured for, and whether it is met
@@ -275,6 +298,7 @@ fn series(report: &Report, way: Way, figure: Figure) -> Option<Series> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::names::tests::sample;
     use crate::report::tests::report;
 
     #[test]
@@ -293,6 +317,21 @@ mod tests {
         };
         has(0, ["0.39×", "0.30–0.40", "met, within the noise"]);
         has(1, ["0.10×", "0.10–0.50", "**not met**, within the noise"]);
+    }
+
+    #[test]
+    fn names_are_held_against_time_and_rate() {
+        let mut report = report(&[]);
+        report.names = [0.2, 0.4, 0.3].map(|p95| sample(p95, 30_000)).to_vec();
+        let text = table(&[report]).to_string();
+        let lines: Vec<&str> = text.lines().skip(2).collect();
+        assert_eq!(lines.len(), 2, "{text}");
+        let has = |line: usize, cells: [&str; 2]| {
+            let found: Vec<&str> = lines[line].split('|').map(str::trim).collect();
+            assert_eq!([found[5], found[7]], cells, "{text}");
+        };
+        has(0, ["0.30 ms", "met"]);
+        has(1, ["15000/s", "**not met**"]);
     }
 
     #[test]

@@ -8,19 +8,19 @@ use nix::errno::Errno;
 use nix::sys::socket::{ControlMessage, MsgFlags, MultiHeaders, recvmmsg, sendmmsg};
 
 /// How many messages one call takes
-pub(super) const BATCH: usize = 64;
+pub(crate) const BATCH: usize = 64;
 
 /// How much of a message is received
 const ROOM: usize = 128;
 
 /// The calls' own memory; one for each thread
-pub(super) struct Batch {
+pub(crate) struct Batch {
     headers: MultiHeaders<()>,
     buffers: Vec<[u8; ROOM]>,
 }
 
 impl Batch {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             headers: MultiHeaders::preallocate(BATCH, None),
             buffers: vec![[0; ROOM]; BATCH],
@@ -29,7 +29,7 @@ impl Batch {
 
     /// Sends up to [`BATCH`] messages, each to where the socket is connected or bound; tells how many
     /// went
-    pub(super) fn send<'a>(
+    pub(crate) fn send<'a>(
         &mut self,
         socket: &impl AsFd,
         messages: impl Iterator<Item = &'a [u8]>,
@@ -50,12 +50,12 @@ impl Batch {
 
     /// Waits for a message, and takes it and what else is there; none within the socket's patience is no
     /// error
-    pub(super) fn receive(&mut self, socket: &impl AsFd, each: impl FnMut(&[u8])) -> Result<usize> {
+    pub(crate) fn receive(&mut self, socket: &impl AsFd, each: impl FnMut(&[u8])) -> Result<usize> {
         self.receive_by(socket, MsgFlags::MSG_WAITFORONE, each)
     }
 
     /// Takes what is there, without waiting; tells how many
-    pub(super) fn drain(&mut self, socket: &impl AsFd) -> Result<usize> {
+    pub(crate) fn drain(&mut self, socket: &impl AsFd) -> Result<usize> {
         self.receive_by(socket, MsgFlags::MSG_DONTWAIT, |_message| ())
     }
 

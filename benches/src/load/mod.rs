@@ -3,7 +3,7 @@
 //! Both ends are threads of this program with sockets in the namespaces of the two ends. A system call
 //! and a look at the clock are dear in a guest, so whatever counts moves many messages a call.
 
-mod batch;
+pub(crate) mod batch;
 pub mod first;
 pub mod flood;
 pub mod newcomers;

@@ -22,6 +22,11 @@ const WARM_UP: u32 = 50;
 pub struct RoundTrips(Vec<f64>);
 
 impl RoundTrips {
+    pub(crate) fn new(mut times: Vec<f64>) -> Self {
+        times.sort_by(f64::total_cmp);
+        Self(times)
+    }
+
     /// What this share of them was not above
     pub fn percentile(&self, percent: usize) -> Option<f64> {
         let last = self.0.len().checked_sub(1)?;
@@ -46,8 +51,7 @@ pub fn measure(path: &Path, lasts: Duration) -> Result<RoundTrips> {
             times.push(end.duration_since(last).as_secs_f64() * 1e6);
             last = end;
         }
-        times.sort_by(f64::total_cmp);
-        Ok(RoundTrips(times))
+        Ok(RoundTrips::new(times))
     })
 }
 
