@@ -77,9 +77,11 @@ impl Names {
             container,
             address,
         };
-        if self
-            .names_of(&entry.container)
-            .any(|known| known.says_the_same(&entry))
+        // All own entries are answered, and a container may have thousands: all addresses of outside are one's.
+        if self.zone.answers(&entry.name, address)
+            && self
+                .names_of(&entry.container)
+                .any(|known| known.says_the_same(&entry))
         {
             return Ok(false);
         }

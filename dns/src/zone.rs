@@ -70,6 +70,16 @@ impl Zone {
         addresses.iter().map(|(address, _entries)| *address)
     }
 
+    /// Whether this is one of the addresses of a name
+    pub(crate) fn answers(&self, name: &HostName, address: Ipv4Addr) -> bool {
+        match self.find(&name.key()) {
+            Found::Addresses(addresses) => addresses
+                .binary_search_by_key(&address, |(address, _entries)| *address)
+                .is_ok(),
+            Found::Nothing | Found::Below => false,
+        }
+    }
+
     /// The first name, in the order of names, that has this address
     pub fn host(&self, address: Ipv4Addr) -> Option<&HostName> {
         self.addresses

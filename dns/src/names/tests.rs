@@ -30,6 +30,19 @@ fn what_is_added_is_found_listed_and_counted() {
 }
 
 #[test]
+fn what_others_say_of_a_name_is_said_here_all_the_same() {
+    let (mut here, mut there) = (peer(1), peer(2));
+    there.add("c1", id("a"), ip(1)).unwrap();
+    here.reachable(&[name(2)].into(), now());
+    tell(&mut there, &mut here);
+    for container in ["a", "b"] {
+        assert_eq!(here.add("C1", id(container), ip(1)), Ok(true));
+        assert_eq!(here.add("c1", id(container), ip(1)), Ok(false));
+    }
+    assert_eq!(here.count(), 3);
+}
+
+#[test]
 fn what_a_filter_leaves_out_is_of_any_value() {
     let mut names = peer(1);
     for (name, container, address) in [("c1", "a", 1), ("c1", "b", 2), ("c2", "a", 1), ("c2", "a", 3)] {
