@@ -15,7 +15,7 @@
 //!
 //! | module | what |
 //! |---|---|
-//! | [`run`] | a plan and its rounds |
+//! | [`plan`], [`run`] | what is to be measured, and its rounds |
 //! | [`path`] | ways from host to host, up |
 //! | [`taking`], [`figure`] | what is measured of each way |
 //! | [`load`] | what is put on a path: both ends of it |
@@ -45,6 +45,7 @@ pub mod machine;
 pub mod names;
 pub mod path;
 pub mod pieces;
+pub mod plan;
 pub mod plot;
 pub mod report;
 pub mod rest;

@@ -13,9 +13,9 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use benches::figure::Measure;
 use benches::path::Way;
+use benches::plan::Plan;
 use benches::report::Report;
-use benches::run::{self, Plan};
-use benches::{plot, target};
+use benches::{plot, run, target};
 use clap::{Parser, Subcommand};
 
 /// What containers' frames get by each way between two hosts, and what a weaved costs
