@@ -133,7 +133,7 @@ pub(crate) fn table(samples: &[Names]) -> Table {
 }
 
 /// About how long it takes until the names are there
-const SET_UP: Duration = Duration::from_secs(6);
+const SET_UP: Duration = Duration::from_secs(4);
 
 #[cfg(test)]
 pub(crate) mod tests {
