@@ -35,6 +35,7 @@ impl Ipam {
         self.me.incarnation = incarnation;
         self.born = incarnation;
         self.forgot = false;
+        self.young_since = Some(now);
         self.draft = Record::new(self.me, self.born, self.draft.elector);
         self.answered.clear();
         self.ready.clear();

@@ -5,15 +5,21 @@
 //! and none of them lists it as unseen, or went on to a decision that it has not heard of. Two quorums
 //! have a voter in common; so who was seen by one was not removed by the other. The fifth is for clocks
 //! that differ, and for what is on its way.
+//!
+//! A voter that was out of sight for half a lease is doubted when it comes back: it may know of a removal
+//! that is not known here yet. It counts again once it has repeated what it was asked, and this peer
+//! knows the chain as far as that voter did then ([`crate::record::Record::repeats`]); or some time later, if
+//! it was not needed.
 
 use std::collections::BTreeSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::config::Init;
-use crate::ledger::{Roll, is_quorum};
+use crate::ledger::{At, Roll, is_quorum};
 use crate::machine::Ipam;
 use crate::output::{Event, Output};
 use crate::owner::Owner;
+use crate::record::{MOST_REPEATS, Record};
 
 impl Ipam {
     /// Whether nobody else can have what this peer has
@@ -39,9 +45,69 @@ impl Ipam {
         let Some(lease) = self.config.lease else {
             return roll.voters.clone();
         };
+        if self.is_young(lease, now) {
+            return roll.voters.clone();
+        }
         let within = lease * 4 / 5;
-        let seen = |voter: &&Owner| **voter == self.me || self.sight.saw(**voter, within, now);
+        let seen = |voter: &&Owner| {
+            let counts = self.sight.saw(**voter, within, now) && !self.sight.is_doubted(**voter);
+            **voter == self.me || counts
+        };
         roll.voters.iter().filter(seen).copied().collect()
+    }
+
+    /// Nobody can have removed this owner: it has not been there for a lease
+    fn is_young(&self, lease: Duration, now: Instant) -> bool {
+        let young = |since| now.saturating_duration_since(since) < lease / 2;
+        self.young_since.is_some_and(young)
+    }
+
+    /// Hears out those that are doubted, if it takes them, and repeats what others asked
+    pub(crate) fn question(&mut self, now: Instant) {
+        let at = self.roll.as_ref().map_or(At::NONE, |roll| roll.at);
+        self.draft.at = at;
+        self.repeat();
+        self.draft.question = 0;
+        if !self.is_fenced(now) {
+            return;
+        }
+        let question = (self.me, self.sight.asked());
+        let answers = |record: &&Record| record.at <= at && record.repeats.contains(&question);
+        let answered = self.records.iter().filter(answers);
+        let answered: Vec<Owner> = answered.map(|record| record.owner).collect();
+        for owner in answered {
+            self.sight.heard_out(owner);
+        }
+        if self.is_fenced(now) {
+            self.draft.question = self.sight.asked();
+        }
+    }
+
+    /// Voters repeat; what they repeated stays, since to take it back would be a change to tell
+    fn repeat(&mut self) {
+        if !self
+            .roll
+            .as_ref()
+            .is_some_and(|roll| roll.voters.contains(&self.me))
+        {
+            self.draft.repeats.clear();
+            return;
+        }
+        let records = &self.records;
+        self.draft
+            .repeats
+            .retain(|(owner, _)| records.get(*owner).is_some());
+        for record in records
+            .iter()
+            .filter(|record| record.question > 0 && record.owner != self.me)
+        {
+            let repeats = &mut self.draft.repeats;
+            match repeats.iter().position(|(owner, _)| *owner == record.owner) {
+                Some(at) => repeats[at].1 = record.question,
+                None if repeats.len() < MOST_REPEATS => repeats.push((record.owner, record.question)),
+                None => {}
+            }
+        }
     }
 
     /// It was named by seed and never met another: nobody has heard of it, so nobody misses it

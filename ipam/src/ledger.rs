@@ -56,6 +56,14 @@ pub(crate) struct At {
     pub(crate) index: u64,
 }
 
+impl At {
+    /// Nothing was decided
+    pub(crate) const NONE: Self = Self {
+        lineage: Lineage(0),
+        index: 0,
+    };
+}
+
 /// Who votes
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Roll {

@@ -56,6 +56,8 @@ pub struct Ipam {
     pub(crate) said: BTreeSet<Owner>,
     pub(crate) sight: Sight,
     pub(crate) fenced: Option<Instant>,
+    /// When this owner was made, if it was in this run: nobody can have removed it before a lease was over
+    pub(crate) young_since: Option<Instant>,
 
     pub(crate) held: BTreeMap<u32, Held>,
     pub(crate) requests: Vec<Request>,
@@ -297,6 +299,10 @@ impl Ipam {
             self.tick_at = None;
             self.sight.trust();
             self.dirty.keep_heard = true;
+            if self.sure(now) {
+                let tick = self.tick();
+                self.sight.trust_after(tick, now);
+            }
             self.tidy(now);
         }
         self.step(now);

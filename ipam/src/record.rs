@@ -31,6 +31,12 @@ pub(crate) struct Record {
     /// The magnitude of how many free addresses it has; 0 for none
     pub(crate) free: u8,
     pub(crate) vote: Option<Vote>,
+    /// How far it knows the chain
+    pub(crate) at: At,
+    /// What it asks others to repeat, so that it knows what they know; 0 for nothing
+    pub(crate) question: u64,
+    /// What it was asked to repeat, and by whom
+    pub(crate) repeats: Vec<(Owner, u64)>,
     /// Whom it did not see for a lease, as a voter at this place of the chain; never taken back there
     pub(crate) lapsed: (At, Vec<Owner>),
     /// Who is dead, as its operator said
@@ -67,6 +73,7 @@ pub(crate) struct Refused {
 /// How many of each thing a record holds at most
 pub(crate) const MOST_OWNERS: usize = 64;
 pub(crate) const MOST_ACKS: usize = 512;
+pub(crate) const MOST_REPEATS: usize = 1024;
 pub(crate) const MOST_WANTS: usize = 16;
 pub(crate) const MOST_REFUSED: usize = 256;
 pub(crate) const MOST_USES: usize = 1024;
@@ -82,13 +89,10 @@ impl Record {
             left: false,
             free: 0,
             vote: None,
-            lapsed: (
-                At {
-                    lineage: crate::ledger::Lineage(0),
-                    index: 0,
-                },
-                vec![],
-            ),
+            at: At::NONE,
+            question: 0,
+            repeats: vec![],
+            lapsed: (At::NONE, vec![]),
             said: vec![],
             inherits: vec![],
             acks: vec![],
@@ -139,6 +143,8 @@ impl Record {
                 .iter()
                 .all(|list| list.len() <= MOST_OWNERS && list.iter().all(|owner| is_owner(*owner)))
             && self.acks.len() <= MOST_ACKS
+            && self.repeats.len() <= MOST_REPEATS
+            && self.question < LIMIT * 2
             && self.wants.len() <= MOST_WANTS
             && self
                 .wants

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use ipnetwork::Ipv4Network;
+use rand::RngExt;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +15,7 @@ use crate::machine::{Dirty, Ipam};
 use crate::output::{Event, Output};
 use crate::owner::{Incarnation, Owner};
 use crate::range::Span;
-use crate::record::{Record, Records};
+use crate::record::{LIMIT, Record, Records};
 use crate::sight::Sight;
 use crate::space::{Piece, Space};
 use crate::state::{Change, Held, State};
@@ -101,6 +102,10 @@ impl Ipam {
         };
         let elector = matches!(config.init, Init::Consensus { .. });
         let tick = config.lease.map_or(config.timers.tick, |lease| lease / 20);
+        let doubt_after = config.lease.map(|lease| lease / 2);
+        let mut sight = Sight::new(tick * 3, doubt_after, now);
+        // Nobody repeats what an earlier run asked.
+        sight.begin_questions(rng.random_range(1..LIMIT));
         Self {
             range: Span::of(config.range),
             config,
@@ -120,7 +125,8 @@ impl Ipam {
             records: Records::default(),
             draft: Record::new(me, me.incarnation, elector),
             said: BTreeSet::new(),
-            sight: Sight::new(tick * 3, now),
+            sight,
+            young_since: Some(now),
             fenced: None,
             held,
             requests: vec![],
@@ -150,6 +156,7 @@ impl Ipam {
         let names = names.clone();
         if names.contains(&self.me.name) {
             self.me.incarnation = Incarnation::SEED;
+            self.young_since = None;
             self.draft.owner = self.me;
             // Should the state have been lost, others have the time to say so.
             self.hold_until = now + self.config.timers.settle;
@@ -177,6 +184,7 @@ impl Ipam {
             heard,
         } = kept;
         self.me = space.owner;
+        self.young_since = None;
         self.born = space.born;
         for Piece { span, register } in space.pieces {
             self.space.join(span, register);
@@ -205,6 +213,8 @@ impl Ipam {
         }
         // Whoever got no word of the last change gets it by this.
         self.dirty.tell_record = true;
+        // How long ago others were seen counts from the last that is kept: so this is kept first.
+        self.dirty.keep_heard = true;
     }
 
     /// How often sightings are kept

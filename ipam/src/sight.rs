@@ -21,10 +21,16 @@ pub(crate) struct Sight {
     stale: bool,
     /// So long is not running
     gap: Duration,
+    /// Who was out of sight for so long may have removed this peer meanwhile, and not be heard out yet
+    doubt_after: Option<Duration>,
+    /// Since when each is doubted
+    doubted: BTreeMap<Owner, Instant>,
+    /// Drawn anew for each doubt: who repeats it has spoken since
+    question: u64,
 }
 
 impl Sight {
-    pub(crate) const fn new(gap: Duration, now: Instant) -> Self {
+    pub(crate) const fn new(gap: Duration, doubt_after: Option<Duration>, now: Instant) -> Self {
         Self {
             reachable: BTreeSet::new(),
             seen: BTreeMap::new(),
@@ -33,6 +39,9 @@ impl Sight {
             refreshed: None,
             stale: false,
             gap,
+            doubt_after,
+            doubted: BTreeMap::new(),
+            question: 0,
         }
     }
 
@@ -56,9 +65,48 @@ impl Sight {
             return;
         }
         self.refreshed = Some(now);
-        for owner in self.reachable.iter().filter_map(|name| latest(*name)) {
-            self.seen.insert(owner, now);
+        let owners: Vec<Owner> = self.reachable.iter().filter_map(|name| latest(*name)).collect();
+        let mut doubt = false;
+        for owner in owners {
+            doubt |= self.see(owner, now);
         }
+        self.question += u64::from(doubt);
+    }
+
+    /// Whether it is doubted from now on
+    fn see(&mut self, owner: Owner, now: Instant) -> bool {
+        let last = self.seen.insert(owner, now);
+        let lately = |after| last.is_some_and(|last| now.saturating_duration_since(last) < after);
+        let doubt = self.doubt_after.is_some_and(|after| !lately(after));
+        if doubt {
+            self.doubted.insert(owner, now);
+        }
+        doubt
+    }
+
+    /// What those are asked to repeat that are doubted
+    pub(crate) const fn asked(&self) -> u64 {
+        self.question
+    }
+
+    /// Begins with this question
+    pub(crate) const fn begin_questions(&mut self, at: u64) {
+        self.question = at;
+    }
+
+    pub(crate) fn is_doubted(&self, owner: Owner) -> bool {
+        self.doubted.contains_key(&owner)
+    }
+
+    /// It repeated the question, and what it knew then is known here
+    pub(crate) fn heard_out(&mut self, owner: Owner) {
+        self.doubted.remove(&owner);
+    }
+
+    /// Whoever is doubted for so long has told what it knows, or is not needed
+    pub(crate) fn trust_after(&mut self, age: Duration, now: Instant) {
+        self.doubted
+            .retain(|_, since| now.saturating_duration_since(*since) < age);
     }
 
     /// These, and no others, are reachable; whether that is another set than before
@@ -86,7 +134,8 @@ impl Sight {
     pub(crate) fn heard(&mut self, owner: Owner, now: Instant) {
         self.known.entry(owner).or_insert(now);
         if !self.stale && self.reachable.contains(&owner.name) {
-            self.seen.insert(owner, now);
+            let doubt = self.see(owner, now);
+            self.question += u64::from(doubt);
         }
     }
 
@@ -97,6 +146,7 @@ impl Sight {
         }
         self.known.retain(|owner, _| owners.contains(owner));
         self.seen.retain(|owner, _| owners.contains(owner));
+        self.doubted.retain(|owner, _| owners.contains(owner));
     }
 
     pub(crate) fn restore(&mut self, owner: Owner, seen: Instant) {
@@ -112,8 +162,10 @@ impl Sight {
         self.reachable.contains(&name)
     }
 
+    /// When those were seen that are not doubted: a doubt outlives a restart
     pub(crate) fn seen(&self) -> impl Iterator<Item = (Owner, Instant)> {
-        self.seen.iter().map(|(owner, at)| (*owner, *at))
+        let seen = self.seen.iter().filter(|(owner, _)| !self.is_doubted(**owner));
+        seen.map(|(owner, at)| (*owner, *at))
     }
 
     /// Whether it was seen within this time

@@ -26,6 +26,7 @@ impl Ipam {
             self.dirty.work = false;
             self.forget();
             self.renew_if_gone(now);
+            self.question(now);
             self.vote(now);
             self.list_lapsed(now);
             self.inherit(now);

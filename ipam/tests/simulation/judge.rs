@@ -19,6 +19,10 @@ pub struct Judge {
     heard: BTreeMap<(usize, usize), Duration>,
     /// Since when two can speak
     together: BTreeMap<(usize, usize), Duration>,
+    /// When two met last that had been apart for a lease
+    parted: BTreeMap<(usize, usize), Duration>,
+    /// When each host's program became a new owner
+    pub born: BTreeMap<usize, Duration>,
     pub lineages: BTreeSet<u64>,
     pub lease: Option<Duration>,
     pub excused: u64,
@@ -37,6 +41,9 @@ impl Judge {
             };
             for b in (0..count).filter(|b| *b != a) {
                 if component.contains(&b) {
+                    if !self.together.contains_key(&(a, b)) && !self.met_lately(a, b, now) {
+                        self.parted.insert((a, b), now);
+                    }
                     self.together.entry((a, b)).or_insert(now);
                 } else {
                     self.together.remove(&(a, b));
@@ -61,12 +68,39 @@ impl Judge {
 
     /// Whether a host was cut off for a lease from so many voters that the others may have removed it
     fn was_cut_off(&self, host: usize, voters: &[usize], now: Duration) -> bool {
-        let met = |voter: &&usize| self.met_lately(host, **voter, now);
-        let count = voters.iter().filter(met).count() * 2;
-        let lowest = voters
-            .first()
-            .is_some_and(|lowest| self.met_lately(host, *lowest, now));
-        count < voters.len() || (count == voters.len() && !lowest)
+        !is_quorum(voters, |voter| self.met_lately(host, voter, now))
+    }
+
+    /// Whether others may have taken over what it had at some time of a container's life
+    fn may_have_lost(&self, host: usize, since: Duration, count: usize, now: Duration) -> bool {
+        (0..count).any(|other| {
+            let met_again = self.parted.get(&(host, other)).is_some_and(|at| *at >= since);
+            met_again || !self.met_lately(host, other, now)
+        })
+    }
+
+    /// Whether it may hand out an address that another has lost: it is young, was not cut off, or has
+    /// heard what the others know of the address
+    fn may_grant(
+        &self,
+        n: usize,
+        address: Ipv4Addr,
+        voters: &[usize],
+        hosts: &[Host],
+        now: Duration,
+    ) -> bool {
+        let Some(lease) = self.lease else { return true };
+        let young = self
+            .born
+            .get(&n)
+            .is_some_and(|at| now - *at < lease.mul_f64(0.85));
+        let meets = |voter| self.together.contains_key(&(n, voter)) || self.met_lately(n, voter, now);
+        let own = register(&hosts[n], address, now);
+        let here = (0..hosts.len()).filter(|other| self.together.contains_key(&(n, *other)));
+        let mut here = here.filter(|other| hosts[*other].runs());
+        young
+            || !self.was_cut_off(n, voters, now)
+            || (is_quorum(voters, meets) && here.all(|other| register(&hosts[other], address, now) <= own))
     }
 
     /// A container of `n` got the address
@@ -81,10 +115,11 @@ impl Judge {
                 .iter()
                 .filter_map(|voter| hosts.iter().rposition(|host| host.name() == voter.name));
             let voters: Vec<usize> = numbers.collect();
-            if !self.met_lately(n, other, now)
-                || self.was_cut_off(other, &voters, now)
-                || self.lineages.len() > 1
-            {
+            let inherited = register(&hosts[n], address, now).is_some_and(|(epoch, _)| epoch > 0);
+            // What a host has that was cut off goes to others; one that was cut off gives nothing itself.
+            let lost = inherited && self.may_have_lost(other, *since, hosts.len(), now);
+            let lost = lost || self.was_cut_off(other, &voters, now) || !self.met_lately(n, other, now);
+            if (lost && self.may_grant(n, address, &voters, hosts, now)) || self.lineages.len() > 1 {
                 self.excused += 1;
                 continue;
             }
@@ -138,4 +173,18 @@ impl Judge {
             }
         }
     }
+}
+
+/// The lowest of them is the first
+fn is_quorum(voters: &[usize], meets: impl Fn(usize) -> bool) -> bool {
+    let count = voters.iter().filter(|voter| meets(**voter)).count() * 2;
+    count > voters.len() || (count == voters.len() && voters.first().is_some_and(|lowest| meets(*lowest)))
+}
+
+/// How often the address was inherited, and given since, as far as the host knows
+fn register(host: &Host, address: Ipv4Addr, now: Duration) -> Option<(u64, u64)> {
+    let entries = host.ipam().status(host.local(now)).entries;
+    let mut entries = entries.iter();
+    let entry = entries.find(|entry| (entry.first..=entry.last).contains(&address));
+    entry.map(|entry| (entry.epoch, entry.version))
 }

@@ -129,6 +129,11 @@ impl World {
     pub fn start(&mut self, n: usize, rebooted: bool) {
         let seed = self.rng.random();
         self.note(|| format!("{n} starts"));
+        if self.hosts[n].disk.is_none() {
+            self.judge.born.insert(n, self.now);
+        } else {
+            self.judge.born.remove(&n);
+        }
         self.hosts[n].start(seed, self.now, rebooted);
         for other in 0..self.hosts.len() {
             self.connect_soon(n, other);
@@ -446,6 +451,9 @@ impl World {
                 if matches!(event, Event::Ready { .. } | Event::Joined) {
                     let lineage = self.hosts[n].ipam().status(self.hosts[n].local(now)).lineage;
                     self.judge.lineages.extend(lineage);
+                }
+                if matches!(event, Event::Renewed { .. }) {
+                    self.judge.born.insert(n, self.now);
                 }
                 self.events.push((n, event));
             }
