@@ -14,6 +14,7 @@ use crate::output::{Output, Refusal, Ticket};
 use crate::owner::Owner;
 use crate::range::Span;
 use crate::record::{MOST_WANTS, Want};
+use crate::space::Register;
 use crate::state::Held;
 use crate::status::{Waits, Wanted};
 
@@ -213,16 +214,20 @@ impl Ipam {
     }
 
     /// The lowest free address there; one that came from a peer that is gone only if there is no other,
-    /// since what used it may yet run
+    /// and of these the highest, since containers may yet run there that had the lowest
     fn lowest_free(&self, hosts: Span) -> Option<u32> {
         let elsewhere = self.used_elsewhere(hosts);
         let taken = |address: &u32| self.held.contains_key(address) || elsewhere.contains(address);
-        let lowest = |first_hand: bool| {
-            let own = self.own_within(hosts);
-            let mut own = own.filter(|(_, register)| (register.epoch == 0) == first_hand);
-            own.find_map(|(span, _)| (span.first..=span.last).find(|address| !taken(address)))
-        };
-        lowest(true).or_else(|| lowest(false))
+        let (first_hand, inherited): (Vec<_>, Vec<_>) = self
+            .own_within(hosts)
+            .partition(|(_, register)| register.epoch == 0);
+        let lowest = |(span, _): &(Span, Register)| (span.first..=span.last).find(|address| !taken(address));
+        let highest =
+            |(span, _): &(Span, Register)| (span.first..=span.last).rfind(|address| !taken(address));
+        first_hand
+            .iter()
+            .find_map(lowest)
+            .or_else(|| inherited.iter().rev().find_map(highest))
     }
 
     fn grant(&mut self, ticket: Ticket, container: ContainerId, address: u32, prefix: u8) -> Output {

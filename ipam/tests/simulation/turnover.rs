@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ipam::Phase;
 use model::ContainerId;
 
 use crate::world::{World, config, consensus};
@@ -120,6 +121,31 @@ fn state_lost_while_others_allocate_gives_nothing_twice() {
         fill(&mut world, n, 10);
     }
     judge(&mut world);
+}
+
+#[test]
+fn who_was_away_for_longer_than_the_lease_gives_nothing_before_it_has_heard() {
+    let mut world = world(3, HOUR);
+    for n in 0..3 {
+        fill(&mut world, n, 10);
+    }
+    for other in [1, 2] {
+        world.part(0, other);
+    }
+    world.advance(seconds(2 * HOUR));
+    assert!(matches!(world.status(0).phase, Phase::Fenced { .. }));
+    fill(&mut world, 1, 650);
+    let waiting: Vec<_> = (0..10).map(|_| world.allocate(0, RANGE)).collect();
+    world.advance(seconds(60));
+    assert!(waiting.iter().all(|ticket| !world.answered(0, *ticket)));
+    world.join_all();
+    world.advance(seconds(60));
+    assert!(waiting.iter().all(|ticket| world.answered(0, *ticket)));
+    judge(&mut world);
+    // What its containers had all along, others hand out last, and nobody had to.
+    for n in 0..3 {
+        assert_eq!(world.status(n).conflicts, []);
+    }
 }
 
 #[test]
