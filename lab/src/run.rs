@@ -36,7 +36,7 @@ pub fn run_all(filters: &[String], kernel: Option<Kernel>) -> Result<ExitCode> {
             || filters
                 .iter()
                 .any(|filter| scenario.name.contains(filter.as_str()));
-        named && kernel.is_none_or(|kernel| scenario.kernel == kernel || scenario.kernel == Kernel::Any)
+        named && kernel.is_none_or(|kernel| scenario.kernel.suits(kernel))
     };
     let current = Arc::new(Mutex::new(None));
     pass_signals_on(Arc::clone(&current))?;

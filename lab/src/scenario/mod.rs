@@ -59,15 +59,22 @@ pub enum Kernel {
     Plain,
     /// Either, and it is worth running on both
     Any,
+    /// Either: what it shows is not the kernel's doing, so this machine's own is enough
+    Own,
 }
 
 impl Kernel {
+    /// Whether it belongs to a run for this kernel
+    pub fn suits(self, run: Self) -> bool {
+        self == run || self == Self::Any || (self == Self::Own && run == Self::Plain)
+    }
+
     /// Why this kernel will not do, if it will not
     pub fn lacks(self) -> Option<&'static str> {
         match (self, ovs::is_here()) {
             (Self::OpenVswitch, false) => Some("this kernel has no Open vSwitch"),
             (Self::Plain, true) => Some("this kernel has Open vSwitch"),
-            (Self::OpenVswitch, true) | (Self::Plain, false) | (Self::Any, _) => None,
+            (Self::OpenVswitch, true) | (Self::Plain, false) | (Self::Any | Self::Own, _) => None,
         }
     }
 }
@@ -78,6 +85,7 @@ impl fmt::Display for Kernel {
             Self::OpenVswitch => "openvswitch",
             Self::Plain => "plain",
             Self::Any => "any",
+            Self::Own => "own",
         })
     }
 }

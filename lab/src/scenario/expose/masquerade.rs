@@ -27,6 +27,7 @@ pub(in crate::scenario) fn act(lab: &mut Lab) -> Result<()> {
 
     place.leaves_as_its_host("exposed")?;
     place.entered_from_outside()?;
+    place.entered_at_the_hosts_address()?;
     place.among_themselves()?;
     rules::act(&place)?;
     place.without()?;
@@ -112,6 +113,29 @@ impl Place {
             );
         }
         Ok(())
+    }
+
+    /// What comes for the host, and is passed on to a container of another host by a rule of somebody's own
+    fn entered_at_the_hosts_address(&self) -> Result<()> {
+        let (here, host) = (self.near.namespace(), self.near.address_for(&self.outside)?);
+        let [_, far] = &self.containers;
+        let [_, address] = self.addresses;
+        nft::apply(
+            here,
+            &format!(
+                "add table ip forwarded
+                add chain ip forwarded entering {{ type nat hook prerouting priority dstnat; }}
+                add rule ip forwarded entering ip daddr {host} icmp type echo-request dnat to {address}"
+            ),
+        )?;
+        let at = (far.namespace(), Container::INTERFACE);
+        let seen = self.seen((self.outside.namespace(), host), at)?;
+        ensure!(
+            seen == [self.exposed],
+            "{far} sees {seen:?}, not {}",
+            self.exposed
+        );
+        nft::apply(here, "delete table ip forwarded")
     }
 
     /// Who is in the network is seen under its own address, wherever it is
