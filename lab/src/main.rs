@@ -5,6 +5,7 @@
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
+use lab::run::Part;
 use lab::scenario::Kernel;
 
 /// Real weaveds on hosts that are network namespaces, and what happens to them
@@ -27,6 +28,9 @@ enum Command {
         /// Only those for such a kernel
         #[arg(long, value_enum, default_value_t = Choice::Here)]
         kernel: Choice,
+        /// Of these, every other one, or every third …: `1/2` and `2/2` together are all
+        #[arg(long, value_name = "N/M", default_value = "1/1")]
+        part: Part,
     },
     /// Three hosts, shown to people
     Demo,
@@ -66,13 +70,14 @@ fn main() -> ExitCode {
             lab::run::list();
             Ok(ExitCode::SUCCESS)
         }
-        Command::Run { filter, kernel } => lab::run::run_all(
+        Command::Run { filter, kernel, part } => lab::run::run_all(
             &filter,
             match kernel {
                 Choice::Here => None,
                 Choice::Openvswitch => Some(Kernel::OpenVswitch),
                 Choice::Plain => Some(Kernel::Plain),
             },
+            part,
         ),
         Command::Demo => lab::demo::run(),
         Command::Hold { name } => lab::run::act(&name, true),

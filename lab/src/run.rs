@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, ExitCode, Stdio};
+use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -28,8 +29,35 @@ enum Outcome {
     Skipped,
 }
 
+/// Every so many of the scenarios
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Part {
+    number: usize,
+    parts: usize,
+}
+
+impl Part {
+    fn of<T>(self, all: impl Iterator<Item = T>) -> impl Iterator<Item = T> {
+        all.skip(self.number - 1).step_by(self.parts)
+    }
+}
+
+impl FromStr for Part {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let parsed = text
+            .split_once('/')
+            .and_then(|(number, parts)| Some((number.parse().ok()?, parts.parse().ok()?)));
+        match parsed {
+            Some((number, parts)) if (1..=parts).contains(&number) => Ok(Self { number, parts }),
+            Some(_) | None => Err("a part is N/M, with N from 1 to M".to_owned()),
+        }
+    }
+}
+
 /// Runs the scenarios whose names contain one of the filters, and prints what became of each
-pub fn run_all(filters: &[String], kernel: Option<Kernel>) -> Result<ExitCode> {
+pub fn run_all(filters: &[String], kernel: Option<Kernel>, part: Part) -> Result<ExitCode> {
     sweep_dead()?;
     let wanted = |scenario: &&Scenario| {
         let named = filters.is_empty()
@@ -41,7 +69,7 @@ pub fn run_all(filters: &[String], kernel: Option<Kernel>) -> Result<ExitCode> {
     let current = Arc::new(Mutex::new(None));
     pass_signals_on(Arc::clone(&current))?;
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
-    for scenario in scenario::ALL.iter().filter(wanted) {
+    for scenario in part.of(scenario::ALL.iter().filter(wanted)) {
         match run_apart(scenario, &current)? {
             Outcome::Passed => passed += 1,
             Outcome::Failed => failed += 1,
@@ -223,4 +251,20 @@ fn on_signals(act: impl Fn(SignalKind) + Send + 'static) -> Result<()> {
         act(came);
     });
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_parts_are_all_and_none_twice() {
+        let parts = ["1/3", "2/3", "3/3"].map(|part| part.parse::<Part>().unwrap());
+        let mut all: Vec<u8> = parts.iter().flat_map(|part| part.of(0..10)).collect();
+        all.sort_unstable();
+        assert_eq!(all, Vec::from_iter(0..10));
+        for wrong in ["", "1", "0/2", "3/2", "1/0", "a/b"] {
+            assert!(wrong.parse::<Part>().is_err(), "{wrong}");
+        }
+    }
 }

@@ -43,12 +43,20 @@ const BOOT: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(crate) struct Guest {
     limit: Duration,
+    label: String,
 }
 
 impl Guest {
     /// One that may take this long
     pub(crate) fn new(limit: Duration) -> Self {
-        Self { limit }
+        let label = String::new();
+        Self { limit, label }
+    }
+
+    /// What each of its lines begins with, where several run at once
+    pub(crate) fn labelled(mut self, label: &str) -> Self {
+        label.clone_into(&mut self.label);
+        self
     }
 
     /// Boots, runs a shell script, passes on what that prints, and powers off; fails unless the
@@ -62,7 +70,7 @@ impl Guest {
         );
         let files = Files::create(script)?;
         let mut guest = Running::boot(&files)?;
-        let code = guest.follow(self.limit)?;
+        let code = guest.follow(self.limit, &self.label)?;
         ensure!(code == 0, "the guest's commands ended with {code}");
         Ok(())
     }
@@ -195,7 +203,7 @@ impl Running {
     }
 
     /// Passes on what it prints, up to the end of the script; tells the script's exit code
-    fn follow(&mut self, limit: Duration) -> Result<i32> {
+    fn follow(&mut self, limit: Duration, label: &str) -> Result<i32> {
         let mut until = Instant::now() + BOOT;
         let mut boot = Vec::new();
         let mut has_begun = false;
@@ -220,7 +228,7 @@ impl Running {
                     .context("the guest's last line has no exit code");
             }
             if has_begun {
-                println!("{line}");
+                println!("{label}{line}");
             } else if line == BEGIN {
                 has_begun = true;
                 until = Instant::now() + limit;

@@ -53,7 +53,7 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "password-refuses",
         about: "a wrong password and a missing one stay out, and both ends say why",
-        kernel: Kernel::Any,
+        kernel: Kernel::Own,
         limit: LIMIT,
         act: password::refused,
     },
@@ -74,7 +74,7 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "hostile-datagrams",
         about: "replayed, cut, flipped, grown datagrams are dropped and counted; reordered ones arrive",
-        kernel: Kernel::Any,
+        kernel: Kernel::Own,
         limit: LIMIT,
         act: hostile::datagrams,
     },
@@ -221,7 +221,7 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "addresses-after-kills",
         about: "weaved is killed right after it gave an address: none is given twice, none is lost",
-        kernel: Kernel::Any,
+        kernel: Kernel::Own,
         limit: LIMIT,
         act: addresses::after_kills,
     },
@@ -256,7 +256,7 @@ pub const ALL: &[Scenario] = &[
     Scenario {
         name: "names-everywhere",
         about: "three hosts know every name at once, and forget it at once; an address changes hands",
-        kernel: Kernel::Any,
+        kernel: Kernel::Own,
         limit: LIMIT,
         act: names::everywhere,
     },
