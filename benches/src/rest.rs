@@ -5,10 +5,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
 use lab::judge::cpu;
-use lab::scenario::Kernel;
 use lab::topology::{ETHERNET, Lab};
-use lab::weave::{Launch, MEETING};
-use model::PathKind;
+use lab::weave::{Launch, MEETING, usual_path};
 use serde::{Deserialize, Serialize};
 
 use crate::machine::field;
@@ -77,10 +75,7 @@ pub fn measure(lab: &mut Lab, patience: &Patience) -> Result<Rest> {
         start_ms.push(begun.elapsed().as_secs_f64() * 1e3);
     }
     let mut resident_mb = [0.0; 4];
-    let by = match Kernel::OpenVswitch.lacks() {
-        None => PathKind::Fastdp,
-        Some(_) => PathKind::Sleeve,
-    };
+    let by = usual_path();
     let peers = [None, Some(&first), Some(&second), Some(&third)];
     for (peer, resident) in peers.into_iter().zip(&mut resident_mb) {
         if let Some(peer) = peer {

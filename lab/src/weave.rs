@@ -16,6 +16,7 @@ use nix::unistd::Pid;
 use serde::de::DeserializeOwned;
 
 use crate::command::{Background, DEADLINE, Finished, run};
+use crate::judge::ovs;
 use crate::topology::{Container, Host};
 use crate::wait::{Look, wait_for, wait_until};
 
@@ -27,6 +28,15 @@ pub const VXLAN_PORT: u16 = PORT + 1;
 
 /// How long a mesh of a few hosts may take to come together
 pub const MEETING: Duration = Duration::from_secs(15);
+
+/// The path that hosts without a password take on this kernel
+pub fn usual_path() -> PathKind {
+    if ovs::is_here() {
+        PathKind::Fastdp
+    } else {
+        PathKind::Sleeve
+    }
+}
 
 /// How a weaved is started
 #[derive(Debug, Clone, Default)]

@@ -4,10 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use lab::judge::ping::Ping;
-use lab::scenario::Kernel;
 use lab::topology::{ETHERNET, Lab};
-use lab::weave::{Launch, launch_mesh};
-use model::PathKind;
+use lab::weave::{Launch, launch_mesh, usual_path};
 
 use crate::series::Series;
 
@@ -18,10 +16,7 @@ const ANNOUNCED: Duration = Duration::from_millis(300);
 pub fn measure(lab: &mut Lab, pairs: u8) -> Result<Series> {
     let [near, far] = lab.hosts(["n1", "n2"])?;
     lab.link(&near, &far, ETHERNET)?;
-    let by = match Kernel::OpenVswitch.lacks() {
-        None => PathKind::Fastdp,
-        Some(_) => PathKind::Sleeve,
-    };
+    let by = usual_path();
     launch_mesh(&[&near, &far], &Launch::plain(), by)?;
     (1..=pairs)
         .map(|pair| {

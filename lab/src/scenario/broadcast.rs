@@ -7,14 +7,14 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 use model::PathKind;
 
+use crate::judge::capture;
 use crate::judge::ping::Ping;
 use crate::judge::transfer::{Ear, speak};
-use crate::judge::{capture, ovs};
 use crate::namespace::Namespace;
 use crate::site::{Site, in_a_line, launch_and_attach, on_one_network};
 use crate::topology::{Container, ETHERNET, Host, Lab};
 use crate::wait::wait_until;
-use crate::weave::Launch;
+use crate::weave::{Launch, usual_path};
 
 const PORT: u16 = 4242;
 const GROUP: Ipv4Addr = Ipv4Addr::new(239, 9, 8, 7);
@@ -23,21 +23,13 @@ const WORDS: u8 = 20;
 
 pub(super) fn in_a_mesh(lab: &mut Lab) -> Result<()> {
     let sites = on_one_network(lab, ["host1", "host2", "host3"], ETHERNET)?;
-    let path = if ovs::is_here() {
-        PathKind::Fastdp
-    } else {
-        PathKind::Sleeve
-    };
+    let path = usual_path();
     launch_and_attach(&sites, &Launch::plain(), path)?;
     everybody_hears(lab, &sites)
 }
 
 pub(super) fn in_the_line(lab: &mut Lab) -> Result<()> {
-    let path = if ovs::is_here() {
-        PathKind::Fastdp
-    } else {
-        PathKind::Sleeve
-    };
+    let path = usual_path();
     let sites = in_a_line(lab, ["a", "b", "c", "d"], &Launch::plain(), path)?;
     everybody_hears(lab, &sites)
 }

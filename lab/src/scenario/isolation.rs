@@ -4,14 +4,13 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use model::PathKind;
 
 use crate::command::Finished;
+use crate::judge::capture;
 use crate::judge::frames::{Injector, arp_request};
-use crate::judge::{capture, ovs};
 use crate::topology::{Container, ETHERNET, Lab};
 use crate::wait::wait_until;
-use crate::weave::{Launch, launch_mesh};
+use crate::weave::{Launch, launch_mesh, usual_path};
 
 const INTERFACE: &str = Container::INTERFACE;
 
@@ -21,10 +20,7 @@ const STOLEN: Ipv4Addr = Ipv4Addr::new(10, 2, 2, 99);
 pub(super) fn act(lab: &mut Lab) -> Result<()> {
     let [near, far] = lab.hosts(["host1", "host2"])?;
     lab.segment(&[&near, &far], ETHERNET)?;
-    let path = match ovs::is_here() {
-        true => PathKind::Fastdp,
-        false => PathKind::Sleeve,
-    };
+    let path = usual_path();
     launch_mesh(&[&near, &far], &Launch::plain(), path)?;
     let places = [
         ("intruder", &near, "10.2.1.1"),

@@ -6,23 +6,17 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use model::PathKind;
 
 use crate::command::run_here;
-use crate::judge::ovs;
 use crate::namespace::Namespace;
 use crate::site::{Site, launch_and_attach, on_one_network, ping_all_pairs};
 use crate::topology::{Container, ETHERNET, Lab};
-use crate::weave::Launch;
+use crate::weave::{Launch, usual_path};
 
 pub(super) fn act(lab: &mut Lab) -> Result<()> {
     let sites = on_one_network(lab, ["host1", "host2", "host3"], ETHERNET)?;
     let before = sites.iter().map(Traces::of).collect::<Result<Vec<_>>>()?;
-    let path = if ovs::is_here() {
-        PathKind::Fastdp
-    } else {
-        PathKind::Sleeve
-    };
+    let path = usual_path();
     launch_and_attach(&sites, &Launch::plain(), path)?;
     ping_all_pairs(&sites)?;
 

@@ -6,12 +6,12 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 use model::PathKind;
 
-use super::{AGREED, attach_all, containers, path, ping, wait_agreed};
+use super::{AGREED, attach_all, containers, ping, wait_agreed};
 use crate::fault::{self, Traffic};
 use crate::site::on_one_network;
 use crate::topology::{ETHERNET, Lab};
 use crate::wait::{Look, wait_for};
-use crate::weave::{Launch, MEETING, launch_mesh};
+use crate::weave::{Launch, MEETING, launch_mesh, usual_path};
 
 const EACH: usize = 10;
 
@@ -19,7 +19,7 @@ const EACH: usize = 10;
 pub(in crate::scenario) fn while_apart(lab: &mut Lab) -> Result<()> {
     let sites = on_one_network(lab, ["host1", "host2", "host3"], ETHERNET)?;
     let hosts = sites.each_ref().map(|site| &site.host);
-    launch_mesh(&hosts, &Launch::plain(), path())?;
+    launch_mesh(&hosts, &Launch::plain(), usual_path())?;
     let mut given = BTreeSet::new();
     let [one, two, three] = &sites;
     for site in &sites {
@@ -42,7 +42,9 @@ pub(in crate::scenario) fn while_apart(lab: &mut Lab) -> Result<()> {
         cut.heal()?;
     }
     for other in [&one.host, &two.host] {
-        three.host.wait_path(other, path(), Duration::from_secs(30))?;
+        three
+            .host
+            .wait_path(other, usual_path(), Duration::from_secs(30))?;
     }
     wait_agreed(&hosts)?;
     for host in hosts {
@@ -64,7 +66,7 @@ pub(in crate::scenario) fn two_networks(lab: &mut Lab) -> Result<()> {
     for [first, second] in [[a1, a2], [b1, b2]] {
         first.launch(&launch)?;
         second.launch(&launch.clone().peer(first.address_for(second)?))?;
-        second.wait_path(first, path(), MEETING)?;
+        second.wait_path(first, usual_path(), MEETING)?;
     }
     // The same address for a container of each: what no rule can prevent.
     for site in &sites {
@@ -85,7 +87,7 @@ pub(in crate::scenario) fn two_networks(lab: &mut Lab) -> Result<()> {
         host.wait_peers(4, 12, MEETING)?;
     }
     for (near, far) in [(a1, b1), (a2, b2), (b1, a2)] {
-        near.wait_path(far, path(), MEETING)?;
+        near.wait_path(far, usual_path(), MEETING)?;
     }
     wait_agreed(&all)?;
     let (_, took) = wait_for("the twins are reported", AGREED, || {
@@ -110,9 +112,9 @@ pub(in crate::scenario) fn two_networks(lab: &mut Lab) -> Result<()> {
     for host in all {
         let connected = host.connections()?;
         ensure!(
-            connected
-                .iter()
-                .all(|connection| connection.path.is_some_and(|found: PathKind| found == path())),
+            connected.iter().all(|connection| connection
+                .path
+                .is_some_and(|found: PathKind| found == usual_path())),
             "{host}: {connected:?}"
         );
     }

@@ -5,17 +5,17 @@ use std::net::Ipv4Addr;
 
 use anyhow::{Result, ensure};
 
-use super::{AGREED, attach_all, only, path, ping, wait_agreed};
+use super::{AGREED, attach_all, only, ping, wait_agreed};
 use crate::site::on_one_network;
 use crate::topology::{Container, ETHERNET, Host, Lab};
 use crate::wait::wait_until;
-use crate::weave::{Launch, launch_mesh};
+use crate::weave::{Launch, launch_mesh, usual_path};
 
 pub(in crate::scenario) fn act(lab: &mut Lab) -> Result<()> {
     let sites = on_one_network(lab, ["host1", "host2", "host3"], ETHERNET)?;
     let hosts = sites.each_ref().map(|site| &site.host);
     let launch = Launch::plain().flag("--ipalloc-default-subnet=10.32.0.0/16");
-    launch_mesh(&hosts, &launch, path())?;
+    launch_mesh(&hosts, &launch, usual_path())?;
 
     let mut given = BTreeSet::new();
     for site in &sites {

@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, ensure};
 use api::IpamState;
 
-use super::{only, path, ping};
+use super::{only, ping};
 use crate::command::Background;
 use crate::site::on_one_network;
 use crate::topology::{Container, ETHERNET, Host, Lab};
 use crate::wait::{Look, wait_for};
-use crate::weave::{Launch, MEETING};
+use crate::weave::{Launch, MEETING, usual_path};
 
 /// How long after the last vote that was missing an address is there
 const SOON: Duration = Duration::from_secs(10);
@@ -28,7 +28,7 @@ pub(in crate::scenario) fn act(lab: &mut Lab) -> Result<()> {
             .flag("--ipalloc-init=observer")
             .peer(elector.address()?),
     )?;
-    observer.wait_path(elector, path(), MEETING)?;
+    observer.wait_path(elector, usual_path(), MEETING)?;
     for host in [elector, observer] {
         let status = host.ipam()?;
         ensure!(
@@ -53,7 +53,7 @@ pub(in crate::scenario) fn act(lab: &mut Lab) -> Result<()> {
     let first = printed.trim().parse().with_context(|| printed.clone())?;
     let other = only(&elector.attach_any(&sites[0].container, &[])?)?;
     ensure!(first != other, "{first} was given twice");
-    observer.wait_path(elector, path(), MEETING)?;
+    observer.wait_path(elector, usual_path(), MEETING)?;
     ping(&sites[0].container, first)?;
 
     of_another_range(lab, second)

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{attach_all, only, path, share, wait_agreed, wait_ready};
+use super::{attach_all, only, share, wait_agreed, wait_ready};
 use crate::site::on_one_network;
 use crate::topology::{Container, ETHERNET, Host, Lab};
 use crate::wait::{Look, wait_for, wait_until};
-use crate::weave::{Launch, MEETING, launch_mesh};
+use crate::weave::{Launch, MEETING, launch_mesh, usual_path};
 
 /// How long after rmpeer the addresses are there
 const TAKEN: Duration = Duration::from_secs(5);
@@ -23,7 +23,7 @@ const RANGE: &str = "--ipalloc-range=10.50.0.0/24";
 pub(in crate::scenario) fn act(lab: &mut Lab) -> Result<()> {
     let sites = on_one_network(lab, ["host1", "host2", "host3"], ETHERNET)?;
     let hosts = sites.each_ref().map(|site| &site.host);
-    launch_mesh(&hosts, &Launch::plain().flag(RANGE), path())?;
+    launch_mesh(&hosts, &Launch::plain().flag(RANGE), usual_path())?;
     let mut given = BTreeSet::new();
     for site in &sites {
         attach_all(&site.host, std::slice::from_ref(&site.container), &mut given)?;
@@ -73,7 +73,7 @@ pub(in crate::scenario) fn act(lab: &mut Lab) -> Result<()> {
 
     // The dead one comes back, and does not hand out what it owned.
     three.launch(&Launch::plain().flag(RANGE).peer(one.address()?))?;
-    three.wait_path(one, path(), MEETING)?;
+    three.wait_path(one, usual_path(), MEETING)?;
     let container = lab.container("revived")?;
     let again = only(&three.attach_any(&container, &[])?)?;
     ensure!(![first, second].contains(&again), "{again} is in use");
@@ -99,7 +99,7 @@ fn leaves_and_returns(host: &Host, other: &Host, container: &Container) -> Resul
         "{address} came after {:?}",
         begun.elapsed()
     );
-    host.wait_path(other, path(), MEETING)?;
+    host.wait_path(other, usual_path(), MEETING)?;
     wait_ready(host)?;
     wait_agreed(&[host, other])?;
     Ok(address)

@@ -5,10 +5,10 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use anyhow::{Result, ensure};
 
-use super::{attach_all, containers, only, path, ping, wait_agreed};
+use super::{attach_all, containers, only, ping, wait_agreed};
 use crate::site::on_one_network;
 use crate::topology::{Container, ETHERNET, Lab};
-use crate::weave::{Launch, MEETING, launch_mesh};
+use crate::weave::{Launch, MEETING, launch_mesh, usual_path};
 
 const ROUNDS: usize = 3;
 
@@ -19,7 +19,7 @@ const EACH: usize = 5;
 pub(in crate::scenario) fn after_kills(lab: &mut Lab) -> Result<()> {
     let sites = on_one_network(lab, ["host1", "host2"], ETHERNET)?;
     let hosts = sites.each_ref().map(|site| &site.host);
-    launch_mesh(&hosts, &Launch::plain(), path())?;
+    launch_mesh(&hosts, &Launch::plain(), usual_path())?;
     let [one, two] = &sites;
     let mut given = BTreeSet::new();
     one.host.weavectl(&["expose", "--without-masquerade"])?.ok()?;
@@ -40,7 +40,7 @@ pub(in crate::scenario) fn after_kills(lab: &mut Lab) -> Result<()> {
         held.extend(containers.into_iter().zip(addresses));
         one.host.kill_weaved()?;
         one.host.launch(&Launch::plain())?;
-        one.host.wait_path(&two.host, path(), MEETING)?;
+        one.host.wait_path(&two.host, usual_path(), MEETING)?;
     }
     ensure!(
         usize::try_from(one.host.ipam()?.active)? == given.len(),
@@ -57,7 +57,7 @@ pub(in crate::scenario) fn after_kills(lab: &mut Lab) -> Result<()> {
     one.host.stop()?;
     ended.end()?;
     one.host.launch(&Launch::plain())?;
-    one.host.wait_path(&two.host, path(), MEETING)?;
+    one.host.wait_path(&two.host, usual_path(), MEETING)?;
     ensure!(
         one.host.exposed()? == exposed,
         "{exposed:?} became {:?}",
@@ -124,8 +124,8 @@ pub(in crate::scenario) fn after_loss(lab: &mut Lab) -> Result<()> {
     for address in granted {
         ensure!(given.insert(address), "{address} was given twice");
     }
-    one.host.wait_path(&two.host, path(), MEETING)?;
-    one.host.wait_path(&three.host, path(), MEETING)?;
+    one.host.wait_path(&two.host, usual_path(), MEETING)?;
+    one.host.wait_path(&three.host, usual_path(), MEETING)?;
     // It knows its containers again, and nothing that runs anywhere is given again.
     let again = only(&one.host.attach_any(&one.container, &[])?)?;
     ensure!(again == had, "{} had {had} and got {again}", one.container);

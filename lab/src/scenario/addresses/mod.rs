@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use api::{AddressOwner, IpamState};
-use model::PathKind;
 
 pub(super) use self::apart::{two_networks, while_apart};
 pub(super) use self::chosen::act as chosen;
@@ -25,22 +24,12 @@ pub(super) use self::kept::{after_kills, after_loss};
 pub(super) use self::replaced::act as of_the_replaced;
 pub(super) use self::seeds::{act as of_seeds, of_one_owner};
 pub(super) use self::several::act as several;
-use crate::judge::ovs;
 use crate::judge::ping::Ping;
 use crate::topology::{Container, Host, Lab};
 use crate::wait::{Look, wait_for};
 
 /// How long peers may take to agree, and to hear of each other's agreements
 const AGREED: Duration = Duration::from_secs(10);
-
-/// The path that hosts without a password take on this kernel
-fn path() -> PathKind {
-    if ovs::is_here() {
-        PathKind::Fastdp
-    } else {
-        PathKind::Sleeve
-    }
-}
 
 /// The one address that attaching gave
 fn only(addresses: &[Ipv4Addr]) -> Result<Ipv4Addr> {

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 
-use super::{attach_all, only, path, ping, wait_agreed};
+use super::{attach_all, only, ping, wait_agreed};
 use crate::site::{Site, on_one_network};
 use crate::topology::{ETHERNET, Host, Lab};
 use crate::wait::{Look, wait_for};
-use crate::weave::{Launch, MEETING};
+use crate::weave::{Launch, MEETING, usual_path};
 
 const NAMES: [&str; 4] = [
     "7a:00:00:00:00:01",
@@ -41,7 +41,7 @@ pub(in crate::scenario) fn act(lab: &mut Lab) -> Result<()> {
     attach(&sites[2], &mut BTreeSet::new())?;
 
     two.weavectl(&["connect", &one.address()?.to_string()])?.ok()?;
-    two.wait_path(one, path(), MEETING)?;
+    two.wait_path(one, usual_path(), MEETING)?;
     wait_agreed(&[one, two])?;
     ping(&sites[0].container, far)?;
     ping(&sites[1].container, near)?;
@@ -49,8 +49,8 @@ pub(in crate::scenario) fn act(lab: &mut Lab) -> Result<()> {
     // Both divisions meet: everybody goes on, with one of them.
     let running = [one.weaved_pid()?, two.weaved_pid()?, three.weaved_pid()?];
     three.weavectl(&["connect", &one.address()?.to_string()])?.ok()?;
-    three.wait_path(one, path(), MEETING)?;
-    three.wait_path(two, path(), MEETING)?;
+    three.wait_path(one, usual_path(), MEETING)?;
+    three.wait_path(two, usual_path(), MEETING)?;
     wait_agreed(&[one, two, three])?;
     let late = [
         lab.container("late1")?,
@@ -68,7 +68,7 @@ pub(in crate::scenario) fn act(lab: &mut Lab) -> Result<()> {
     // Under another name it is another peer, which owns nothing of what the one before owned.
     three.stop()?;
     three.launch(&seeded(other, &[other]).peer(one.address()?))?;
-    three.wait_path(one, path(), MEETING)?;
+    three.wait_path(one, usual_path(), MEETING)?;
     let heir = lab.container("heir")?;
     attach_all(three, std::slice::from_ref(&heir), &mut given)?;
     Ok(())

@@ -6,12 +6,10 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use model::PathKind;
 
-use crate::judge::ovs;
 use crate::judge::transfer::pattern;
 use crate::topology::{ETHERNET, Host, Lab};
-use crate::weave::{Launch, MEETING, PORT};
+use crate::weave::{Launch, MEETING, PORT, usual_path};
 
 /// A handshake has five seconds
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -43,11 +41,7 @@ pub(in crate::scenario) fn act(lab: &mut Lab) -> Result<()> {
     }
     // After all of them, a peer from the same address.
     stranger.launch(&Launch::plain().peer(host.address()?))?;
-    let path = if ovs::is_here() {
-        PathKind::Fastdp
-    } else {
-        PathKind::Sleeve
-    };
+    let path = usual_path();
     stranger.wait_path(&host, path, MEETING)?;
     Ok(())
 }

@@ -5,12 +5,12 @@ use std::net::Ipv4Addr;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{addresses_of, path, reaches, reaches_not};
+use super::{addresses_of, reaches, reaches_not};
 use crate::judge::nft;
 use crate::namespace::Namespace;
 use crate::topology::{Container, ETHERNET, Host, Lab};
 use crate::wait::wait_until;
-use crate::weave::{Launch, MEETING, launch_mesh};
+use crate::weave::{Launch, MEETING, launch_mesh, usual_path};
 
 const ONE: Ipv4Addr = Ipv4Addr::new(10, 2, 1, 1);
 const ONE_FAR: Ipv4Addr = Ipv4Addr::new(10, 2, 1, 2);
@@ -20,7 +20,7 @@ const TWO_FAR: Ipv4Addr = Ipv4Addr::new(10, 2, 2, 2);
 pub(in crate::scenario) fn act(lab: &mut Lab) -> Result<()> {
     let [near, far] = lab.hosts(["host1", "host2"])?;
     lab.segment(&[&near, &far], ETHERNET)?;
-    launch_mesh(&[&near, &far], &Launch::plain(), path())?;
+    launch_mesh(&[&near, &far], &Launch::plain(), usual_path())?;
     let one = attached(lab, "one", &near, ONE)?;
     let one_far = attached(lab, "one-far", &far, ONE_FAR)?;
     let two = attached(lab, "two", &near, TWO)?;
@@ -167,7 +167,7 @@ fn chosen(lab: &mut Lab, host: &Host, other: &Host) -> Result<()> {
         host.exposed()? == [address],
         "the restarted weaved does not know the address"
     );
-    host.wait_path(other, path(), MEETING)?;
+    host.wait_path(other, usual_path(), MEETING)?;
     let found = other.weavectl(&["dns-lookup", "gate"])?.ok()?;
     ensure!(
         found.trim() == address.to_string(),

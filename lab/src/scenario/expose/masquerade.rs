@@ -6,13 +6,13 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{path, reaches, reaches_not, rules};
+use super::{reaches, reaches_not, rules};
 use crate::judge::capture;
 use crate::judge::nft;
 use crate::namespace::Namespace;
 use crate::scenario::Skip;
 use crate::topology::{Container, ETHERNET, Host, Lab};
-use crate::weave::{Launch, launch_mesh};
+use crate::weave::{Launch, launch_mesh, usual_path};
 
 pub(in crate::scenario) fn act(lab: &mut Lab) -> Result<()> {
     let [near, far, outside] = lab.hosts(["host1", "host2", "outside"])?;
@@ -22,7 +22,7 @@ pub(in crate::scenario) fn act(lab: &mut Lab) -> Result<()> {
     lab.segment(&[&near, &far], ETHERNET)?;
     lab.link(&near, &outside, ETHERNET)?;
     near.namespace().sysctl("ipv4/ip_forward", "1")?;
-    launch_mesh(&[&near, &far], &Launch::plain(), path())?;
+    launch_mesh(&[&near, &far], &Launch::plain(), usual_path())?;
     let place = Place::start(lab, near, far, outside)?;
 
     place.leaves_as_its_host("exposed")?;

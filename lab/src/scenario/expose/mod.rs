@@ -8,25 +8,14 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use model::PathKind;
 
 pub(super) use self::addresses::act as addresses;
 pub(super) use self::masquerade::act as masquerade;
-use crate::judge::ovs;
 use crate::judge::ping::Ping;
 use crate::namespace::Namespace;
 
 /// How long to wait for an answer that must not come
 const REFUSED: Duration = Duration::from_millis(500);
-
-/// The path that hosts without a password take on this kernel
-fn path() -> PathKind {
-    if ovs::is_here() {
-        PathKind::Fastdp
-    } else {
-        PathKind::Sleeve
-    }
-}
 
 fn reaches(from: &Namespace, to: Ipv4Addr) -> Result<()> {
     let pings = Ping::to(to).run(from)?.all_answered();

@@ -5,10 +5,9 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 
 use super::masquerade::Place;
-use super::path;
 use crate::judge::nft;
 use crate::wait::wait_until;
-use crate::weave::{Launch, MEETING};
+use crate::weave::{Launch, MEETING, usual_path};
 
 /// How long the rules may be away
 const REPAIRED: Duration = Duration::from_secs(1);
@@ -49,6 +48,6 @@ pub(super) fn act(place: &Place) -> Result<()> {
         nft::table(here, "weave")?.as_ref() == Some(&whole),
         "a restarted weaved does not make its rules"
     );
-    place.near.wait_path(&place.far, path(), MEETING)?;
+    place.near.wait_path(&place.far, usual_path(), MEETING)?;
     place.leaves_as_its_host("after a restart")
 }

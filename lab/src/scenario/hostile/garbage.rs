@@ -5,7 +5,6 @@ use std::net::{Ipv4Addr, SocketAddr, SocketAddrV4, TcpStream};
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use model::PathKind;
 
 use super::unharmed;
 use crate::judge::transfer::{pattern, speak};
@@ -13,7 +12,7 @@ use crate::judge::{ovs, sockets};
 use crate::site::{launch_and_attach, on_one_network, ping_all_pairs};
 use crate::topology::{ETHERNET, Host, Lab};
 use crate::wait::{Look, wait_for};
-use crate::weave::{Launch, PORT, VXLAN_PORT};
+use crate::weave::{Launch, PORT, VXLAN_PORT, usual_path};
 
 /// Datagrams to each of the two ports
 const DATAGRAMS: usize = 5000;
@@ -30,11 +29,7 @@ pub(in crate::scenario) fn act(lab: &mut Lab) -> Result<()> {
     // Linked, not on the network: its address is one that nobody expects anything from.
     lab.link(&stranger, &sites[1].host, ETHERNET)?;
     let [one, two] = &sites;
-    let path = if ovs::is_here() {
-        PathKind::Fastdp
-    } else {
-        PathKind::Sleeve
-    };
+    let path = usual_path();
     launch_and_attach(&sites, &Launch::plain(), path)?;
     ping_all_pairs(&sites)?;
     let pid = two.host.weaved_pid()?;

@@ -11,11 +11,11 @@ use crate::judge::frames::{Injector, next_tcp_segment};
 use crate::judge::ping::Ping;
 use crate::judge::sockets::Tcp;
 use crate::judge::transfer::pattern;
-use crate::judge::{capture, ovs, sockets};
+use crate::judge::{capture, sockets};
 use crate::site::{Site, launch_and_attach, on_one_network, ping_all_pairs};
 use crate::topology::{ETHERNET, Host, Lab};
 use crate::wait::{Look, wait_for, wait_until};
-use crate::weave::{Launch, PORT};
+use crate::weave::{Launch, PORT, usual_path};
 
 /// Between the forged segment and a new connection
 const RECONNECTION: Duration = Duration::from_secs(10);
@@ -28,11 +28,7 @@ const LOST: u32 = 3;
 
 pub(in crate::scenario) fn act(lab: &mut Lab) -> Result<()> {
     let sites = on_one_network(lab, ["host1", "host2"], ETHERNET)?;
-    let path = if ovs::is_here() {
-        PathKind::Fastdp
-    } else {
-        PathKind::Sleeve
-    };
+    let path = usual_path();
     launch_and_attach(&sites, &Launch::plain(), path)?;
     ping_all_pairs(&sites)?;
     let [one, two] = &sites;

@@ -6,11 +6,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{AT_ONCE, attach_one, path, set, wait_set};
+use super::{AT_ONCE, attach_one, set, wait_set};
 use crate::fault::{Traffic, cut};
 use crate::topology::{ETHERNET, Host, Lab};
 use crate::wait::wait_until;
-use crate::weave::{Launch, MEETING, launch_mesh};
+use crate::weave::{Launch, MEETING, launch_mesh, usual_path};
 
 /// How long a host that fell silent may be taken for alive, and a little more
 const SILENCE: Duration = Duration::from_secs(6);
@@ -25,7 +25,7 @@ pub(in crate::scenario) fn act(lab: &mut Lab) -> Result<()> {
     let hosts = lab.hosts(["host1", "host2", "host3"])?;
     let hosts = hosts.each_ref();
     lab.segment(&hosts, ETHERNET)?;
-    launch_mesh(&hosts, &Launch::plain(), path())?;
+    launch_mesh(&hosts, &Launch::plain(), usual_path())?;
     // What stays on the third host tells when its names are heard again.
     let stays = lab.container("stays")?;
     let address = attach_one(hosts[2], &stays, "stays", &[])?;
@@ -53,8 +53,8 @@ fn around_a_cut_link(lab: &mut Lab, hosts: [&Host; 3]) -> Result<()> {
     let took = wait_set(&hosts, ENDS, &BTreeSet::new(), SILENCE)?;
     println!("of three hosts two cannot hear each other: a name is gone from all within {took:.1?}");
     fault.heal()?;
-    one.wait_path(three, path(), MEETING)?;
-    three.wait_path(one, path(), MEETING)?;
+    one.wait_path(three, usual_path(), MEETING)?;
+    three.wait_path(one, usual_path(), MEETING)?;
     Ok(())
 }
 

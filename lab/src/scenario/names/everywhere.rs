@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{AT_ONCE, ask, attach_one, expose, getent, path, reused, set, wait_set};
+use super::{AT_ONCE, ask, attach_one, expose, getent, reused, set, wait_set};
 use crate::resolving;
 use crate::topology::{Container, ETHERNET, Host, Lab};
-use crate::weave::{Launch, launch_mesh};
+use crate::weave::{Launch, launch_mesh, usual_path};
 
 /// How often a container ends and another one gets its name
 const ROUNDS: usize = 3;
@@ -21,7 +21,7 @@ pub(in crate::scenario) fn act(lab: &mut Lab) -> Result<()> {
     let hosts = lab.hosts(["host1", "host2", "host3"])?;
     let hosts = hosts.each_ref();
     lab.segment(&hosts, ETHERNET)?;
-    launch_mesh(&hosts, &Launch::plain(), path())?;
+    launch_mesh(&hosts, &Launch::plain(), usual_path())?;
 
     let mut same = Same::start(lab, hosts)?;
     same.is_known("after all have begun")?;

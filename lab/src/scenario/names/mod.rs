@@ -11,14 +11,12 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use model::PathKind;
 
 pub(super) use self::apart::act as while_apart;
 pub(super) use self::elsewhere::act as of_elsewhere;
 pub(super) use self::everywhere::act as everywhere;
 pub(super) use self::one_host::act as of_one_host;
 use crate::judge::dig::{self, Answer};
-use crate::judge::ovs;
 use crate::resolving;
 use crate::topology::{Container, Host, Lab};
 use crate::wait::{Look, wait_for};
@@ -28,15 +26,6 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 
 /// Where weaved answers names on its host
 const ON_THE_HOST: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 6753);
-
-/// The path that hosts without a password take on this kernel
-fn path() -> PathKind {
-    if ovs::is_here() {
-        PathKind::Fastdp
-    } else {
-        PathKind::Sleeve
-    }
-}
 
 /// Asks the weaved of a host
 fn ask(host: &Host, options: &[&str]) -> Result<Answer> {

@@ -6,7 +6,6 @@ use std::net::TcpListener;
 use std::time::Duration;
 
 use anyhow::{Result, ensure};
-use model::PathKind;
 
 use self::machine::Machine;
 use crate::judge::ovs;
@@ -14,7 +13,7 @@ use crate::judge::ping::Ping;
 use crate::site::{Site, on_one_network};
 use crate::topology::{Container, ETHERNET, Lab};
 use crate::wait::{Look, wait_for, wait_until};
-use crate::weave::{Launch, MEETING, PORT};
+use crate::weave::{Launch, MEETING, PORT, usual_path};
 
 mod machine;
 
@@ -131,11 +130,7 @@ fn killed(machine: &Machine, one: &Site, two: &Site) -> Result<()> {
 
 /// By what the other host says: it is one without systemd
 fn connected(one: &Site, two: &Site) -> Result<()> {
-    let path = if ovs::is_here() {
-        PathKind::Fastdp
-    } else {
-        PathKind::Sleeve
-    };
+    let path = usual_path();
     two.host.wait_path(&one.host, path, MEETING)?;
     Ok(())
 }
