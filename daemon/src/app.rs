@@ -1,7 +1,7 @@
 //! What the API can ask of the daemon: one method for each route, each a question to the task that
 //! owns the answer.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::Ordering;
 
 use api::{
@@ -11,13 +11,12 @@ use api::{
     StatusReport, Stopping,
 };
 use dns::Domain;
-use ipnetwork::IpNetwork;
 use model::{ContainerId, Target};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::addresses::Network;
 use crate::attachments::Attachments;
-use crate::common::HOST;
+use crate::common::{HOST, ipv4};
 use crate::control::{Input, Query};
 use crate::datapath::Datapath;
 use crate::dns::View;
@@ -289,12 +288,4 @@ impl App {
 fn host() -> Result<ContainerId, ApiError> {
     HOST.parse()
         .map_err(|error: model::ContainerIdError| ApiError::new(ErrorKind::Internal, error.to_string()))
-}
-
-fn ipv4(addresses: &[IpNetwork]) -> Vec<Ipv4Addr> {
-    let all = addresses.iter().filter_map(|address| match address.ip() {
-        IpAddr::V4(address) => Some(address),
-        IpAddr::V6(_) => None,
-    });
-    all.collect()
 }

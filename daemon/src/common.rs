@@ -1,6 +1,7 @@
 //! What this host brings along to what all peers hold in common: its addresses, and its containers' names.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
 use dns::Names;
@@ -19,6 +20,15 @@ use crate::store::{Slot, Store};
 
 /// What the host's own addresses belong to
 pub(crate) const HOST: &str = "weave:expose";
+
+/// Those that names can have
+pub(crate) fn ipv4(addresses: &[IpNetwork]) -> Vec<Ipv4Addr> {
+    let all = addresses.iter().filter_map(|address| match address.ip() {
+        IpAddr::V4(address) => Some(address),
+        IpAddr::V6(_) => None,
+    });
+    all.collect()
+}
 
 /// What is handed out
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

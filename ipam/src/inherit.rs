@@ -20,17 +20,13 @@ impl Ipam {
     pub(crate) fn renew_if_gone(&mut self, now: Instant) {
         let before = self.me;
         // A later one of this name owns or votes: this peer lost that state, and its clock was set back.
-        let known = self.known();
-        let last = known
-            .iter()
-            .rfind(|owner| owner.name == before.name)
-            .max(Some(&before))
-            .copied();
-        let forgot = self.forgot || last > Some(before);
+        let own = self.signs().filter(|owner| owner.name == before.name);
+        let last = own.fold(before, Owner::max);
+        let forgot = self.forgot || last > before;
         if self.left || !(self.gone.contains(before) || forgot) {
             return;
         }
-        let last = last.map(|owner| owner.incarnation);
+        let last = Some(last.incarnation);
         let incarnation = Incarnation::draw(self.unix_ms(now), last, &mut self.rng);
         self.me.incarnation = incarnation;
         self.born = incarnation;

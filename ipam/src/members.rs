@@ -27,12 +27,16 @@ impl Ipam {
 
     /// All owners that there is any sign of, and that are not gone
     pub(crate) fn known(&self) -> BTreeSet<Owner> {
-        let mut known: BTreeSet<Owner> = self.records.iter().map(|record| record.owner).collect();
-        known.extend(self.space.holdings().keys());
-        known.extend(self.heirs());
-        known.extend(self.roll.iter().flat_map(|roll| &roll.voters));
-        known.retain(|owner| !self.gone.contains(*owner));
-        known
+        self.signs().collect()
+    }
+
+    /// The same, some of them more than once
+    pub(crate) fn signs(&self) -> impl Iterator<Item = Owner> {
+        let recorded = self.records.iter().map(|record| record.owner);
+        let holders = self.space.holdings().keys().copied();
+        let voters = self.roll.iter().flat_map(|roll| roll.voters.iter().copied());
+        let all = recorded.chain(holders).chain(self.heirs()).chain(voters);
+        all.filter(|owner| !self.gone.contains(*owner))
     }
 
     /// Whether the record is of one whose peer lost its state, and who had nothing

@@ -12,7 +12,7 @@ mod unclaimed;
 mod watch;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -30,6 +30,7 @@ use self::container::container;
 use self::error::{attach_error, detach_error, netns_error, store_error};
 pub(crate) use self::watch::follow_links;
 use crate::addresses::Network;
+use crate::common::ipv4;
 use crate::datapath::Datapath;
 use crate::store::Store;
 
@@ -164,11 +165,7 @@ impl Attachments {
             }
         };
         if let Some(name) = name {
-            let ipv4 = addresses.iter().filter_map(|address| match address.ip() {
-                IpAddr::V4(address) => Some(address),
-                IpAddr::V6(_) => None,
-            });
-            let named = inner.network.add_name(name, id.clone(), ipv4.collect()).await;
+            let named = inner.network.add_name(name, id.clone(), ipv4(&addresses)).await;
             if let Err(error) = named
                 && error.kind != ErrorKind::NotReady
             {
@@ -361,11 +358,7 @@ impl Attachments {
         let addresses = match request.addresses.as_slice() {
             [] => {
                 let record = record.ok_or_else(|| not_attached(&id))?;
-                let ipv4 = record.addresses.iter().filter_map(|address| match address.ip() {
-                    IpAddr::V4(address) => Some(address),
-                    IpAddr::V6(_) => None,
-                });
-                ipv4.collect()
+                ipv4(&record.addresses)
             }
             given => given.to_vec(),
         };
