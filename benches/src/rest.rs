@@ -49,8 +49,8 @@ impl Patience {
     pub const QUICK: Self = Self {
         starts: 2,
         settle: Duration::from_millis(500),
-        calm: Duration::from_secs(2),
-        watch: Duration::from_secs(3),
+        calm: Duration::from_millis(1500),
+        watch: Duration::from_secs(2),
     };
 }
 

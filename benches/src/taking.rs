@@ -34,8 +34,8 @@ impl Lengths {
     };
     /// For a first look
     pub const QUICK: Self = Self {
-        stream: Duration::from_secs(1),
-        packets: Duration::from_millis(400),
+        stream: Duration::from_millis(800),
+        packets: Duration::from_millis(250),
         round_trips: Duration::from_millis(250),
         pairs: 5,
         pings: 1,

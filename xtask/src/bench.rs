@@ -80,6 +80,21 @@ const WAYS: [(&str, bool); 9] = [
     (BORINGTUN, false),
 ];
 
+/// What a first look asks of the guest where both kernels are used, ways and measurements: what only a
+/// kernel with Open vSwitch shows
+const FIRST_LOOK: ([&str; 3], [&str; 7]) = (
+    ["kernel-vxlan", "fastdp", "fastdp-relay"],
+    [
+        "stream",
+        "packets",
+        "round-trips",
+        "first",
+        "newcomers",
+        "flood",
+        "setups",
+    ],
+);
+
 const WIREGUARD_GO: &str = "wireguard-go";
 const BORINGTUN: &str = "boringtun";
 
@@ -174,8 +189,8 @@ impl Args {
         let is_measured = |(name, in_guest): &(&str, bool)| {
             let here = !is_divided
                 || match kernel {
-                    // A single system call at a time for each packet: slow, and long to wait for.
-                    Kernel::Guest => *in_guest && !(self.quick && *name == WIREGUARD_GO),
+                    Kernel::Guest if self.quick => FIRST_LOOK.0.contains(name),
+                    Kernel::Guest => *in_guest,
                     Kernel::Native | Kernel::Both => !name.starts_with("fastdp"),
                 };
             here && is_wanted(name) && (*name != BORINGTUN || self.with_boringtun)
@@ -190,6 +205,9 @@ impl Args {
         }
         let mut words: Vec<String> = ways.iter().map(|way| format!("--only={way}")).collect();
         words.extend(self.quick.then(|| "--quick".to_owned()));
+        if self.quick && is_divided && kernel == Kernel::Guest {
+            words.extend(FIRST_LOOK.1.iter().map(|measure| format!("--measure={measure}")));
+        }
         words.extend(self.rounds.map(|rounds| format!("--rounds={rounds}")));
         Some(words)
     }
@@ -279,6 +297,18 @@ mod tests {
         assert_eq!(
             args(&["--kernel=both", "--only=sleeve-clear"]).words(Kernel::Guest),
             None
+        );
+    }
+
+    #[test]
+    fn a_first_look_asks_the_guest_for_the_kernels_paths_alone() {
+        let words = args(&["--kernel=both", "--quick"]).words(Kernel::Guest).unwrap();
+        assert!(words.contains(&"--only=fastdp-relay".to_owned()), "{words:?}");
+        assert!(words.contains(&"--measure=setups".to_owned()), "{words:?}");
+        let native = ["--only=underlay", "--only=wireguard-go", "--measure=names"];
+        assert!(
+            !words.iter().any(|word| native.contains(&word.as_str())),
+            "{words:?}"
         );
     }
 

@@ -63,7 +63,7 @@ pub fn measure(lab: &mut Lab, rounds: u16) -> Result<Vec<Flood>> {
     };
 
     let turns = u32::from(rounds) * 3;
-    let lasts = WINDOW * (turns + 4);
+    let lasts = WINDOW * (turns + 2);
     let stream = iperf::start(own.namespace(), other.namespace(), [10, 32, 0, 2].into(), lasts)?;
     let begun = Instant::now();
     for turn in 1..=turns {
