@@ -24,6 +24,9 @@ pub struct AttachRequest {
     /// This name instead of the container's own
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// What it is to be known as, instead of by what names it here: what outlives its process
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<ContainerId>,
 }
 
 fn yes() -> bool {

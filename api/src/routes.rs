@@ -6,9 +6,10 @@ use std::net::Ipv4Addr;
 use hyper::Method;
 
 use crate::{
-    AttachRequest, Attached, Attachment, ConnectRequest, Connection, DetachRequest, Detached, ExposeRequest,
-    Exposed, Flow, ForgetRequest, Health, Hidden, HideRequest, IpamStatus, LookupRequest, NameEntry,
-    NameRequest, Peer, RemovePeersRequest, RemovedPeer, Report, StatusReport, Stopping,
+    AttachRequest, Attached, Attachment, ConnectRequest, Connection, ContainerRequest, DetachRequest,
+    Detached, Endpoint, EndpointRequest, ExposeRequest, Exposed, Flow, ForgetRequest, Health, Hidden,
+    HideRequest, IpamStatus, JoinRequest, LookupRequest, NameEntry, NameRequest, Peer, RemovePeersRequest,
+    RemovedPeer, Report, StatusReport, Stopping,
 };
 use model::Target;
 
@@ -58,6 +59,15 @@ pub static CONTAINERS: Route<(), Vec<Attachment>> = Route::new(Method::GET, "/v1
 pub static ATTACH: Route<AttachRequest, Attached> = Route::new(Method::POST, "/v1/containers/attach");
 /// Takes addresses from a container, and with the last its interface
 pub static DETACH: Route<DetachRequest, Detached> = Route::new(Method::POST, "/v1/containers/detach");
+/// A container exists no more: frees at once what is kept for it to come back
+pub static FORGET_CONTAINER: Route<ContainerRequest, ()> = Route::new(Method::POST, "/v1/containers/forget");
+/// Makes an interface for a container runtime to move into a container
+pub static CREATE_ENDPOINT: Route<EndpointRequest, Endpoint> =
+    Route::new(Method::POST, "/v1/endpoints/create");
+/// Completes an interface that was moved: further addresses, routes, word to the neighbours
+pub static JOIN_ENDPOINT: Route<JoinRequest, Attached> = Route::new(Method::POST, "/v1/endpoints/join");
+/// Removes an interface and its names; its addresses are kept for some time, for a container that restarts
+pub static DELETE_ENDPOINT: Route<ContainerRequest, ()> = Route::new(Method::POST, "/v1/endpoints/delete");
 /// Gives this host addresses on the network
 pub static EXPOSE: Route<ExposeRequest, Exposed> = Route::new(Method::POST, "/v1/expose");
 /// Takes them
@@ -102,6 +112,10 @@ mod tests {
             (&CONTAINERS.method, CONTAINERS.path),
             (&ATTACH.method, ATTACH.path),
             (&DETACH.method, DETACH.path),
+            (&FORGET_CONTAINER.method, FORGET_CONTAINER.path),
+            (&CREATE_ENDPOINT.method, CREATE_ENDPOINT.path),
+            (&JOIN_ENDPOINT.method, JOIN_ENDPOINT.path),
+            (&DELETE_ENDPOINT.method, DELETE_ENDPOINT.path),
             (&EXPOSE.method, EXPOSE.path),
             (&HIDE.method, HIDE.path),
             (&IPAM.method, IPAM.path),

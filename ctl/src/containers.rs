@@ -22,6 +22,7 @@ pub(crate) fn attach(args: &AttachArgs, daemon: &Daemon) -> Result<()> {
         multicast_route: !args.no_multicast_route,
         dns: !args.without_dns,
         name: args.name.clone(),
+        id: None,
     };
     let attached = daemon.patient(PATIENCE)?.send(&routes::ATTACH, &request)?;
     print_addresses(&attached.granted)

@@ -133,6 +133,11 @@ impl Network {
     /// A container is gone, and with it its addresses and names
     pub(crate) async fn forget(&self, container: &ContainerId) {
         self.release(container, None).await;
+        self.forget_names(container).await;
+    }
+
+    /// A container answers by none of its names any more
+    pub(crate) async fn forget_names(&self, container: &ContainerId) {
         let filter = dns::Filter {
             container: Some(container.clone()),
             ..dns::Filter::default()
@@ -236,6 +241,15 @@ impl Network {
     pub(crate) async fn lookup(&self, name: String) -> Result<Vec<Ipv4Addr>, ApiError> {
         self.ask(|reply| Input::Names(ForNames::Lookup { name, reply }))
             .await?
+    }
+
+    /// Refuses what can be no name, before anything is done under it
+    pub(crate) async fn is_name(&self, name: &str) -> Result<(), ApiError> {
+        match self.lookup(name.to_owned()).await {
+            Err(error) if error.kind == ErrorKind::BadInput => Err(error),
+            // Where there are no names, none is wrong.
+            Ok(_) | Err(_) => Ok(()),
+        }
     }
 
     /// Asks what may take its time, and is told why if it takes too long

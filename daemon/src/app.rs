@@ -5,10 +5,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::Ordering;
 
 use api::{
-    ApiError, AttachRequest, Attached, Attachment, ConnectRequest, Connection, DetachRequest, Detached,
-    DnsStatus, ErrorKind, ExposeRequest, Exposed, Flow, ForgetRequest, Health, Hidden, HideRequest,
-    IpamStatus, LookupRequest, NameEntry, NameRequest, Peer, RemovePeersRequest, RemovedPeer, Report,
-    StatusReport, Stopping,
+    ApiError, AttachRequest, Attached, Attachment, ConnectRequest, Connection, ContainerRequest,
+    DetachRequest, Detached, DnsStatus, Endpoint, EndpointRequest, ErrorKind, ExposeRequest, Exposed, Flow,
+    ForgetRequest, Health, Hidden, HideRequest, IpamStatus, JoinRequest, LookupRequest, NameEntry,
+    NameRequest, Peer, RemovePeersRequest, RemovedPeer, Report, StatusReport, Stopping,
 };
 use dns::Domain;
 use model::{ContainerId, Target};
@@ -142,15 +142,32 @@ impl App {
         self.attachments.detach(request).await
     }
 
+    /// A container exists no more
+    pub(crate) async fn forget_container(&self, request: ContainerRequest) -> Result<(), ApiError> {
+        self.attachments.forget(&request.container).await;
+        Ok(())
+    }
+
+    /// Makes an interface for a container runtime to move
+    pub(crate) async fn create_endpoint(&self, request: EndpointRequest) -> Result<Endpoint, ApiError> {
+        self.attachments.create_endpoint(request).await
+    }
+
+    /// Completes one that was moved
+    pub(crate) async fn join_endpoint(&self, request: JoinRequest) -> Result<Attached, ApiError> {
+        self.attachments.join_endpoint(request).await
+    }
+
+    /// Removes one
+    pub(crate) async fn delete_endpoint(&self, request: ContainerRequest) -> Result<(), ApiError> {
+        self.attachments.delete_endpoint(&request.container).await
+    }
+
     /// Gives this host addresses on the network
     pub(crate) async fn expose(&self, request: ExposeRequest) -> Result<Exposed, ApiError> {
         let host = host()?;
-        // What can be no name is refused before an address is taken for it.
-        if let Some(name) = &request.name
-            && let Err(error) = self.network.lookup(name.clone()).await
-            && error.kind == ErrorKind::BadInput
-        {
-            return Err(error);
+        if let Some(name) = &request.name {
+            self.network.is_name(name).await?;
         }
         let had = self.host_leg.addresses().await;
         let addresses = self.network.acquire(&host, &request.addresses, &had).await?;

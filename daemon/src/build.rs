@@ -211,6 +211,7 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
         unix_ms: unix_ms(),
         targets: target_count,
         held: attachments.held().await,
+        resting: attachments.resting().await,
         exposed: host_leg.addresses().await,
         exposed_name: host_leg.name().await,
     };

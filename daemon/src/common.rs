@@ -99,6 +99,8 @@ pub(crate) struct Own {
     pub(crate) targets: usize,
     /// Its containers
     pub(crate) held: Vec<Held>,
+    /// Containers that ended, and that addresses are kept for
+    pub(crate) resting: Vec<ContainerId>,
     /// Its own addresses
     pub(crate) exposed: Vec<IpNetwork>,
     /// And their name
@@ -161,8 +163,8 @@ pub(crate) fn common(
     has(&host, own.exposed_name.as_deref(), &own.exposed);
     // Those that ended while nobody looked.
     ended.remove(&host);
-    for held in &own.held {
-        ended.remove(&held.id);
+    for id in own.held.iter().map(|held| &held.id).chain(&own.resting) {
+        ended.remove(id);
     }
     if let Some(ipam) = &mut ipam {
         for id in &ended {

@@ -185,6 +185,18 @@ fn router(app: App) -> Router {
     let router = route(router, &routes::DETACH, |app, request| async move {
         app.detach(request).await
     });
+    let router = route(router, &routes::FORGET_CONTAINER, |app, request| async move {
+        app.forget_container(request).await
+    });
+    let router = route(router, &routes::CREATE_ENDPOINT, |app, request| async move {
+        app.create_endpoint(request).await
+    });
+    let router = route(router, &routes::JOIN_ENDPOINT, |app, request| async move {
+        app.join_endpoint(request).await
+    });
+    let router = route(router, &routes::DELETE_ENDPOINT, |app, request| async move {
+        app.delete_endpoint(request).await
+    });
     let router = route(router, &routes::EXPOSE, |app, request| async move {
         app.expose(request).await
     });

@@ -17,6 +17,7 @@
 mod apply;
 mod detach;
 mod plan;
+mod waiting;
 
 use std::fmt;
 
@@ -26,6 +27,7 @@ use model::{IfName, Mac};
 pub use self::apply::{AnnounceAttachedError, Attached};
 pub use self::detach::{Detach, DetachError, DetachPlan, DetachStep, Detached};
 pub use self::plan::Plan;
+pub use self::waiting::{Made, Waiting, WaitingError};
 use crate::announce::AnnounceError;
 use crate::error::{NetlinkError, OpenError};
 use crate::netns::{EnterError, NetnsError, NetnsRef};
@@ -54,6 +56,8 @@ pub struct Attach {
     pub master: Option<u32>,
     /// Where there is a bridge: it may send a container's frames back to the container
     pub hairpin: bool,
+    /// Somebody else moved the interface in and switched it on: its switches are yet to be set
+    pub moved_in: bool,
 }
 
 /// One change, done entirely or not at all

@@ -28,6 +28,7 @@
 //!     multicast_route: true,
 //!     master: None,
 //!     hairpin: false,
+//!     moved_in: false,
 //! };
 //! let attached = attach.plan(&links).await?.apply(&links).await?;
 //! // ... make attached.host_if a port of the datapath, then
@@ -59,11 +60,11 @@ mod testing;
 pub use announce::{AnnounceError, announce};
 pub use attach::{
     AnnounceAttachedError, Attach, AttachError, Attached, Detach, DetachError, DetachPlan, DetachStep,
-    Detached, End, Inverse, Leftover, Plan, Step, StepError, Warning,
+    Detached, End, Inverse, Leftover, Made, Plan, Step, StepError, Waiting, WaitingError, Warning,
 };
 pub use error::{EnsureError, NetlinkError, OpenError};
 pub use links::Links;
-pub use names::{HOST_END_PREFIX, host_end};
+pub use names::{HOST_END_PREFIX, WAITING_END_PREFIX, host_end, waiting_end};
 pub use netns::{EnterError, Netns, NetnsError, NetnsId, NetnsRef, in_netns};
 pub use offload::{OffloadError, disable_tx_checksum};
 pub use rulesets::RulesetWatch;

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use ipnetwork::IpNetwork;
 use model::{IfName, Mac};
-use rtnetlink::packet_core::{NLM_F_CREATE, NLM_F_EXCL};
+use rtnetlink::packet_core::{NLM_F_APPEND, NLM_F_CREATE, NLM_F_EXCL};
 use rtnetlink::packet_route::RouteNetlinkMessage;
 use rtnetlink::packet_route::address::{AddressHeaderFlags, AddressMessage};
-use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage};
+use rtnetlink::packet_route::link::{LinkAttribute, LinkMessage, Prop};
 use rtnetlink::packet_route::nsid::{NsidAttribute, NsidMessage};
 use rtnetlink::packet_route::route::RouteMessage;
 use rtnetlink::{AddressMessageBuilder, LinkBridge, LinkBridgePort, LinkUnspec, LinkVeth};
@@ -189,6 +189,23 @@ impl Links {
                 .build(),
         )
         .await
+    }
+
+    /// Gives a device one more name; `false` if it, or another, has that already
+    pub async fn add_alternative_name(
+        &self,
+        name: &IfName,
+        alternative: &IfName,
+    ) -> Result<bool, NetlinkError> {
+        let mut message = LinkMessage::default();
+        message.header.index = self.existing(name).await?;
+        let names = vec![Prop::AltIfName(alternative.to_string())];
+        message.attributes.push(LinkAttribute::PropList(names));
+        let flags = NLM_F_CREATE | NLM_F_EXCL | NLM_F_APPEND;
+        self.rtnl
+            .change(RouteNetlinkMessage::NewLinkProp(message), flags)
+            .await
+            .unless_exists()
     }
 
     /// Makes a device a port of the bridge with index `master`, or of none

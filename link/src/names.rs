@@ -8,6 +8,16 @@ use model::{ContainerId, IfName};
 /// The same ids give the same name. Two containers of a host share one with a chance of 1 in 2^35
 /// per pair; then the second attach is refused, not mixed up.
 pub fn host_end(container: &ContainerId, container_if: &IfName) -> IfName {
+    end(HOST_END_PREFIX, container, container_if)
+}
+
+/// The same for the end that waits on the host to be moved into the container: `vethwepc` and the same
+/// characters
+pub fn waiting_end(container: &ContainerId, container_if: &IfName) -> IfName {
+    end(WAITING_END_PREFIX, container, container_if)
+}
+
+fn end(prefix: &str, container: &ContainerId, container_if: &IfName) -> IfName {
     let mut hasher = blake3::Hasher::new();
     hasher.update(container.as_str().as_bytes());
     // An id has no zero byte, so no two pairs of ids hash the same text.
@@ -15,8 +25,8 @@ pub fn host_end(container: &ContainerId, container_if: &IfName) -> IfName {
     hasher.update(container_if.as_str().as_bytes());
     let [a, b, c, d, e, ..] = *hasher.finalize().as_bytes();
     let bits = u64::from_be_bytes([0, 0, 0, a, b, c, d, e]);
-    let mut name = String::from(HOST_END_PREFIX);
-    for position in 0..IfName::MAX - HOST_END_PREFIX.len() {
+    let mut name = String::from(prefix);
+    for position in 0..IfName::MAX - prefix.len() {
         let index = (bits >> (5 * position)) as usize % ALPHABET.len();
         name.push(char::from(ALPHABET[index]));
     }
@@ -26,6 +36,8 @@ pub fn host_end(container: &ContainerId, container_if: &IfName) -> IfName {
 
 /// How the host's ends of containers' veth pairs begin
 pub const HOST_END_PREFIX: &str = "vethwepl";
+/// How ends begin that are to be moved into containers
+pub const WAITING_END_PREFIX: &str = "vethwepc";
 const ALPHABET: &[u8; 32] = b"abcdefghijklmnopqrstuvwxyz234567";
 
 #[cfg(test)]

@@ -252,6 +252,7 @@ pub(crate) fn attach(netns: NetnsRef, addresses: &[&str]) -> Attach {
         multicast_route: true,
         master: None,
         hairpin: false,
+        moved_in: false,
     }
 }
 

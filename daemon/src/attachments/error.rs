@@ -1,7 +1,7 @@
 //! Failures, in the words of the API.
 
 use api::{ApiError, ErrorKind};
-use link::{AttachError, DetachError, NetnsError};
+use link::{AttachError, DetachError, NetnsError, WaitingError};
 
 use crate::store::StoreError;
 
@@ -46,4 +46,8 @@ pub(super) fn detach_error(error: DetachError) -> ApiError {
         DetachError::Open(_) | DetachError::Read(_) | DetachError::Step { .. } => ErrorKind::Internal,
     };
     ApiError::new(kind, line(error))
+}
+
+pub(super) fn waiting_error(error: WaitingError) -> ApiError {
+    ApiError::new(ErrorKind::Internal, line(error))
 }

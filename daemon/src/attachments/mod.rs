@@ -5,21 +5,20 @@
 //! never one that was promised and is not there.
 
 mod container;
+mod endpoint;
 mod error;
+mod naming;
+mod rest;
 #[cfg(test)]
 mod tests;
 mod unclaimed;
 mod watch;
 
 use std::collections::BTreeMap;
-use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-use api::{
-    ApiError, AttachRequest, Attached, Attachment, ContainerSpec, DetachRequest, Detached, ErrorKind,
-    NameRequest,
-};
+use api::{AddressSpec, ApiError, AttachRequest, Attached, Attachment, DetachRequest, Detached, ErrorKind};
 use ipnetwork::IpNetwork;
 use link::{Attach, Detach, Links, NetnsRef};
 use model::{ContainerId, IfName, Mac};
@@ -28,6 +27,8 @@ use tokio::sync::Mutex;
 
 use self::container::container;
 use self::error::{attach_error, detach_error, netns_error, store_error};
+use self::naming::name;
+use self::rest::Resting;
 pub(crate) use self::watch::follow_links;
 use crate::addresses::Network;
 use crate::common::ipv4;
@@ -41,10 +42,17 @@ const CONTAINER_IF: &str = "ethwe";
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Record {
     id: ContainerId,
-    netns: PathBuf,
+    /// None as long as its interface waits on the host
+    netns: Option<PathBuf>,
     host_if: IfName,
+    /// The interface inside
+    #[serde(default = "container_if")]
+    container_if: IfName,
     mac: Mac,
     addresses: Vec<IpNetwork>,
+    /// Those of them that weaved chose
+    #[serde(default)]
+    chosen: Vec<IpNetwork>,
     /// What its addresses are called
     #[serde(default)]
     name: Option<String>,
@@ -56,14 +64,6 @@ pub(crate) struct Held {
     pub(crate) id: ContainerId,
     pub(crate) addresses: Vec<IpNetwork>,
     pub(crate) name: Option<String>,
-}
-
-/// Names to be added
-#[derive(Debug)]
-pub(crate) struct Named {
-    pub(crate) container: ContainerId,
-    pub(crate) addresses: Vec<Ipv4Addr>,
-    pub(crate) name: String,
 }
 
 /// The containers, shared by those who ask
@@ -79,6 +79,7 @@ struct Inner {
     mtu: u16,
     /// By id; held through a change, so that there is one at a time
     records: Mutex<BTreeMap<ContainerId, Record>>,
+    resting: Mutex<Resting>,
 }
 
 impl Attachments {
@@ -91,10 +92,12 @@ impl Attachments {
         mtu: u16,
     ) -> anyhow::Result<Self> {
         let mut records = BTreeMap::new();
+        let mut gone = Vec::new();
         for record in store.attachments::<Record>()? {
             if links.index(&record.host_if).await?.is_none() {
                 log::info!("container {} is gone", record.id);
                 store.remove_attachment(record.id.as_str())?;
+                gone.push(record);
                 continue;
             }
             records.insert(record.id.clone(), record);
@@ -114,14 +117,25 @@ impl Attachments {
                 log::error!("container {} is cut off: {}", record.id, error.message);
             }
         }
-        Ok(Self(Arc::new(Inner {
+        let mut resting = Resting::default();
+        let alarms: Vec<(ContainerId, u64)> = gone
+            .into_iter()
+            .filter(|record| !record.chosen.is_empty())
+            .map(|record| (record.id.clone(), resting.begin(record.id, ipv4(&record.chosen))))
+            .collect();
+        let attachments = Self(Arc::new(Inner {
             links,
             datapath,
             store,
             network,
             mtu,
             records: Mutex::new(records),
-        })))
+            resting: Mutex::new(resting),
+        }));
+        for (id, number) in alarms {
+            attachments.wake_later(id, number);
+        }
+        Ok(attachments)
     }
 
     /// The containers
@@ -129,7 +143,7 @@ impl Attachments {
         let records = self.0.records.lock().await;
         let view = |record: &Record| Attachment {
             container: record.id.clone(),
-            netns: Some(record.netns.display().to_string()),
+            netns: record.netns.as_ref().map(|path| path.display().to_string()),
             mac: record.mac,
             addresses: record.addresses.clone(),
         };
@@ -140,10 +154,22 @@ impl Attachments {
     pub(crate) async fn attach(&self, request: AttachRequest) -> Result<Attached, ApiError> {
         let inner = &*self.0;
         let (reference, id) = container(&request.container)?;
+        let id = request.id.clone().unwrap_or(id);
         // Refused before an address is taken for it.
         let netns = reference.path().map_err(|error| netns_error(&error))?;
+        if let Some(name) = &request.name {
+            inner.network.is_name(name).await?;
+        }
         let had = self.addresses_of(&id).await;
-        let addresses = inner.network.acquire(&id, &request.addresses, &had).await?;
+        self.free_for(&id, &request.addresses).await;
+        let was_kept = self.wake(&id).await;
+        let addresses = match inner.network.acquire(&id, &request.addresses, &had).await {
+            Ok(addresses) => addresses,
+            Err(error) => {
+                self.give_up_on(&id, was_kept).await;
+                return Err(error);
+            }
+        };
         let own_name = || name(&request.container);
         let name = request
             .dns
@@ -153,6 +179,7 @@ impl Attachments {
             reference,
             netns,
             addresses: &addresses,
+            chosen: chosen(&request.addresses, &addresses),
             multicast_route: request.multicast_route,
             name: name.clone(),
         };
@@ -161,17 +188,11 @@ impl Attachments {
             Ok(attached) => attached,
             Err(error) => {
                 inner.network.give_back(&id, &addresses, &had).await;
+                self.give_up_on(&id, was_kept).await;
                 return Err(error);
             }
         };
-        if let Some(name) = name {
-            let named = inner.network.add_name(name, id.clone(), ipv4(&addresses)).await;
-            if let Err(error) = named
-                && error.kind != ErrorKind::NotReady
-            {
-                log::warn!("container {id} has no name: {}", error.message);
-            }
-        }
+        self.has_name(&id, name, &addresses).await;
         Ok(attached)
     }
 
@@ -187,45 +208,41 @@ impl Attachments {
         let inner = &*self.0;
         let id = id.clone();
         let mut records = inner.records.lock().await;
-        for address in leg.addresses {
-            let taken = records.values().find(|record| {
-                record.id != id && record.addresses.iter().any(|taken| taken.ip() == address.ip())
-            });
-            if let Some(other) = taken {
-                let text = format!("{} belongs to container {}", address.ip(), other.id);
-                return Err(ApiError::new(ErrorKind::Conflict, text));
-            }
-        }
-        let container_if = container_if()?;
+        refuse_taken(&records, &id, leg.addresses)?;
+        let known = records.get(&id);
         let attach = Attach {
             netns: leg.reference,
-            host_if: link::host_end(&id, &container_if),
-            container_if,
+            host_if: link::host_end(&id, &container_if()),
+            container_if: known.map_or_else(container_if, |known| known.container_if.clone()),
             mac: None,
             mtu: inner.mtu,
             addresses: leg.addresses.to_vec(),
             multicast_route: leg.multicast_route,
             master: inner.datapath.master(),
             hairpin: false,
+            moved_in: false,
         };
         let plan = attach.plan(&inner.links).await.map_err(attach_error)?;
         let attached = plan.apply(&inner.links).await.map_err(attach_error)?;
         for warning in &attached.warnings {
             log::warn!("container {id}: {warning}");
         }
-        let known = records.get(&id);
         let mut addresses = known.map(|record| record.addresses.clone()).unwrap_or_default();
         for address in leg.addresses {
             if !addresses.contains(address) {
                 addresses.push(*address);
             }
         }
+        let mut chosen = known.map(|record| record.chosen.clone()).unwrap_or_default();
+        chosen.extend(leg.chosen);
         let record = Record {
             id: id.clone(),
-            netns: leg.netns,
+            netns: Some(leg.netns),
             host_if: attached.host_if.clone(),
+            container_if: attached.container_if.clone(),
             mac: attached.mac,
             addresses: addresses.clone(),
+            chosen,
             name: leg.name.or_else(|| known.and_then(|known| known.name.clone())),
         };
         let joined = match inner.datapath.add_port(&attached.host_if).await {
@@ -268,18 +285,22 @@ impl Attachments {
                 return Err(ApiError::new(ErrorKind::NotFound, text));
             }
         }
+        let netns = record.netns.clone().ok_or_else(|| {
+            let text = format!("container {id} has not started yet");
+            ApiError::new(ErrorKind::Conflict, text)
+        })?;
         let detach = Detach {
-            netns: NetnsRef::Path(record.netns.clone()),
-            container_if: container_if()?,
+            netns: NetnsRef::Path(netns),
+            container_if: record.container_if.clone(),
             host_if: record.host_if.clone(),
             addresses: wanted,
         };
         let plan = detach.plan(&inner.links).await.map_err(detach_error)?;
         let detached = plan.apply(&inner.links).await.map_err(detach_error)?;
         let mut record = record.clone();
-        record
-            .addresses
-            .retain(|address| !detached.removed.contains(address));
+        let stays = |address: &IpNetwork| !detached.removed.contains(address);
+        record.addresses.retain(stays);
+        record.chosen.retain(stays);
         let gone = detached.interface_removed || record.addresses.is_empty();
         if gone {
             inner.store.remove_attachment(id.as_str()).map_err(store_error)?;
@@ -308,11 +329,7 @@ impl Attachments {
     /// A device of this host is gone: perhaps that of a container that ended
     async fn device_removed(&self, name: &IfName) {
         let mut records = self.0.records.lock().await;
-        let Some(id) = records
-            .values()
-            .find(|record| record.host_if == *name)
-            .map(|record| record.id.clone())
-        else {
+        let Some(record) = records.values().find(|record| record.host_if == *name).cloned() else {
             return;
         };
         // Word of a device may come when the next one has its name: of a container that was detached, and
@@ -320,74 +337,13 @@ impl Attachments {
         if !matches!(self.0.links.index(name).await, Ok(None)) {
             return;
         }
-        log::info!("container {id} is gone");
-        records.remove(&id);
+        log::info!("container {} is gone", record.id);
+        records.remove(&record.id);
         drop(records);
-        if let Err(error) = self.0.store.remove_attachment(id.as_str()) {
+        if let Err(error) = self.0.store.remove_attachment(record.id.as_str()) {
             log::error!("{:#}", anyhow::Error::from(error));
         }
-        self.0.network.forget(&id).await;
-    }
-
-    /// What a request to add names means
-    pub(crate) async fn named(&self, request: &NameRequest) -> Result<Named, ApiError> {
-        let bad = |text: &str| ApiError::new(ErrorKind::BadInput, text);
-        let Some(spec) = &request.container else {
-            let name = request
-                .name
-                .clone()
-                .ok_or_else(|| bad("neither a container nor a name is given"))?;
-            if request.addresses.is_empty() {
-                return Err(bad("without a container, addresses are needed"));
-            }
-            return Ok(Named {
-                container: outside()?,
-                addresses: request.addresses.clone(),
-                name,
-            });
-        };
-        let (_reference, id) = container(spec)?;
-        let records = self.0.records.lock().await;
-        let record = records.get(&id);
-        let name = request
-            .name
-            .clone()
-            .or_else(|| record?.name.clone())
-            .or_else(|| name(spec))
-            .ok_or_else(|| bad("the container has no name of its own: give one"))?;
-        let addresses = match request.addresses.as_slice() {
-            [] => {
-                let record = record.ok_or_else(|| not_attached(&id))?;
-                ipv4(&record.addresses)
-            }
-            given => given.to_vec(),
-        };
-        Ok(Named {
-            container: id,
-            addresses,
-            name,
-        })
-    }
-
-    /// Which names a request to remove some means
-    pub(crate) fn filters(&self, request: &NameRequest) -> Result<Vec<dns::Filter>, ApiError> {
-        let container = match &request.container {
-            Some(spec) => container(spec)?.1,
-            None if request.name.is_none() && request.addresses.is_empty() => {
-                let text = "nothing is given: a container, addresses, or a name";
-                return Err(ApiError::new(ErrorKind::BadInput, text));
-            }
-            None => outside()?,
-        };
-        let filter = |address| dns::Filter {
-            name: request.name.clone(),
-            container: Some(container.clone()),
-            address,
-        };
-        Ok(match request.addresses.as_slice() {
-            [] => vec![filter(None)],
-            addresses => addresses.iter().map(|address| filter(Some(*address))).collect(),
-        })
+        self.end(&record).await;
     }
 
     /// What the containers have
@@ -402,13 +358,6 @@ impl Attachments {
     }
 }
 
-/// What names belong to that are for addresses outside the network
-fn outside() -> Result<ContainerId, ApiError> {
-    "weave:extern"
-        .parse()
-        .map_err(|error: model::ContainerIdError| ApiError::new(ErrorKind::Internal, error.to_string()))
-}
-
 fn not_attached(id: &ContainerId) -> ApiError {
     ApiError::new(ErrorKind::NotFound, format!("container {id} is not attached"))
 }
@@ -419,24 +368,38 @@ struct Leg<'a> {
     reference: NetnsRef,
     netns: PathBuf,
     addresses: &'a [IpNetwork],
+    /// Those of them that weaved chose
+    chosen: Vec<IpNetwork>,
     multicast_route: bool,
     name: Option<String>,
 }
 
-/// What a container is called in the network, where what it was called by is a name
-fn name(spec: &ContainerSpec) -> Option<String> {
-    let name = match spec {
-        ContainerSpec::Name(name) => name.as_str(),
-        ContainerSpec::Path(path) => Path::new(path).file_name()?.to_str()?,
-        ContainerSpec::Pid(_) => return None,
-    };
-    (name != "net").then(|| name.to_owned())
+/// What the interface inside is called, unless somebody else names it
+fn container_if() -> IfName {
+    CONTAINER_IF.parse().expect("five letters are a device's name")
 }
 
-fn container_if() -> Result<IfName, ApiError> {
-    CONTAINER_IF
-        .parse()
-        .map_err(|error: model::IfNameError| ApiError::new(ErrorKind::Internal, error.to_string()))
+/// Those of the addresses that were not asked for by themselves
+fn chosen(asked: &[AddressSpec], got: &[IpNetwork]) -> Vec<IpNetwork> {
+    let given = |address: &IpNetwork| asked.contains(&AddressSpec::Address(*address));
+    got.iter().filter(|address| !given(address)).copied().collect()
+}
+
+/// No two containers of a host have one address
+fn refuse_taken(
+    records: &BTreeMap<ContainerId, Record>,
+    id: &ContainerId,
+    addresses: &[IpNetwork],
+) -> Result<(), ApiError> {
+    for address in addresses {
+        let mut others = records.values().filter(|record| record.id != *id);
+        let taken = others.find(|record| record.addresses.iter().any(|taken| taken.ip() == address.ip()));
+        if let Some(other) = taken {
+            let text = format!("{} belongs to container {}", address.ip(), other.id);
+            return Err(ApiError::new(ErrorKind::Conflict, text));
+        }
+    }
+    Ok(())
 }
 
 fn text(addresses: &[IpNetwork]) -> String {

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use api::{AddressSpecs, ContainerSpec};
+use api::{AddressSpecs, ContainerSpec, Endpoint, EndpointRequest, JoinRequest};
 use gossip::Topology;
 use overlay::{FastdpHere, MacTable};
 use serde_json::Value;
@@ -201,7 +201,7 @@ fn late_word_of_a_device_is_not_about_the_next_one_of_its_name() {
         let host = Host::open(links).await;
         host.container("one");
         host.attach("one", &["10.1.0.1/24"]).await.unwrap();
-        let device = link::host_end(&"one".parse().unwrap(), &container_if().unwrap());
+        let device = link::host_end(&"one".parse().unwrap(), &container_if());
         host.detach("one", &[]).await.unwrap();
         host.attach("one", &["10.1.0.2/24"]).await.unwrap();
         host.attachments.device_removed(&device).await;
@@ -225,6 +225,86 @@ fn a_container_that_ends_is_forgotten() {
         assert_eq!(host.listed().await, [""; 0]);
         let kept = host.store.attachments::<Record>().unwrap();
         assert_eq!(kept, [], "nor is it remembered");
+    });
+}
+
+#[test]
+fn an_interface_that_a_runtime_moved_is_completed_in_its_container() {
+    on_a_host(|links| async move {
+        let host = Host::open(links).await;
+        host.container("one");
+        let made = host.create("web", &["10.1.0.1/24", "10.2.0.1/16"]).await.unwrap();
+        let again = host.create("web", &["10.1.0.1/24", "10.2.0.1/16"]).await.unwrap();
+        assert_eq!(made, again, "it waits still");
+        assert_eq!(host.listed().await, ["web 10.1.0.1/24 10.2.0.1/16"]);
+
+        host.move_in(&made, "one", "ethwe0");
+        let joined = host.join("web", "one").await.unwrap();
+        assert_eq!(joined.interface.as_str(), "ethwe0");
+        assert_eq!(
+            (joined.mac, texts(&joined.addresses)),
+            (made.mac, texts(&made.addresses))
+        );
+        assert_eq!(
+            host.addresses("one"),
+            ["10.1.0.1/24", "10.2.0.1/16"],
+            "by its other name"
+        );
+        let routes = run("ip", &["-netns", "one", "route", "show", "224.0.0.0/4"]);
+        assert!(routes.contains("dev ethwe0"), "{routes}");
+
+        let request = AttachRequest {
+            container: ContainerSpec::Path("/run/netns/one".to_owned()),
+            addresses: asked(&["10.3.0.1/24"]),
+            multicast_route: false,
+            dns: false,
+            name: None,
+            id: Some("web".parse().unwrap()),
+        };
+        let attached = host.attachments.attach(request).await.unwrap();
+        assert_eq!(attached.interface.as_str(), "ethwe0", "no second one");
+
+        let links = host.close();
+        let host = Host::open(links).await;
+        host.leave("web").await;
+        assert!(!host.is_attached("one"));
+        assert_eq!(host.listed().await, [""; 0]);
+        host.leave("web").await;
+    });
+}
+
+#[test]
+fn a_container_that_starts_anew_gets_a_new_interface() {
+    on_a_host(|links| async move {
+        let host = Host::open(links).await;
+        host.container("one");
+        host.container("two");
+        let first = host.create("web", &["10.1.0.1/24"]).await.unwrap();
+        host.move_in(&first, "one", "ethwe0");
+        host.join("web", "one").await.unwrap();
+        // Its runtime was killed, and told nobody that the container ended.
+        let second = host.create("web", &["10.1.0.1/24"]).await.unwrap();
+        assert_ne!(first.mac, second.mac);
+        host.move_in(&second, "two", "ethwe0");
+        host.join("web", "two").await.unwrap();
+        assert_eq!(host.addresses("two"), ["10.1.0.1/24"]);
+        let before = run("ip", &["-netns", "one", "-json", "link"]);
+        assert!(!before.contains("ethwe0"), "{before}");
+    });
+}
+
+#[test]
+fn an_interface_that_nobody_moved_is_not_joined() {
+    on_a_host(|links| async move {
+        let host = Host::open(links).await;
+        host.container("one");
+        let error = host.join("web", "one").await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::NotFound, "nobody made one: {error:?}");
+        host.create("web", &["10.1.0.1/24"]).await.unwrap();
+        let error = host.join("web", "one").await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::NotFound, "{error:?}");
+        let error = host.create("db", &["10.1.0.1/24"]).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Conflict, "{error:?}");
     });
 }
 
@@ -282,6 +362,7 @@ impl Host {
             multicast_route: false,
             dns: false,
             name: None,
+            id: None,
         };
         self.attachments.attach(request).await
     }
@@ -292,6 +373,41 @@ impl Host {
             addresses: asked(addresses),
         };
         self.attachments.detach(request).await
+    }
+
+    async fn create(&self, container: &str, addresses: &[&str]) -> Result<Endpoint, ApiError> {
+        let request = EndpointRequest {
+            container: container.parse().unwrap(),
+            addresses: asked(addresses),
+            name: None,
+        };
+        self.attachments.create_endpoint(request).await
+    }
+
+    /// What a runtime does with the interface
+    fn move_in(&self, made: &Endpoint, container: &str, name: &str) {
+        let device = made.interface.as_str();
+        run("ip", &["link", "set", device, "netns", container, "name", name]);
+        let address = made.addresses[0].to_string();
+        run(
+            "ip",
+            &["-netns", container, "address", "add", &address, "dev", name],
+        );
+        run("ip", &["-netns", container, "link", "set", name, "up"]);
+    }
+
+    async fn join(&self, container: &str, netns: &str) -> Result<Attached, ApiError> {
+        let request = JoinRequest {
+            container: container.parse().unwrap(),
+            netns: format!("/run/netns/{netns}"),
+            multicast_route: true,
+        };
+        self.attachments.join_endpoint(request).await
+    }
+
+    async fn leave(&self, container: &str) {
+        let container = container.parse().unwrap();
+        self.attachments.delete_endpoint(&container).await.unwrap();
     }
 
     /// The addresses of the interface inside, as `ip` has them

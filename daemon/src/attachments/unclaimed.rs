@@ -65,7 +65,7 @@ fn entries(directory: &Path) -> impl Iterator<Item = String> {
 /// The container that is called so, if one of the ends is its
 async fn look(links: &Links, ends: &mut BTreeSet<IfName>, spec: &ContainerSpec) -> Option<Record> {
     let (reference, id) = container(spec).ok()?;
-    let container_if = container_if().ok()?;
+    let container_if = container_if();
     let host_if = link::host_end(&id, &container_if);
     if !ends.contains(&host_if) {
         return None;
@@ -80,10 +80,12 @@ async fn look(links: &Links, ends: &mut BTreeSet<IfName>, spec: &ContainerSpec) 
     ends.remove(&host_if);
     Some(Record {
         id,
-        netns: reference.path().ok()?,
+        netns: Some(reference.path().ok()?),
         host_if,
+        container_if,
         mac: device.mac?,
         addresses,
+        chosen: Vec::new(),
         name: name(spec),
     })
 }

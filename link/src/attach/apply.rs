@@ -48,8 +48,13 @@ impl Attached {
     ///
     /// For the caller that made the host's end a port of the overlay itself, after that.
     pub async fn announce(&self) -> Result<(), AnnounceAttachedError> {
+        self.announce_all(&self.added).await
+    }
+
+    /// The same for these, somebody else having added them
+    pub async fn announce_all(&self, addresses: &[IpNetwork]) -> Result<(), AnnounceAttachedError> {
         let netns = reopen(&self.netns, self.netns_id)?;
-        Ok(announce(&netns, &self.container_if, self.mac, &self.added).await?)
+        Ok(announce(&netns, &self.container_if, self.mac, addresses).await?)
     }
 
     /// Takes back what attaching changed; returns what could not be

@@ -94,7 +94,7 @@ impl Attach {
         // The last of a fresh pair's settings that is always made: without it, somebody was
         // interrupted.
         let unfinished = !container.up;
-        if unfinished {
+        if unfinished || self.moved_in {
             steps.push(Step::SetSysctls);
         }
         steps.extend(

@@ -1,0 +1,99 @@
+//! What containers are called, and what requests about names mean.
+
+use std::net::Ipv4Addr;
+use std::path::Path;
+
+use api::{ApiError, ContainerSpec, ErrorKind, NameRequest};
+use model::ContainerId;
+
+use super::container::container;
+use super::{Attachments, not_attached};
+use crate::common::ipv4;
+
+/// Names to be added
+#[derive(Debug)]
+pub(crate) struct Named {
+    pub(crate) container: ContainerId,
+    pub(crate) addresses: Vec<Ipv4Addr>,
+    pub(crate) name: String,
+}
+
+impl Attachments {
+    /// What a request to add names means
+    pub(crate) async fn named(&self, request: &NameRequest) -> Result<Named, ApiError> {
+        let bad = |text: &str| ApiError::new(ErrorKind::BadInput, text);
+        let Some(spec) = &request.container else {
+            let name = request
+                .name
+                .clone()
+                .ok_or_else(|| bad("neither a container nor a name is given"))?;
+            if request.addresses.is_empty() {
+                return Err(bad("without a container, addresses are needed"));
+            }
+            return Ok(Named {
+                container: outside()?,
+                addresses: request.addresses.clone(),
+                name,
+            });
+        };
+        let (_reference, id) = container(spec)?;
+        let records = self.0.records.lock().await;
+        let record = records.get(&id);
+        let name = request
+            .name
+            .clone()
+            .or_else(|| record?.name.clone())
+            .or_else(|| name(spec))
+            .ok_or_else(|| bad("the container has no name of its own: give one"))?;
+        let addresses = match request.addresses.as_slice() {
+            [] => {
+                let record = record.ok_or_else(|| not_attached(&id))?;
+                ipv4(&record.addresses)
+            }
+            given => given.to_vec(),
+        };
+        Ok(Named {
+            container: id,
+            addresses,
+            name,
+        })
+    }
+
+    /// Which names a request to remove some means
+    pub(crate) fn filters(&self, request: &NameRequest) -> Result<Vec<dns::Filter>, ApiError> {
+        let container = match &request.container {
+            Some(spec) => container(spec)?.1,
+            None if request.name.is_none() && request.addresses.is_empty() => {
+                let text = "nothing is given: a container, addresses, or a name";
+                return Err(ApiError::new(ErrorKind::BadInput, text));
+            }
+            None => outside()?,
+        };
+        let filter = |address| dns::Filter {
+            name: request.name.clone(),
+            container: Some(container.clone()),
+            address,
+        };
+        Ok(match request.addresses.as_slice() {
+            [] => vec![filter(None)],
+            addresses => addresses.iter().map(|address| filter(Some(*address))).collect(),
+        })
+    }
+}
+
+/// What names belong to that are for addresses outside the network
+fn outside() -> Result<ContainerId, ApiError> {
+    "weave:extern"
+        .parse()
+        .map_err(|error: model::ContainerIdError| ApiError::new(ErrorKind::Internal, error.to_string()))
+}
+
+/// What a container is called in the network, where what it was called by is a name
+pub(super) fn name(spec: &ContainerSpec) -> Option<String> {
+    let name = match spec {
+        ContainerSpec::Name(name) => name.as_str(),
+        ContainerSpec::Path(path) => Path::new(path).file_name()?.to_str()?,
+        ContainerSpec::Pid(_) => return None,
+    };
+    (name != "net").then(|| name.to_owned())
+}
