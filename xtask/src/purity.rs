@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use crate::command::{cargo, output};
 
 /// The crates that decide and never act
-const PURE: [&str; 7] = [
+const PURE: [&str; 8] = [
     "openvswitch-sys",
     "model",
     "gossip",
@@ -17,6 +17,7 @@ const PURE: [&str; 7] = [
     "overlay",
     "dns",
     "ipam",
+    "docker",
 ];
 
 /// What they must not depend on, however indirectly

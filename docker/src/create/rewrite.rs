@@ -1,0 +1,195 @@
+//! The rewriting of a creation.
+
+use serde::de::IgnoredAny;
+
+use super::addresses::{Asked, Refused, asked};
+use super::connect::Connect;
+use super::hostname::MAX_BYTES;
+use super::{Dns, Policy, Rewrite};
+use crate::names::{Called, has_domain, in_domain, is_in, is_name};
+use crate::object::{Object, json};
+
+/// What Docker is asked for in the place of a creation with a name, for a container that is known by a key
+///
+/// A body that Docker refuses anyway stays as it is.
+///
+/// # Errors
+///
+/// If its environment asks for what cannot be.
+pub fn rewrite(body: &[u8], name: Option<&str>, key: &str, policy: &Policy) -> Result<Rewrite, Refused> {
+    let Some(mut creation) = str::from_utf8(body).ok().and_then(Creation::parse) else {
+        return Ok(Rewrite::Unchanged);
+    };
+    let addresses = match asked(&creation.env)? {
+        Asked::None => return Ok(Rewrite::Unchanged),
+        Asked::Default if !policy.default_addresses => return Ok(Rewrite::Unchanged),
+        Asked::Default => String::new(),
+        Asked::These(addresses) => addresses,
+    };
+    let dns = policy.dns.as_ref();
+    let connect = Connect {
+        network: policy.network.clone(),
+        key: key.to_owned(),
+        addresses,
+        name: dns.and_then(|dns| creation.resolve(name, dns, policy)),
+    };
+    let connect = match creation.mode {
+        Mode::Bridge => Some(connect),
+        Mode::None => match creation.connect(&connect) {
+            Some(()) => None,
+            None => return Ok(Rewrite::Unchanged),
+        },
+    };
+    Ok(Rewrite::Joined {
+        body: creation.into_body(),
+        connect,
+    })
+}
+
+/// What a container is to have beside the network
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    Bridge,
+    None,
+}
+
+/// The parts of a creation that are looked into
+struct Creation {
+    container: Object,
+    host: Object,
+    mode: Mode,
+    env: Vec<Option<String>>,
+    labels: Object,
+    hostname: String,
+    domainname: String,
+}
+
+impl Creation {
+    /// Nothing if Docker would refuse it, or the container is in other networks' hands
+    fn parse(text: &str) -> Option<Self> {
+        let container = Object::parse(text)?;
+        let host = container.object("HostConfig")?;
+        let mode = match host.read::<String>("NetworkMode")?.as_str() {
+            "" | "default" | "bridge" => Mode::Bridge,
+            NONE => Mode::None,
+            _ => return None,
+        };
+        Some(Self {
+            env: container.read("Env")?,
+            labels: container.object("Labels")?,
+            hostname: container.read("Hostname")?,
+            domainname: container.read("Domainname")?,
+            container,
+            host,
+            mode,
+        })
+    }
+
+    /// Lets the container resolve names; the name that others resolve to it, as far as it is known
+    fn resolve(&mut self, name: Option<&str>, dns: &Dns, policy: &Policy) -> Option<String> {
+        if self.is_open("Dns") {
+            self.host.set("Dns", json(&[dns.server]));
+        }
+        if self.is_open("DnsSearch") {
+            let own = self.host_name();
+            let searched = if has_domain(&own) && !is_in(&own, dns.domain()) {
+                "."
+            } else {
+                dns.domain()
+            };
+            self.host.set("DnsSearch", json(&[searched]));
+        }
+        let derived = self.derived(name, policy);
+        if self.hostname.is_empty() {
+            self.name_host(&derived, dns.domain());
+        }
+        let called = Called {
+            name: if derived.is_empty() {
+                &self.hostname
+            } else {
+                &derived
+            },
+            hostname: &self.hostname,
+            domainname: &self.domainname,
+        };
+        in_domain(called, dns.domain())
+    }
+
+    /// What the policy makes of the container's label or name
+    fn derived(&self, name: Option<&str>, policy: &Policy) -> String {
+        let label = policy
+            .hostname
+            .label()
+            .and_then(|label| self.labels.entry(label))
+            .and_then(|value| serde_json::from_str::<String>(value).ok());
+        let name = name.map(|name| name.trim_start_matches('/'));
+        policy
+            .hostname
+            .replaced(label.as_deref().or(name).unwrap_or_default())
+    }
+
+    /// Names the host, and its domain if it has none; unless it is the machine's, or no kernel keeps the name
+    fn name_host(&mut self, hostname: &str, domain: &str) {
+        let domain = if self.domainname.is_empty() {
+            domain
+        } else {
+            &self.domainname
+        };
+        let whole = format!("{hostname}.{domain}");
+        let is_the_machine = self.host.read("UTSMode") == Some("host".to_owned());
+        if whole.len() > MAX_BYTES || !is_name(&whole) || is_the_machine {
+            return;
+        }
+        self.domainname = domain.to_owned();
+        self.hostname = hostname.to_owned();
+        self.container.set("Hostname", json(&self.hostname));
+        self.container.set("Domainname", json(&self.domainname));
+    }
+
+    /// The client's own name of the host, with its domain
+    fn host_name(&self) -> String {
+        match self.domainname.as_str() {
+            "" => self.hostname.clone(),
+            domain => format!("{}.{domain}", self.hostname),
+        }
+    }
+
+    /// Whether the client leaves a list of its host's settings to Docker
+    fn is_open(&self, field: &str) -> bool {
+        self.host
+            .read::<Vec<IgnoredAny>>(field)
+            .is_some_and(|list| list.is_empty())
+    }
+
+    /// Connects it with its creation, and with nothing else; nothing if it asks for other networks, which
+    /// Docker refuses beside `none`
+    fn connect(&mut self, connect: &Connect) -> Option<()> {
+        let mut networking = self.container.object("NetworkingConfig")?;
+        let endpoints = networking.object("EndpointsConfig")?;
+        if endpoints.keys().any(|network| network != NONE) {
+            return None;
+        }
+        let mut endpoint = endpoints
+            .entry(NONE)
+            .map_or_else(|| Some(Object::default()), Object::parse)?;
+        let mut options = endpoint.object("DriverOpts")?;
+        for (name, value) in connect.options() {
+            options.insert(name, json(value));
+        }
+        endpoint.set("DriverOpts", options.to_string());
+        let mut endpoints = Object::default();
+        endpoints.insert(&connect.network, endpoint.to_string());
+        networking.set("EndpointsConfig", endpoints.to_string());
+        self.container.set("NetworkingConfig", networking.to_string());
+        self.host.set("NetworkMode", json(&connect.network));
+        Some(())
+    }
+
+    fn into_body(mut self) -> Vec<u8> {
+        self.container.set("HostConfig", self.host.to_string());
+        self.container.to_string().into_bytes()
+    }
+}
+
+/// The mode of a container that has no network, and what Docker's client calls that network
+const NONE: &str = "none";

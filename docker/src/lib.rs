@@ -1,0 +1,39 @@
+//! What of Docker's API the network understands, and what it makes of it.
+//!
+//! | module | subject |
+//! |---|---|
+//! | [`request`] | which request a method and a path are |
+//! | [`create`] | the body of a container's creation: whether it joins the network, and with what |
+//! | [`inspect`] | what a container's inspection shows as its address |
+//! | [`names`] | the name of a container in DNS |
+//! | [`plugin`] | the protocol by which Docker asks drivers of networks and of addresses |
+//!
+//! What it is not: a client or a server of Docker. Bytes come in, bytes go out, and what is not
+//! understood goes out as it came in.
+//!
+//! Where its I/O happens: in `docker-agent`.
+//!
+//! ```
+//! use docker::create::{Dns, Policy, Rewrite, rewrite};
+//!
+//! let policy = Policy {
+//!     dns: Some(Dns { server: "172.17.0.1".parse()?, domain: "weave.local.".to_owned() }),
+//!     ..Policy::default()
+//! };
+//! let asked = br#"{"Image":"web","HostConfig":{"NetworkMode":"default"}}"#;
+//! let Rewrite::Joined { body, connect: Some(connect) } = rewrite(asked, Some("c1"), "key:5f3a", &policy)? else {
+//!     panic!("it joins, beside Docker's bridge");
+//! };
+//! assert!(String::from_utf8(body)?.contains(r#""Hostname":"c1""#));
+//! assert_eq!(connect.name.as_deref(), Some("c1.weave.local"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![forbid(unsafe_code)]
+#![cfg_attr(test, allow(clippy::disallowed_methods))]
+
+pub mod create;
+pub mod inspect;
+pub mod names;
+mod object;
+pub mod plugin;
+pub mod request;
