@@ -54,6 +54,9 @@ pub struct DnsStatus {
     pub domain: String,
     /// Where it listens
     pub listening: Vec<String>,
+    /// Where containers can ask that are on Docker's own bridge: on port 53
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub for_containers: Option<Ipv4Addr>,
     /// Where other names are asked for
     pub upstream: Vec<String>,
     /// How long answers hold, in seconds

@@ -19,7 +19,7 @@ use crate::attachments::Attachments;
 use crate::common::{HOST, ipv4};
 use crate::control::{Input, Query};
 use crate::datapath::Datapath;
-use crate::dns::View;
+use crate::dns::{Places, View};
 use crate::expose::HostLeg;
 use crate::metrics;
 use crate::shutdown::{Ending, Shutdown};
@@ -39,6 +39,8 @@ pub(crate) struct App {
     pub(crate) host_leg: HostLeg,
     /// The name server, where there is one
     pub(crate) names: Option<View>,
+    /// Where names are asked for
+    pub(crate) places: Places,
     /// The domain of containers' names
     pub(crate) dns_domain: Domain,
     /// The kernel's switch
@@ -72,6 +74,7 @@ impl App {
             status.dns = Some(DnsStatus {
                 domain: format!("{}.", self.dns_domain.as_str()),
                 listening: texts(names.listening()),
+                for_containers: self.places.for_containers(),
                 upstream: texts(names.upstreams()),
                 ttl: names.ttl(),
                 entries,

@@ -27,8 +27,8 @@ use crate::config::{Args, ListenAddress, Switchable, password};
 use crate::connections::Connections;
 use crate::control::{self, Asked, Control, Facts, INPUT_QUEUE, Input, Plane, forwarding};
 use crate::datapath::{self, Datapath};
-use crate::dns::{self as names, Server as NameServer};
-use crate::expose::{HostLeg, Listeners};
+use crate::dns::{self as names, Places, Server as NameServer};
+use crate::expose::HostLeg;
 use crate::identity::{self, Machine};
 use crate::neighbours::{Neighbours, Settings};
 use crate::past::Past;
@@ -45,8 +45,6 @@ pub(crate) const TAP: &str = "weave-sleeve";
 const MACS: usize = 16 << 10;
 /// Where the host itself can ask for names, beside a name server of its own
 const LOCAL_NAMES: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 6753);
-/// Where containers ask for names
-const DOMAIN_PORT: u16 = 53;
 /// Connections that the kernel keeps for us to accept
 const BACKLOG: u32 = 128;
 
@@ -179,7 +177,12 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
     )
     .context("cannot start the sleeve's threads")?;
 
-    let (wanted, listeners) = watch::channel(Vec::new());
+    let always = match args.dns_listen_address {
+        _ if args.no_dns => Vec::new(),
+        Some(ListenAddress(address)) => vec![address],
+        None => vec![LOCAL_NAMES],
+    };
+    let (places, listeners) = Places::new(always, !args.no_dns && args.dns_listen_address.is_none());
     let network = Network::new(inputs.clone(), handout.map(|handout| handout.default_subnet));
     let attachments = Attachments::open(
         links.clone(),
@@ -194,15 +197,7 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
         Arc::clone(&store),
         args.datapath.clone(),
         handout.map(|handout| handout.range),
-        Listeners {
-            always: match args.dns_listen_address {
-                _ if args.no_dns => Vec::new(),
-                Some(ListenAddress(address)) => vec![address],
-                None => vec![LOCAL_NAMES],
-            },
-            exposed: (!args.no_dns && args.dns_listen_address.is_none()).then_some(DOMAIN_PORT),
-            wanted,
-        },
+        places.clone(),
     )
     .await?;
     let own = Own {
@@ -273,6 +268,7 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
         };
     let app = App {
         names: names.as_ref().map(NameServer::view),
+        places,
         dns_domain: args.dns_domain.clone(),
         control: inputs.clone(),
         attachments,
@@ -313,6 +309,8 @@ impl Daemon {
         tasks.spawn(self.app.host_leg.clone().watch(stop.clone()));
         if let Some(names) = self.names {
             tasks.spawn(names.serve(stop.clone()));
+            let places = self.app.places.clone();
+            tasks.spawn(places.follow_bridge(self.links.clone(), stop.clone()));
         }
         tasks.spawn(crate::attachments::follow_links(
             self.links,

@@ -94,7 +94,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DOMAIN", default_value = "weave.local.")]
     pub(crate) dns_domain: dns::Domain,
     /// Where names are asked for: an address of this host, with or without a port; by default those that
-    /// the host is exposed with, and 127.0.0.1 port 6753
+    /// the host is exposed with, that of Docker's bridge, and 127.0.0.1 port 6753
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) dns_listen_address: Option<ListenAddress>,
     /// How long answers hold

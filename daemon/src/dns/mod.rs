@@ -7,6 +7,7 @@
 
 mod answering;
 mod listening;
+mod places;
 mod servers;
 mod tcp;
 #[cfg(test)]
@@ -29,6 +30,7 @@ pub(crate) use self::answering::Counters;
 use self::answering::{Answering, Task};
 pub(crate) use self::listening::BindError;
 use self::listening::Listening;
+pub(crate) use self::places::Places;
 pub(crate) use self::servers::Upstreams;
 
 /// When an address that could not be bound is tried again

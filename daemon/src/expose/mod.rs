@@ -7,7 +7,6 @@ mod nft;
 mod rules;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,11 +16,12 @@ use ipnetwork::{IpNetwork, Ipv4Network};
 use link::{LinkEvent, Links, RulesetWatch};
 use model::{IfName, Mac};
 use serde::{Deserialize, Serialize};
-use tokio::sync::{Mutex, watch};
+use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 
 use self::nft::NftError;
 use self::rules::Wanted;
+use crate::dns::Places;
 use crate::store::{Slot, Store, StoreError};
 
 /// Who flushes rules often puts others in their place: one look after it is done is enough.
@@ -47,34 +47,10 @@ struct Inner {
     device: IfName,
     /// Addresses that containers can have beside those of the host's own subnets
     range: Option<Ipv4Network>,
-    /// Those of the host's addresses that names are asked at
-    listeners: Listeners,
+    /// Where names are asked for, the addresses among it
+    places: Places,
     /// Held through a change, so that there is one at a time
     state: Mutex<State>,
-}
-
-/// Where names are asked for: at the host's addresses on the network, or somewhere else altogether
-#[derive(Debug)]
-pub(crate) struct Listeners {
-    /// Also at these
-    pub(crate) always: Vec<SocketAddr>,
-    /// At the host's addresses, on this port
-    pub(crate) exposed: Option<u16>,
-    pub(crate) wanted: watch::Sender<Vec<SocketAddr>>,
-}
-
-impl Listeners {
-    fn tell<'a>(&self, addresses: impl Iterator<Item = &'a IpNetwork>) {
-        let exposed = self.exposed.into_iter();
-        let addresses: Vec<IpAddr> = addresses.map(IpNetwork::ip).collect();
-        let exposed = exposed.flat_map(|port| addresses.iter().map(move |ip| SocketAddr::new(*ip, port)));
-        let wanted: Vec<SocketAddr> = self.always.iter().copied().chain(exposed).collect();
-        self.wanted.send_if_modified(|last| {
-            let differs = *last != wanted;
-            *last = wanted;
-            differs
-        });
-    }
 }
 
 #[derive(Debug, Default)]
@@ -92,18 +68,18 @@ impl HostLeg {
         store: Arc<Store>,
         device: IfName,
         range: Option<Ipv4Network>,
-        listeners: Listeners,
+        places: Places,
     ) -> anyhow::Result<Self> {
         let kept: Vec<Exposure> = store.value(Slot::EXPOSURES)?.unwrap_or_default();
         let name = store.value(Slot::EXPOSED_NAME)?;
-        listeners.tell(kept.iter().map(|exposure| &exposure.address));
+        places.set_exposed(kept.iter().map(|exposure| &exposure.address));
         let exposures = kept.into_iter().map(|exposure| (exposure.address, exposure));
         let leg = Self(Arc::new(Inner {
             links,
             store,
             device,
             range,
-            listeners,
+            places,
             state: Mutex::new(State {
                 exposures: exposures.collect(),
                 rules: None,
@@ -173,7 +149,7 @@ impl HostLeg {
         inner.keep(&wanted)?;
         state.exposures = wanted;
         state.rules = rules;
-        inner.listeners.tell(state.exposures.keys());
+        inner.places.set_exposed(state.exposures.keys());
         drop(state);
         let mut warnings = Vec::new();
         if let Err(error) = inner.announce(addresses).await {
@@ -210,7 +186,7 @@ impl HostLeg {
         let rules = inner.make_rules(&wanted).await.map_err(failed)?;
         state.exposures = wanted;
         state.rules = rules;
-        inner.listeners.tell(state.exposures.keys());
+        inner.places.set_exposed(state.exposures.keys());
         Ok(gone)
     }
 
