@@ -6,8 +6,9 @@
 
 use std::fmt;
 
-use serde::de::{DeserializeOwned, Error as _, MapAccess, Visitor};
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::de::{DeserializeOwned, MapAccess, Visitor};
+use serde::{Deserialize, Serialize};
+use serde_json::Deserializer;
 use serde_json::value::RawValue;
 
 /// The members of an object, in their order
@@ -29,6 +30,13 @@ impl Object {
     /// The object that a text is; nothing if it is something else
     pub(crate) fn parse(text: &str) -> Option<Self> {
         serde_json::from_str(text).ok()
+    }
+
+    /// The object that a text begins with, and what comes after it
+    pub(crate) fn first(text: &str) -> Option<(Self, &str)> {
+        let mut values = Deserializer::from_str(text).into_iter();
+        let first = values.next()?.ok()?;
+        Some((first, text.get(values.byte_offset()..)?))
     }
 
     /// The text of a field; nothing if there is none or it is null
@@ -109,7 +117,7 @@ impl fmt::Display for Object {
 }
 
 impl<'de> Deserialize<'de> for Object {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_map(Members)
     }
 }
@@ -128,7 +136,8 @@ impl<'de> Visitor<'de> for Members {
         while let Some((key, value)) = map.next_entry::<&RawValue, &RawValue>()? {
             members.push(Member {
                 key: key.get().to_owned(),
-                name: serde_json::from_str(key.get()).map_err(A::Error::custom)?,
+                // A key that is no text of Rust's is none that anybody asks for.
+                name: serde_json::from_str(key.get()).unwrap_or_default(),
                 value: value.get().to_owned(),
             });
         }

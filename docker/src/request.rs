@@ -18,8 +18,12 @@ pub enum Request {
 }
 
 /// The request of a method and a path with its query
+///
+/// Docker takes an escaped letter, slashes included, for the letter; more slashes than one it answers with
+/// where to ask instead, which is the same request.
 pub fn classify(method: &str, path_and_query: &str) -> Request {
     let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
+    let path = decoded(path, Place::Path);
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     let parts = match parts.as_slice() {
         [version, rest @ ..] if is_version(version) => rest,
@@ -29,11 +33,19 @@ pub fn classify(method: &str, path_and_query: &str) -> Request {
         ("POST", ["containers", "create"]) => Request::Create {
             name: value(query, "name"),
         },
-        ("GET", ["containers", container, "json"]) => Request::Inspect {
-            container: decoded(container, false),
+        ("GET", ["containers", container @ .., "json"]) if !container.is_empty() => Request::Inspect {
+            container: container.join("/"),
         },
         _ => Request::Other,
     }
+}
+
+/// Where a text is escaped
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Path,
+    /// Where `+` is a blank
+    Query,
 }
 
 /// `v1.41`
@@ -48,13 +60,13 @@ fn value(query: &str, key: &str) -> Option<String> {
     query
         .split('&')
         .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
-        .find(|(name, _)| decoded(name, true) == key)
-        .map(|(_, value)| decoded(value, true))
+        .find(|(name, _)| decoded(name, Place::Query) == key)
+        .map(|(_, value)| decoded(value, Place::Query))
         .filter(|value| !value.is_empty())
 }
 
-/// What a percent-encoded text stands for; in queries, `+` is a blank
-fn decoded(text: &str, in_query: bool) -> String {
+/// What a percent-encoded text stands for
+fn decoded(text: &str, place: Place) -> String {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.as_bytes();
     while let [first, after @ ..] = rest {
@@ -62,7 +74,11 @@ fn decoded(text: &str, in_query: bool) -> String {
             (b'%', [high, low, behind @ ..]) => byte(*high, *low).map(|byte| (byte, behind)),
             _ => None,
         };
-        let plain = if *first == b'+' && in_query { b' ' } else { *first };
+        let plain = if *first == b'+' && place == Place::Query {
+            b' '
+        } else {
+            *first
+        };
         let (byte, behind) = escaped.unwrap_or((plain, after));
         bytes.push(byte);
         rest = behind;

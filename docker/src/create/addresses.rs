@@ -1,5 +1,7 @@
 //! Which addresses a container asks for, of its environment.
 
+use serde_json::value::RawValue;
+
 /// The variable of a container's environment that says it
 const VARIABLE: &str = "WEAVE_CIDR";
 
@@ -23,14 +25,16 @@ pub enum Refused {
 }
 
 /// What the last variable of its name in an environment asks for
-pub(super) fn asked(env: &[Option<String>]) -> Result<Asked, Refused> {
+pub(super) fn asked(env: &[Box<RawValue>]) -> Result<Asked, Refused> {
     let text = env
         .iter()
         .rev()
-        .flatten()
-        .map(|variable| variable.split_once('=').unwrap_or((variable, "")))
-        .find(|(name, _)| *name == VARIABLE)
-        .map_or("", |(_, value)| value);
+        .filter_map(|variable| serde_json::from_str::<String>(variable.get()).ok())
+        .find_map(|variable| {
+            let (name, value) = variable.split_once('=').unwrap_or((&variable, ""));
+            (name == VARIABLE).then(|| value.to_owned())
+        })
+        .unwrap_or_default();
     let words: Vec<&str> = text.split_whitespace().collect();
     match words.as_slice() {
         [] => Ok(Asked::Default),

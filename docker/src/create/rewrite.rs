@@ -1,6 +1,7 @@
 //! The rewriting of a creation.
 
 use serde::de::IgnoredAny;
+use serde_json::value::RawValue;
 
 use super::addresses::{Asked, Refused, asked};
 use super::connect::Connect;
@@ -17,7 +18,9 @@ use crate::object::{Object, json};
 ///
 /// If its environment asks for what cannot be.
 pub fn rewrite(body: &[u8], name: Option<&str>, key: &str, policy: &Policy) -> Result<Rewrite, Refused> {
-    let Some(mut creation) = str::from_utf8(body).ok().and_then(Creation::parse) else {
+    // Docker, too, takes bytes that are no text for U+FFFD, and what is behind the first value as it likes.
+    let text = String::from_utf8_lossy(body);
+    let Some((mut creation, rest)) = Creation::parse(&text) else {
         return Ok(Rewrite::Unchanged);
     };
     let addresses = match asked(&creation.env)? {
@@ -41,7 +44,7 @@ pub fn rewrite(body: &[u8], name: Option<&str>, key: &str, policy: &Policy) -> R
         },
     };
     Ok(Rewrite::Joined {
-        body: creation.into_body(),
+        body: creation.into_body(rest),
         connect,
     })
 }
@@ -58,7 +61,7 @@ struct Creation {
     container: Object,
     host: Object,
     mode: Mode,
-    env: Vec<Option<String>>,
+    env: Vec<Box<RawValue>>,
     labels: Object,
     hostname: String,
     domainname: String,
@@ -66,15 +69,15 @@ struct Creation {
 
 impl Creation {
     /// Nothing if Docker would refuse it, or the container is in other networks' hands
-    fn parse(text: &str) -> Option<Self> {
-        let container = Object::parse(text)?;
+    fn parse(text: &str) -> Option<(Self, &str)> {
+        let (container, rest) = Object::first(text)?;
         let host = container.object("HostConfig")?;
         let mode = match host.read::<String>("NetworkMode")?.as_str() {
             "" | "default" | "bridge" => Mode::Bridge,
             NONE => Mode::None,
             _ => return None,
         };
-        Some(Self {
+        let creation = Self {
             env: container.read("Env")?,
             labels: container.object("Labels")?,
             hostname: container.read("Hostname")?,
@@ -82,7 +85,8 @@ impl Creation {
             container,
             host,
             mode,
-        })
+        };
+        Some((creation, rest))
     }
 
     /// Lets the container resolve names; the name that others resolve to it, as far as it is known
@@ -185,9 +189,9 @@ impl Creation {
         Some(())
     }
 
-    fn into_body(mut self) -> Vec<u8> {
+    fn into_body(mut self, rest: &str) -> Vec<u8> {
         self.container.set("HostConfig", self.host.to_string());
-        self.container.to_string().into_bytes()
+        format!("{}{rest}", self.container).into_bytes()
     }
 }
 
