@@ -1,0 +1,133 @@
+//! One question to Docker, one connection.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::body::{Bytes, Incoming};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper::header::{CONTENT_TYPE, HOST};
+use hyper::{Method, Request, Response};
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+
+use super::DockerError;
+use crate::body::{Body, empty, full, hold};
+
+/// What a question may take
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// The largest answer that is held, in bytes: an inspected container is some ten thousand
+const ANSWER_LIMIT: usize = 16 << 20;
+
+/// A connection that questions can be sent on
+pub(crate) type Connected = SendRequest<Body>;
+
+/// Where Docker is asked
+#[derive(Debug, Clone)]
+pub(crate) struct Dockerd {
+    socket: Arc<Path>,
+}
+
+impl Dockerd {
+    /// The Docker that listens at this socket
+    pub(crate) fn new(socket: impl Into<PathBuf>) -> Self {
+        Self {
+            socket: socket.into().into(),
+        }
+    }
+
+    /// The socket it listens at
+    pub(crate) fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// A stream of bytes to it
+    pub(crate) async fn stream(&self) -> Result<UnixStream, DockerError> {
+        UnixStream::connect(&self.socket)
+            .await
+            .map_err(|source| DockerError::Unreachable {
+                socket: self.socket.to_path_buf(),
+                source,
+            })
+    }
+
+    /// A connection to it, that lives as long as what is returned and the answers that came of it
+    pub(crate) async fn connect(&self) -> Result<Connected, DockerError> {
+        let stream = self.stream().await?;
+        let (sender, connection) = http1::Builder::new()
+            .preserve_header_case(true)
+            .max_buf_size(HEAD_LIMIT)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|source| DockerError::exchange(&self.socket, source))?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.with_upgrades().await {
+                log::debug!("a connection to Docker: {error}");
+            }
+        });
+        Ok(sender)
+    }
+
+    /// Asks, and leaves the answer's body to be read
+    pub(crate) async fn open(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Vec<u8>>,
+    ) -> Result<Response<Incoming>, DockerError> {
+        let mut request = Request::builder().method(method).uri(path).header(HOST, "docker");
+        if body.is_some() {
+            request = request.header(CONTENT_TYPE, "application/json");
+        }
+        let body = body.map_or_else(empty, full);
+        let request = request.body(body).map_err(DockerError::Question)?;
+        let mut sender = self.connect().await?;
+        let response = sender.send_request(request).await;
+        response.map_err(|source| DockerError::exchange(&self.socket, source))
+    }
+
+    /// Asks, and holds the answer's body
+    pub(crate) async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Vec<u8>>,
+    ) -> Result<Bytes, DockerError> {
+        let asked = async {
+            let response = self.open(method, path, body).await?;
+            let status = response.status();
+            let body =
+                hold(response.into_body(), ANSWER_LIMIT)
+                    .await
+                    .map_err(|source| DockerError::Answer {
+                        socket: self.socket.to_path_buf(),
+                        source,
+                    })?;
+            if status.is_success() {
+                Ok(body)
+            } else {
+                Err(DockerError::refused(status, &body))
+            }
+        };
+        match tokio::time::timeout(TIMEOUT, asked).await {
+            Ok(answer) => answer,
+            Err(_elapsed) => Err(DockerError::Timeout {
+                socket: self.socket.to_path_buf(),
+                after: TIMEOUT,
+            }),
+        }
+    }
+
+    /// What is at a path
+    pub(crate) async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, DockerError> {
+        let body = self.ask(Method::GET, path, None).await?;
+        serde_json::from_slice(&body).map_err(|source| DockerError::Malformed {
+            path: path.to_owned(),
+            source,
+        })
+    }
+}
+
+/// The longest head of an answer in bytes, as Docker itself takes
+pub(crate) const HEAD_LIMIT: usize = 1 << 20;

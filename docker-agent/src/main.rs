@@ -1,0 +1,151 @@
+//! weave-docker: puts Docker's containers on the network that weaved controls.
+//!
+//! ```text
+//!   docker run ---> proxy ---> dockerd ---> plugin ---> weaved
+//!                     |           ^
+//!                     +-- connect-+   events ---> forget
+//! ```
+//! The proxy passes Docker's API through; a container that is created through it is connected to a Docker
+//! network of the driver that the plugin is. Docker asks the driver for an interface at each start of the
+//! container, and starts its process only when it has it. All work on the network is weaved's: this
+//! program needs no privilege but to use the sockets, and the streams through it outlive a restart of
+//! weaved.
+//!
+//! One task accepts on each socket, one follows Docker's events; each connection is a task. One token
+//! stops all.
+
+mod addresses;
+mod args;
+mod body;
+mod dockerd;
+mod events;
+mod key;
+mod memory;
+mod network;
+mod plugin;
+mod policy;
+mod proxy;
+mod socket;
+#[cfg(test)]
+mod testing;
+mod weaved;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Parser as _;
+use docker::create::HostnamePolicy;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::args::Args;
+use crate::dockerd::Dockerd;
+use crate::events::Follower;
+use crate::memory::Memory;
+use crate::plugin::Driver;
+use crate::policy::{Policies, Settings};
+use crate::socket::Socket;
+
+/// What a stop may take, before the process ends with the work undone
+const GRACE: Duration = Duration::from_millis(4500);
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    env_logger::Builder::new()
+        .filter_level(args.log_level.into())
+        .init();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
+    let ended = match runtime {
+        Ok(runtime) => {
+            let ended = runtime.block_on(run(args));
+            // What is still open was given its grace.
+            runtime.shutdown_background();
+            ended
+        }
+        Err(error) => Err(error.into()),
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            log::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> anyhow::Result<()> {
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let docker = Dockerd::new(&*args.docker);
+    let weaved = weaved::client(&args.socket);
+    let memory = Arc::new(Memory::default());
+    let settings = settings(&args)?;
+    let plugin_socket = Socket::bind(&args.plugin_socket).await?;
+    let mut proxy_sockets = Vec::new();
+    for path in &args.proxy {
+        proxy_sockets.push(Socket::bind(path).await?.owned_like(&args.docker));
+    }
+
+    let stop = CancellationToken::new();
+    let tasks = TaskTracker::new();
+    let follower = Follower {
+        docker: docker.clone(),
+        weaved: weaved.clone(),
+        memory: Arc::clone(&memory),
+        network: settings.network.clone(),
+    };
+    tasks.spawn(stop.clone().run_until_cancelled_owned(follower.follow()));
+    let driver = Driver::new(
+        weaved.clone(),
+        Arc::clone(&memory),
+        !args.no_multicast_route,
+        tasks.clone(),
+        stop.clone(),
+    );
+    tasks.spawn(plugin::serve(plugin_socket, Arc::new(driver), stop.clone()));
+    let shared = proxy::Shared {
+        docker,
+        policies: Policies::new(settings, weaved),
+        memory,
+        rewrite_inspect: args.rewrite_inspect,
+    };
+    tasks.spawn(proxy::serve(proxy_sockets, Arc::new(shared), stop.clone()));
+
+    let _not_under_systemd = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    log::info!(
+        "serving Docker's API; weaved is asked at {}",
+        args.socket.display()
+    );
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    log::info!("stopping");
+    let _not_under_systemd = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
+    stop.cancel();
+    tasks.close();
+    if tokio::time::timeout(GRACE, tasks.wait()).await.is_err() {
+        log::warn!("not everything stopped within {GRACE:?}; ending all the same");
+    }
+    log::info!("stopped");
+    Ok(())
+}
+
+fn settings(args: &Args) -> anyhow::Result<Settings> {
+    Ok(Settings {
+        default_addresses: !args.no_default_ipalloc,
+        hostname: HostnamePolicy::new(
+            args.hostname_from_label.clone(),
+            &args.hostname_match,
+            &args.hostname_replacement,
+        )?,
+        network: network::DRIVER.to_owned(),
+        dns: !args.without_dns,
+        dns_server: args.dns_server,
+        dns_domain: args.dns_domain.clone(),
+    })
+}

@@ -1,0 +1,108 @@
+//! What is known of containers between one call and the next.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use model::ContainerId;
+
+/// The containers and their interfaces, as far as they were seen
+///
+/// What is forgotten costs little: weaved finds out by itself that a container ended, only later.
+#[derive(Debug, Default)]
+pub(crate) struct Memory(Mutex<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    /// The key of a container, by Docker's id
+    containers: BTreeMap<String, ContainerId>,
+    /// By Docker's id of the interface
+    endpoints: BTreeMap<String, Endpoint>,
+}
+
+/// An interface that Docker was given
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Endpoint {
+    /// The key of its container
+    pub(crate) container: ContainerId,
+    /// What it is called on the host until it is moved, as long as that matters
+    pub(crate) interface: Option<String>,
+    /// Whether the proxy connected the container
+    pub(crate) by_proxy: bool,
+    /// Whether multicast goes by it
+    pub(crate) multicast: bool,
+}
+
+impl Memory {
+    /// A container has this key
+    pub(crate) fn container(&self, id: &str, key: ContainerId) {
+        self.known().containers.insert(id.to_owned(), key);
+    }
+
+    /// The key of a container that is no more
+    pub(crate) fn forget_container(&self, id: &str) -> Option<ContainerId> {
+        self.known().containers.remove(id)
+    }
+
+    /// An interface is of this container
+    pub(crate) fn endpoint(&self, id: &str, endpoint: Endpoint) {
+        self.known().endpoints.insert(id.to_owned(), endpoint);
+    }
+
+    /// The same, unless more is known of it
+    pub(crate) fn endpoint_if_unknown(&self, id: &str, endpoint: Endpoint) {
+        self.known().endpoints.entry(id.to_owned()).or_insert(endpoint);
+    }
+
+    /// What is known of an interface
+    pub(crate) fn endpoint_of(&self, id: &str) -> Option<Endpoint> {
+        self.known().endpoints.get(id).cloned()
+    }
+
+    /// Forgets an interface; what was known of it, and whether it is the last of its container
+    pub(crate) fn forget_endpoint(&self, id: &str) -> Option<(Endpoint, bool)> {
+        let mut known = self.known();
+        let endpoint = known.endpoints.remove(id)?;
+        let another = known
+            .endpoints
+            .values()
+            .any(|other| other.container == endpoint.container);
+        Some((endpoint, !another))
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        // Each change is one insertion or removal: there is no half of one.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(key: &str) -> Endpoint {
+        Endpoint {
+            container: key.parse().unwrap(),
+            interface: Some("vc1".to_owned()),
+            by_proxy: true,
+            multicast: true,
+        }
+    }
+
+    #[test]
+    fn a_container_that_got_a_new_interface_keeps_it_when_the_old_one_goes() {
+        let memory = Memory::default();
+        memory.endpoint("old", endpoint("key:1"));
+        memory.endpoint("new", endpoint("key:1"));
+        assert_eq!(memory.forget_endpoint("old"), Some((endpoint("key:1"), false)));
+        assert_eq!(memory.forget_endpoint("new"), Some((endpoint("key:1"), true)));
+        assert_eq!(memory.forget_endpoint("new"), None);
+    }
+
+    #[test]
+    fn what_is_learnt_later_does_not_replace_what_was_given() {
+        let memory = Memory::default();
+        memory.endpoint("e", endpoint("key:1"));
+        memory.endpoint_if_unknown("e", endpoint("key:2"));
+        assert_eq!(memory.endpoint_of("e"), Some(endpoint("key:1")));
+    }
+}

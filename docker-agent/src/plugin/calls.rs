@@ -1,0 +1,231 @@
+//! Each call of Docker's, and what weaved is asked for it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use api::{Client, ClientError, ContainerRequest, EndpointRequest, ErrorKind, routes};
+use docker::create::option;
+use docker::plugin::{
+    Activated, Call, Capabilities, CreateEndpoint, CreateNetwork, DeleteNetwork, Done, EndpointCreated,
+    EndpointInfo, EndpointRef, Interface, InterfaceName, Join, Joined, Route, Wanted, request,
+};
+use hyper::Response;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::joining::{Joining, complete};
+use super::{failed, network, said};
+use crate::addresses::specs;
+use crate::body::{Body, line};
+use crate::memory::{Endpoint, Memory};
+use crate::weaved::told;
+
+/// What interfaces are called in containers; Docker puts a number behind it
+const IN_CONTAINERS: &str = "ethwe";
+
+/// Answers Docker's calls by asking weaved
+#[derive(Debug)]
+pub(crate) struct Driver {
+    weaved: Client,
+    memory: Arc<Memory>,
+    /// Whether containers get a route for multicast at all
+    multicast: bool,
+    /// Whether the containers of a network do, by Docker's id of it
+    networks: Mutex<BTreeMap<String, bool>>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// A call is answered with an error
+#[derive(Debug, thiserror::Error)]
+enum CallError {
+    /// What came is no call
+    #[error(transparent)]
+    Malformed(#[from] docker::plugin::Malformed),
+    /// The addresses make no sense
+    #[error("{text:?} says no addresses: {source}")]
+    Addresses {
+        /// What is asked for
+        text: String,
+        /// What is wrong with it
+        source: api::AddressSpecError,
+    },
+    /// The container's key is none
+    #[error(transparent)]
+    Key(#[from] model::ContainerIdError),
+    /// weaved did not do it
+    #[error("{}", told(.0))]
+    Weaved(#[from] ClientError),
+    /// Docker asks for an interface that it was not given
+    #[error("interface {0} is not known here: start the container again")]
+    Unknown(String),
+}
+
+impl Driver {
+    /// A driver that asks this weaved
+    pub(crate) fn new(
+        weaved: Client,
+        memory: Arc<Memory>,
+        multicast: bool,
+        tasks: TaskTracker,
+        stop: CancellationToken,
+    ) -> Self {
+        Self {
+            weaved,
+            memory,
+            multicast,
+            networks: Mutex::new(BTreeMap::new()),
+            tasks,
+            stop,
+        }
+    }
+
+    /// The answer to a call
+    pub(super) async fn answer(&self, call: Call, body: &[u8]) -> Response<Body> {
+        log::debug!("{} {}", call.path(), String::from_utf8_lossy(body));
+        let answered = match call {
+            Call::Activate => Ok(said(&Activated::NETWORK)),
+            Call::GetCapabilities => Ok(said(&Capabilities::default())),
+            Call::CreateNetwork => self.create_network(body),
+            Call::DeleteNetwork => self.delete_network(body),
+            Call::CreateEndpoint => self.create_endpoint(body).await,
+            Call::Join => self.join(body),
+            Call::Leave => Ok(said(&Done {})),
+            Call::DeleteEndpoint => self.delete_endpoint(body).await,
+            Call::EndpointOperInfo => Ok(said(&EndpointInfo::default())),
+            Call::AllocateNetwork
+            | Call::FreeNetwork
+            | Call::DiscoverNew
+            | Call::DiscoverDelete
+            | Call::ProgramExternalConnectivity
+            | Call::RevokeExternalConnectivity => Ok(said(&Done {})),
+            Call::IpamGetCapabilities
+            | Call::GetDefaultAddressSpaces
+            | Call::RequestPool
+            | Call::ReleasePool
+            | Call::RequestAddress
+            | Call::ReleaseAddress => {
+                return failed(
+                    "weave is no driver of addresses: create the network with --ipam-driver=null, and it gives them itself",
+                );
+            }
+        };
+        answered.unwrap_or_else(|error| {
+            log::warn!("{}: {}", call.path(), line(&error));
+            failed(&line(&error))
+        })
+    }
+
+    fn create_network(&self, body: &[u8]) -> Result<Response<Body>, CallError> {
+        let asked: CreateNetwork = request(body)?;
+        let multicast = network::multicast(&asked.options);
+        self.networks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(asked.network_id, multicast);
+        Ok(said(&Done {}))
+    }
+
+    fn delete_network(&self, body: &[u8]) -> Result<Response<Body>, CallError> {
+        let asked: DeleteNetwork = request(body)?;
+        self.networks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&asked.network_id);
+        Ok(said(&Done {}))
+    }
+
+    /// Whether the containers of a network get a route for multicast
+    fn has_multicast(&self, network: &str) -> bool {
+        let networks = self.networks.lock().unwrap_or_else(PoisonError::into_inner);
+        self.multicast && networks.get(network).copied().unwrap_or(true)
+    }
+
+    async fn create_endpoint(&self, body: &[u8]) -> Result<Response<Body>, CallError> {
+        let asked: CreateEndpoint = request(body)?;
+        let wanted = Wanted::from(&asked);
+        let addresses = specs(&wanted.addresses).map_err(|source| CallError::Addresses {
+            text: wanted.addresses.clone(),
+            source,
+        })?;
+        let question = EndpointRequest {
+            container: wanted.key.parse()?,
+            addresses,
+            name: wanted.name,
+        };
+        let made = self.weaved.send(&routes::CREATE_ENDPOINT, &question).await?;
+        let endpoint = Endpoint {
+            container: question.container,
+            interface: Some(made.interface.to_string()),
+            by_proxy: asked.options.contains_key(option::CONTAINER),
+            multicast: self.has_multicast(&asked.network_id),
+        };
+        self.memory.endpoint(&asked.endpoint_id, endpoint);
+        // Docker takes only what it did not say itself.
+        let given = |said: &str, ours: String| if said.is_empty() { ours } else { String::new() };
+        let v4 = made.addresses.iter().find(|address| address.is_ipv4());
+        let address = v4.map_or_else(String::new, ToString::to_string);
+        Ok(said(&EndpointCreated {
+            interface: Interface {
+                address: given(&asked.interface.address, address),
+                mac_address: given(&asked.interface.mac_address, made.mac.to_string()),
+                ..Interface::default()
+            },
+        }))
+    }
+
+    fn join(&self, body: &[u8]) -> Result<Response<Body>, CallError> {
+        let asked: Join = request(body)?;
+        let Some(endpoint) = self.memory.endpoint_of(&asked.endpoint_id) else {
+            return Err(CallError::Unknown(asked.endpoint_id));
+        };
+        let Some(interface) = endpoint.interface else {
+            return Err(CallError::Unknown(asked.endpoint_id));
+        };
+        let joining = Joining {
+            endpoint: asked.endpoint_id,
+            container: endpoint.container,
+            netns: asked.sandbox_key,
+            multicast_route: endpoint.multicast,
+        };
+        let (weaved, memory) = (self.weaved.clone(), Arc::clone(&self.memory));
+        let work = async move { complete(&weaved, &memory, joining).await };
+        self.tasks
+            .spawn(self.stop.clone().run_until_cancelled_owned(work));
+        Ok(said(&Joined {
+            interface_name: InterfaceName {
+                src_name: interface,
+                dst_prefix: IN_CONTAINERS.to_owned(),
+            },
+            static_routes: if endpoint.multicast {
+                vec![Route::multicast()]
+            } else {
+                Vec::new()
+            },
+            disable_gateway_service: endpoint.by_proxy,
+        }))
+    }
+
+    async fn delete_endpoint(&self, body: &[u8]) -> Result<Response<Body>, CallError> {
+        let asked: EndpointRef = request(body)?;
+        let Some((endpoint, last)) = self.memory.forget_endpoint(&asked.endpoint_id) else {
+            log::debug!("interface {} is not known here", asked.endpoint_id.escape_debug());
+            return Ok(said(&Done {}));
+        };
+        // The container has started again: what is known by its key is its new interface.
+        if !last {
+            return Ok(said(&Done {}));
+        }
+        let question = ContainerRequest {
+            container: endpoint.container.clone(),
+        };
+        match self.weaved.send(&routes::DELETE_ENDPOINT, &question).await {
+            Ok(()) => Ok(said(&Done {})),
+            Err(ClientError::Refused(error)) if error.kind == ErrorKind::NotFound => Ok(said(&Done {})),
+            Err(error) => {
+                self.memory.endpoint(&asked.endpoint_id, endpoint);
+                Err(error.into())
+            }
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! What is left to do once Docker has moved an interface into its container.
+
+use std::path::Path;
+use std::time::Duration;
+
+use api::{Client, JoinRequest, routes};
+use model::ContainerId;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::memory::Memory;
+use crate::weaved::told;
+
+/// How long Docker may take to make the namespace and to move the interface
+const DEADLINE: Duration = Duration::from_secs(30);
+/// How long to wait before looking again, at first and at most
+const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
+
+/// An interface on its way
+#[derive(Debug)]
+pub(super) struct Joining {
+    /// Docker's id of it
+    pub(super) endpoint: String,
+    /// Whose it is
+    pub(super) container: ContainerId,
+    /// The file by which the container's namespace will be known
+    pub(super) netns: String,
+    /// Whether multicast goes by it
+    pub(super) multicast_route: bool,
+}
+
+/// Waits until the interface is where it belongs, and has weaved complete it
+pub(super) async fn complete(weaved: &Client, memory: &Memory, joining: Joining) {
+    let endpoint = joining.endpoint;
+    let question = JoinRequest {
+        container: joining.container,
+        netns: joining.netns,
+        multicast_route: joining.multicast_route,
+    };
+    let deadline = Instant::now() + DEADLINE;
+    let mut last = None;
+    let done = timeout_at(deadline, async {
+        let (mut pause, longest) = PAUSES;
+        // A container that has ended meanwhile takes its interface with it.
+        while memory.endpoint_of(&endpoint).is_some() {
+            if Path::new(&question.netns).exists() {
+                // The file is there before it is a namespace, and that before it has the interface.
+                match weaved.send(&routes::JOIN_ENDPOINT, &question).await {
+                    Ok(_attached) => return true,
+                    Err(error) => last = Some(told(&error)),
+                }
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(longest);
+        }
+        false
+    })
+    .await;
+    match done {
+        Ok(true) => log::info!("{} is on the network", question.container),
+        Ok(false) => log::debug!("{} ended before it was on the network", question.container),
+        Err(_elapsed) => {
+            let reason = last.unwrap_or_else(|| format!("there is no {}", question.netns));
+            log::warn!("{} is not complete on the network: {reason}", question.container);
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! What is made of containers, by the command line and by what weaved says of names.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use api::{Client, ClientError, DnsStatus, routes};
+use docker::create::{Dns, HostnamePolicy, Policy, Refused, Rewrite, rewrite};
+use hyper::StatusCode;
+
+use crate::weaved::told;
+
+/// What the command line says of containers
+#[derive(Debug)]
+pub(crate) struct Settings {
+    /// Whether a container that does not say gets an address
+    pub(crate) default_addresses: bool,
+    /// How hostnames come about
+    pub(crate) hostname: HostnamePolicy,
+    /// The Docker network that they are connected to
+    pub(crate) network: String,
+    /// Whether they get names, and answers to questions of names
+    pub(crate) dns: bool,
+    /// Where they ask; by default where weaved says
+    pub(crate) dns_server: Option<Ipv4Addr>,
+    /// The domain of their names; by default the one that weaved says
+    pub(crate) dns_domain: Option<String>,
+}
+
+/// What is made of each container
+#[derive(Debug)]
+pub(crate) struct Policies {
+    settings: Settings,
+    weaved: Client,
+    /// What weaved said last; it may not run when a container is created
+    last: Mutex<Option<Naming>>,
+}
+
+/// What containers are called in, and whom they ask
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Naming {
+    domain: String,
+    server: Option<Ipv4Addr>,
+}
+
+impl Policies {
+    /// By the command line, and for the rest by weaved
+    pub(crate) fn new(settings: Settings, weaved: Client) -> Self {
+        Self {
+            settings,
+            weaved,
+            last: Mutex::new(None),
+        }
+    }
+
+    /// The Docker network that containers are connected to
+    pub(crate) fn network(&self) -> &str {
+        &self.settings.network
+    }
+
+    /// The domain that containers have names in, if they have any
+    pub(crate) fn names_domain(&self) -> Option<String> {
+        if !self.settings.dns {
+            return None;
+        }
+        let last = self.last().as_ref().map(|naming| naming.domain.clone());
+        last.or_else(|| self.settings.dns_domain.clone())
+    }
+
+    /// What Docker is asked in the place of a creation
+    pub(crate) async fn rewrite(
+        &self,
+        body: &[u8],
+        name: Option<&str>,
+        key: &str,
+    ) -> Result<Rewrite, Refusal> {
+        let nameless = rewrite(body, name, key, &self.policy(None))?;
+        if nameless == Rewrite::Unchanged || !self.settings.dns {
+            return Ok(nameless);
+        }
+        let dns = self.naming().await?.and_then(|naming| {
+            let server = naming.server?;
+            Some(Dns {
+                server,
+                domain: naming.domain,
+            })
+        });
+        match dns {
+            Some(dns) => Ok(rewrite(body, name, key, &self.policy(Some(dns)))?),
+            None => Ok(nameless),
+        }
+    }
+
+    fn policy(&self, dns: Option<Dns>) -> Policy {
+        Policy {
+            dns,
+            default_addresses: self.settings.default_addresses,
+            hostname: self.settings.hostname.clone(),
+            network: self.settings.network.clone(),
+        }
+    }
+
+    async fn naming(&self) -> Result<Option<Naming>, ClientError> {
+        if let (Some(domain), Some(server)) = (&self.settings.dns_domain, self.settings.dns_server) {
+            return Ok(Some(Naming {
+                domain: domain.clone(),
+                server: Some(server),
+            }));
+        }
+        match self.weaved.ask(&routes::STATUS).await {
+            Ok(status) => {
+                let naming = status.dns.map(|dns| self.of(&dns));
+                let mut last = self.last();
+                if *last != naming {
+                    tell(naming.as_ref());
+                    last.clone_from(&naming);
+                }
+                Ok(naming)
+            }
+            Err(error) => self.last().clone().map(Some).ok_or(error),
+        }
+    }
+
+    fn of(&self, dns: &DnsStatus) -> Naming {
+        Naming {
+            domain: self
+                .settings
+                .dns_domain
+                .clone()
+                .unwrap_or_else(|| dns.domain.clone()),
+            server: self.settings.dns_server.or_else(|| reachable(&dns.listening)),
+        }
+    }
+
+    fn last(&self) -> MutexGuard<'_, Option<Naming>> {
+        // It is replaced as a whole.
+        self.last.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Of where a name server listens, the first that containers can ask
+fn reachable(listening: &[String]) -> Option<Ipv4Addr> {
+    let addresses = listening.iter().filter_map(|text| text.parse().ok());
+    let mut reachable = addresses.filter_map(|address| match address {
+        SocketAddr::V4(address) if address.port() == DOMAIN && !address.ip().is_loopback() => {
+            Some(*address.ip())
+        }
+        SocketAddr::V4(_) | SocketAddr::V6(_) => None,
+    });
+    reachable.find(|address| !address.is_unspecified())
+}
+
+/// The only port of a name server that resolvers know
+const DOMAIN: u16 = 53;
+
+fn tell(naming: Option<&Naming>) {
+    match naming {
+        Some(Naming {
+            domain,
+            server: Some(server),
+        }) => log::info!("containers ask {server} for names in {domain}"),
+        Some(Naming { domain, server: None }) => log::warn!(
+            "containers cannot resolve names in {domain}: weaved answers at no address that they reach; run `weavectl expose`, or give weaved --dns-listen-address and weave-docker --dns-server"
+        ),
+        None => log::info!("weaved answers no names: containers get none"),
+    }
+}
+
+/// A container is not created; Docker was not asked
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Refusal {
+    /// It asks for what cannot be
+    #[error(transparent)]
+    Asked(#[from] Refused),
+    /// It is not known how it is to resolve names
+    #[error("{}", told(.0))]
+    Weaved(#[from] ClientError),
+}
+
+impl Refusal {
+    /// The HTTP status that goes with it
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::Asked(_) => StatusCode::BAD_REQUEST,
+            Self::Weaved(_) => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn containers_ask_where_they_can() {
+        for (listening, expected) in [
+            (&["127.0.0.1:6753"][..], None),
+            (&["0.0.0.0:53", "[::]:53"], None),
+            (&["10.32.0.1:6753"], None),
+            (
+                &["127.0.0.1:53", "nonsense", "10.32.0.1:53", "10.2.0.1:53"],
+                Some("10.32.0.1"),
+            ),
+        ] {
+            let listening: Vec<String> = listening.iter().map(ToString::to_string).collect();
+            assert_eq!(
+                reachable(&listening),
+                expected.map(|text| text.parse().unwrap()),
+                "{listening:?}"
+            );
+        }
+    }
+}
