@@ -10,7 +10,7 @@ use std::net::Ipv4Addr;
 pub use addresses::Refused;
 pub use connect::{Connect, option};
 pub use hostname::{HostnamePolicy, PatternError};
-pub use rewrite::rewrite;
+pub use rewrite::{addresses, rewrite};
 
 /// What whoever started the program wants of containers
 #[derive(Debug, Clone)]

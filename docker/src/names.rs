@@ -60,3 +60,78 @@ fn is_label(text: &str) -> bool {
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_s_name_counts_in_the_domain_and_docker_s_elsewhere() {
+        for ((name, hostname, domainname), whole) in [
+            (("/c1", "5f3a", ""), "c1.weave.local"),
+            (("c1", "web", ""), "c1.weave.local"),
+            (("/c1", "web", "weave.local"), "web.weave.local"),
+            (("/c1", "web", "Weave.Local."), "web.Weave.Local"),
+            (("/c1", "web.weave.local", ""), "web.weave.local"),
+            (("/c1", "web.weave.local.", ""), "web.weave.local"),
+            (("/c1", "a", "b.weave.local"), "a.b.weave.local"),
+            (("/c1", "web", "example.com"), "c1.weave.local"),
+            (("/c1", "web", "notweave.local"), "c1.weave.local"),
+            (("/c1", "", "weave.local"), "c1.weave.local"),
+            (("/c1", "weave.local", ""), "c1.weave.local"),
+            (("/c1", "w\u{e4}b", "weave.local"), "c1.weave.local"),
+            (
+                ("/c1", "\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}\u{e4}", ""),
+                "c1.weave.local",
+            ),
+            (("/happy_turing", "", ""), "happy_turing.weave.local"),
+            (("/a.b", "", ""), "a.b.weave.local"),
+        ] {
+            let called = Called {
+                name,
+                hostname,
+                domainname,
+            };
+            for domain in ["weave.local", "weave.local."] {
+                assert_eq!(in_domain(called, domain).as_deref(), Some(whole), "{called:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_dns_cannot_have_is_no_name() {
+        let label = "x".repeat(MAX_LABEL_BYTES);
+        let long = [label.as_str(); 4].join(".");
+        for name in [
+            "",
+            "/",
+            "a b",
+            "a..b",
+            ".a",
+            "a.",
+            "w\u{e4}b",
+            "a/b",
+            &format!("{label}x"),
+            &long,
+        ] {
+            let called = Called {
+                name,
+                ..Called::default()
+            };
+            assert_eq!(in_domain(called, "weave.local"), None, "{name}");
+        }
+        for name in [
+            label.as_str(),
+            long.get(..MAX_NAME_BYTES - ".weave.local".len()).unwrap(),
+        ] {
+            let called = Called {
+                name,
+                ..Called::default()
+            };
+            assert_eq!(
+                in_domain(called, "weave.local"),
+                Some(format!("{name}.weave.local"))
+            );
+        }
+    }
+}

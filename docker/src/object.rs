@@ -149,3 +149,77 @@ impl<'de> Visitor<'de> for Members {
 pub(crate) fn json(value: &(impl Serialize + ?Sized)) -> String {
     serde_json::to_string(value).unwrap_or_else(|_| "null".to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn members_stay_as_they_were_written() {
+        let text = r#"{"b":1E400,"a":"\u0041\/","a":18446744073709551616,"\u00e9":[ 1, 2 ],"\ud800":-0}"#;
+        assert_eq!(Object::parse(text).unwrap().to_string(), text);
+        assert_eq!(Object::parse(" { } ").unwrap().to_string(), "{}");
+        for text in ["", "null", "[]", "1", "\"a\"", "{", "{\"a\"}", "{} {}"] {
+            assert!(Object::parse(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_comes_after_is_kept() {
+        for (text, rest) in [("{}", ""), (" {}\n", "\n"), ("{} x", " x"), ("{}{}", "{}")] {
+            assert_eq!(Object::first(text).unwrap().1, rest, "{text}");
+        }
+        assert!(Object::first("x {}").is_none());
+    }
+
+    #[test]
+    fn fields_are_found_whatever_their_case_and_keys_are_not() {
+        let mut object = Object::parse(r#"{"Dns":1,"dNS":2,"x":null,"\u0044ns":3,"y":4}"#).unwrap();
+        assert_eq!(object.get("DNS"), Some("3"));
+        assert_eq!(
+            (object.entry("Dns"), object.entry("DNS"), object.entry("dNS")),
+            (Some("3"), None, Some("2"))
+        );
+        assert_eq!((object.get("x"), object.get("z")), (None, None));
+        object.set("dns", "5".to_owned());
+        object.insert("DNS", "6".to_owned());
+        object.set("x", "7".to_owned());
+        object.set("z\"", "8".to_owned());
+        assert_eq!(
+            object.to_string(),
+            r#"{"Dns":1,"dNS":2,"x":7,"\u0044ns":5,"y":4,"DNS":6,"z\"":8}"#
+        );
+    }
+
+    #[test]
+    fn what_is_absent_or_null_is_empty_and_the_wrong_kind_is_nothing() {
+        let object = Object::parse(r#"{"null":null,"text":"a","list":["a"],"object":{"a":1}}"#).unwrap();
+        for (field, text, list, keys) in [
+            ("absent", Some(""), Some(0), Some(0)),
+            ("null", Some(""), Some(0), Some(0)),
+            ("text", Some("a"), None, None),
+            ("list", None, Some(1), None),
+            ("object", None, None, Some(1)),
+        ] {
+            assert_eq!(object.read::<String>(field).as_deref(), text, "{field}");
+            assert_eq!(
+                object.read::<Vec<String>>(field).map(|list| list.len()),
+                list,
+                "{field}"
+            );
+            assert_eq!(
+                object.object(field).map(|object| object.keys().count()),
+                keys,
+                "{field}"
+            );
+        }
+    }
+
+    #[test]
+    fn deep_values_are_no_danger() {
+        let deep = "[".repeat(200_000) + &"]".repeat(200_000);
+        let object = Object::parse(&format!(r#"{{"a":{deep}}}"#)).unwrap();
+        assert_eq!(object.get("a"), Some(deep.as_str()));
+        assert_eq!(object.read::<Vec<serde_json::Value>>("a"), None);
+    }
+}

@@ -94,3 +94,81 @@ fn byte(high: u8, low: u8) -> Option<u8> {
     };
     Some(digit(high)? << 4 | digit(low)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn creations_are_known_with_their_name() {
+        for (path, name) in [
+            ("/containers/create", None),
+            ("/v1.41/containers/create", None),
+            ("/v1.12/containers/create?name=c1", Some("c1")),
+            ("/v1.41/containers/create?name=", None),
+            ("/v1.41/containers/create?platform=&name=c1", Some("c1")),
+            ("/v1.41/containers/create?name=c1&name=c2", Some("c1")),
+            ("/v1.41/containers/create?n%61me=c%31", Some("c1")),
+            ("/v1.41/containers/create?name=a+b%20c", Some("a b c")),
+            ("/v1.41/containers/create?name=%2Fc1", Some("/c1")),
+            ("/v1.41/containers/create?name=a%2", Some("a%2")),
+            ("/v1.41/containers/create?name=%c3%a4%zz", Some("\u{e4}%zz")),
+            ("/v1.41/containers/create?name=%ff", Some("\u{fffd}")),
+            ("/v1.41/containers/create?names=c1&xname=c1", None),
+            ("/v1.41/containers/create?name", None),
+            ("//v1.41//containers//create?name=c1", Some("c1")),
+            ("/v1.41/containers/create/", None),
+            ("/v1.41/containers/%63reate", None),
+            ("/v1.41/containers%2Fcreate", None),
+        ] {
+            let name = name.map(str::to_owned);
+            assert_eq!(classify("POST", path), Request::Create { name }, "{path}");
+        }
+    }
+
+    #[test]
+    fn inspections_are_known_with_their_container() {
+        for (path, container) in [
+            ("/containers/c1/json", "c1"),
+            ("/v1.41/containers/5f3a/json?size=1", "5f3a"),
+            ("/v1.41/containers/%2Fc1/json", "c1"),
+            ("/v1.41/containers/c+1/json", "c+1"),
+            ("/v1.41/containers/web/db/json", "web/db"),
+            ("/v1.41/containers/json/json", "json"),
+        ] {
+            let container = container.to_owned();
+            assert_eq!(classify("GET", path), Request::Inspect { container }, "{path}");
+        }
+    }
+
+    #[test]
+    fn everything_else_is_other() {
+        for (method, path) in [
+            ("GET", ""),
+            ("GET", "/"),
+            ("GET", "*"),
+            ("GET", "/_ping"),
+            ("GET", "/v1.41/containers/create"),
+            ("post", "/v1.41/containers/create"),
+            ("POST", "/v1.41/containers/create/now"),
+            ("POST", "/v1.41/v1.41/containers/create"),
+            ("POST", "/1.41/containers/create"),
+            ("POST", "/v/containers/create"),
+            ("POST", "/v1.41x/containers/create"),
+            ("POST", "/v1.41/Containers/create"),
+            ("POST", "/v1.41/./containers/create"),
+            ("POST", "/v1.41/services/create?name=c1"),
+            ("POST", "/v1.41/containers/c1/start"),
+            ("POST", "/v1.41/containers/c1/exec"),
+            ("GET", "/v1.41/containers/json"),
+            ("GET", "/v1.41/containers//json"),
+            ("HEAD", "/v1.41/containers/c1/json"),
+            ("GET", "/v1.41/containers/c1/json/x"),
+            ("GET", "/v1.41/exec/c1/json"),
+            ("GET", "/v1.41/images/c1/json"),
+            ("GET", "/v1.41/events?filters=%7B%7D"),
+        ] {
+            assert_eq!(classify(method, path), Request::Other, "{method} {path}");
+        }
+    }
+}

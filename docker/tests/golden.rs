@@ -75,13 +75,18 @@ fn policy(text: &str) -> (Policy, Option<String>) {
             domain: domain.to_owned(),
         }
     });
-    let matching = said("match").unwrap_or("(.*)".to_owned());
-    let replacement = said("replacement").unwrap_or("$1".to_owned());
+    let matching = said("match");
+    let replacement = said("replacement");
     let policy = Policy {
         dns,
         default_addresses: said("default-addresses").is_none_or(|said| said != "no"),
-        hostname: HostnamePolicy::new(said("label"), &matching, &replacement).unwrap(),
-        network: said("network").unwrap_or("weave".to_owned()),
+        hostname: HostnamePolicy::new(
+            said("label"),
+            matching.as_deref().unwrap_or("(.*)"),
+            replacement.as_deref().unwrap_or("$1"),
+        )
+        .unwrap(),
+        network: said("network").as_deref().unwrap_or("weave").to_owned(),
     };
     (policy, said("name"))
 }

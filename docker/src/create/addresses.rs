@@ -43,3 +43,54 @@ pub(super) fn asked(env: &[Box<RawValue>]) -> Result<Asked, Refused> {
         words => Ok(Asked::These(words.join(" "))),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_variable_of_its_name_counts() {
+        let these = |text: &str| Ok(Asked::These(text.to_owned()));
+        for (env, expected) in [
+            ("[]", Ok(Asked::Default)),
+            (r#"["A=1","WEAVE_CIDRS=10.2.1.1/24"]"#, Ok(Asked::Default)),
+            (r#"["WEAVE_CIDR="]"#, Ok(Asked::Default)),
+            (r#"["WEAVE_CIDR= \t"]"#, Ok(Asked::Default)),
+            (r#"["WEAVE_CIDR"]"#, Ok(Asked::Default)),
+            (r#"["WEAVE_CIDR=10.2.1.1/24","WEAVE_CIDR"]"#, Ok(Asked::Default)),
+            (r#"["WEAVE_CIDR=none"]"#, Ok(Asked::None)),
+            (
+                r#"["WEAVE_CIDR=10.2.1.1/24","WEAVE_CIDR= none "]"#,
+                Ok(Asked::None),
+            ),
+            (
+                r#"["WEAVE_CIDR=none","WEAVE_CIDR=10.2.1.1/24"]"#,
+                these("10.2.1.1/24"),
+            ),
+            (
+                r#"["WEAVE_CIDR= 10.2.1.1/24  net:default\n"]"#,
+                these("10.2.1.1/24 net:default"),
+            ),
+            (r#"["WEAVE_CIDR=a=b"]"#, these("a=b")),
+            (
+                r#"[null,7,"\ud800","WEAVE_CIDR=10.2.1.1/24",{}]"#,
+                these("10.2.1.1/24"),
+            ),
+            (
+                r#"["WEAVE_CIDR=10.2.1.1/24 none"]"#,
+                Err(Refused::NoneAndMore("10.2.1.1/24 none".to_owned())),
+            ),
+        ] {
+            let env: Vec<Box<RawValue>> = serde_json::from_str(env).unwrap();
+            assert_eq!(asked(&env), expected, "{env:?}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_what_to_do() {
+        assert_eq!(
+            Refused::NoneAndMore("none net:default".to_owned()).to_string(),
+            "WEAVE_CIDR=\"none net:default\" has `none` beside addresses: give `none` alone, or the addresses alone"
+        );
+    }
+}

@@ -67,3 +67,35 @@ struct Endpoint<'a> {
     #[serde(rename = "DriverOpts")]
     options: BTreeMap<&'static str, &'a str>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_driver_is_told_what_there_is_to_tell() {
+        let connect = Connect {
+            network: "weave".to_owned(),
+            key: "key:1".to_owned(),
+            addresses: "10.2.1.1/24 net:default".to_owned(),
+            name: Some("c\"1.weave.local".to_owned()),
+        };
+        let nothing = Connect {
+            addresses: String::new(),
+            name: None,
+            ..connect.clone()
+        };
+        for (connect, body) in [
+            (
+                connect,
+                r#"{"Container":"5f3a","EndpointConfig":{"DriverOpts":{"works.weave.addresses":"10.2.1.1/24 net:default","works.weave.container":"key:1","works.weave.name":"c\"1.weave.local"}}}"#,
+            ),
+            (
+                nothing,
+                r#"{"Container":"5f3a","EndpointConfig":{"DriverOpts":{"works.weave.container":"key:1"}}}"#,
+            ),
+        ] {
+            assert_eq!(String::from_utf8(connect.body("5f3a")).unwrap(), body);
+        }
+    }
+}

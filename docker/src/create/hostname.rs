@@ -54,3 +54,41 @@ pub struct PatternError {
     /// What it lacks
     source: regex_lite::Error,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_that_matches_is_replaced() {
+        for (matching, replacement, became) in [
+            ("(.*)", "$1", "aws-12798186823"),
+            ("^aws-[0-9]+(.*)$", "my-app$1", "my-app"),
+            ("^(aws)-.*$", "${1}x", "awsx"),
+            ("[0-9]", "", "aws-"),
+            ("nothing", "x", "aws-12798186823"),
+            ("^.*$", "$2", ""),
+            ("(?i)AWS", "a", "a-12798186823"),
+        ] {
+            let policy = HostnamePolicy::new(None, matching, replacement).unwrap();
+            assert_eq!(policy.replaced("aws-12798186823"), became, "{matching}");
+        }
+        assert_eq!(HostnamePolicy::default().replaced("c1"), "c1");
+    }
+
+    #[test]
+    fn what_is_no_pattern_is_refused() {
+        let error = HostnamePolicy::new(None, "(", "").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "--hostname-match \"(\" is no regular expression: mend it, as in '^(.*)-[0-9]+$'"
+        );
+    }
+
+    #[test]
+    fn an_empty_label_is_none() {
+        let label = |label: &str| HostnamePolicy::new(Some(label.to_owned()), "", "").unwrap();
+        assert_eq!(label("").label(), None);
+        assert_eq!(label("hostname").label(), Some("hostname"));
+    }
+}

@@ -49,6 +49,20 @@ pub fn rewrite(body: &[u8], name: Option<&str>, key: &str, policy: &Policy) -> R
     })
 }
 
+/// The addresses that a creation asks for, separated by blanks, as far as it asks for any; whether it is
+/// connected by its creation or after it
+///
+/// # Errors
+///
+/// If its environment asks for what cannot be.
+pub fn addresses(body: &[u8]) -> Result<Option<String>, Refused> {
+    let text = String::from_utf8_lossy(body);
+    match Creation::parse(&text).map_or(Ok(Asked::None), |(creation, _)| asked(&creation.env))? {
+        Asked::These(addresses) => Ok(Some(addresses)),
+        Asked::None | Asked::Default => Ok(None),
+    }
+}
+
 /// What a container is to have beside the network
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Mode {

@@ -73,3 +73,24 @@ impl Call {
         Self::ALL.iter().copied().find(|call| call.path() == path)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_call_has_a_path_of_its_own() {
+        for call in Call::ALL {
+            assert_eq!(Call::of(call.path()), Some(*call));
+        }
+        for path in [
+            "",
+            "/",
+            "/NetworkDriver.Join/",
+            "/networkdriver.join",
+            "/NetworkDriver.GwAllocCheck",
+        ] {
+            assert_eq!(Call::of(path), None, "{path}");
+        }
+    }
+}
