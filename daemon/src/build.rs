@@ -190,6 +190,7 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
         Arc::clone(&store),
         network.clone(),
         overlay_mtu,
+        args.ipalloc_hold,
     )
     .await?;
     let host_leg = HostLeg::open(
@@ -307,6 +308,9 @@ impl Daemon {
         tasks.spawn(control::accept(self.listener, self.inputs.clone(), stop.clone()));
         tasks.spawn(self.server.serve(self.app.clone(), stop.clone()));
         tasks.spawn(self.app.host_leg.clone().watch(stop.clone()));
+        if let Some(bridge) = self.app.datapath.bridge() {
+            tasks.spawn(crate::passage::keep_open(bridge, stop.clone()));
+        }
         if let Some(names) = self.names {
             tasks.spawn(names.serve(stop.clone()));
             let places = self.app.places.clone();

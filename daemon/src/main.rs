@@ -22,6 +22,7 @@ mod expose;
 mod identity;
 mod metrics;
 mod neighbours;
+mod passage;
 mod past;
 mod privileges;
 mod range;

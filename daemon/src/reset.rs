@@ -27,6 +27,9 @@ pub(crate) async fn reset(datapath: &IfName, state_dir: &Path, socket: &Path) ->
     if let Err(error) = crate::expose::remove_rules(datapath).await {
         failed.push(error.context("cannot remove the rules of nftables"));
     }
+    if let Err(error) = crate::passage::close(datapath).await {
+        failed.push(anyhow::Error::from(error).context("cannot remove the rules of iptables"));
+    }
     for path in [state_dir.join("weaved.redb"), socket.to_owned()] {
         if let Err(error) = fs::remove_file(&path)
             && error.kind() != std::io::ErrorKind::NotFound
