@@ -25,9 +25,11 @@
 // A program for people: it prints.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod cgroup;
 pub mod command;
 pub mod demo;
 pub mod diagnose;
+pub mod docker;
 pub mod fault;
 pub mod judge;
 pub mod namespace;

@@ -1,7 +1,8 @@
 //! Network namespaces with names of this process, and the end of everything in them.
 //!
 //! Whatever the lab makes lives in one of these: hosts, containers, switches. So tearing down is
-//! always the same three steps: end the processes in them, delete them, delete the directory.
+//! always the same steps: end the processes in them, delete them, delete the cgroups with such names
+//! and the directory.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -15,6 +16,7 @@ use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use crate::cgroup;
 use crate::command::{Background, DEADLINE, Finished, run, run_here};
 use crate::wait::wait_until;
 
@@ -171,16 +173,14 @@ impl Scope {
 
     /// Ends and removes all of this lab
     pub(crate) fn sweep(self) -> Result<()> {
-        let prefix = self.prefix();
-        sweep(|name| name.starts_with(&prefix))?;
+        sweep(&self.prefix())?;
         remove_files(&self.files())
     }
 }
 
 /// Ends and removes what the labs of this process left; does nothing where nothing is left
 pub fn sweep_process(process: u32) -> Result<()> {
-    let prefix = format!("{PREFIX}{process}n");
-    sweep(|name| name.starts_with(&prefix))?;
+    sweep(&format!("{PREFIX}{process}n"))?;
     let prefix = format!("{process}n");
     for (name, path) in entries(Path::new(FILES))? {
         if name.starts_with(&prefix) {
@@ -214,9 +214,9 @@ fn owner_of(name: &str) -> Option<u32> {
     name.split_once('n')?.0.parse().ok()
 }
 
-fn sweep(ours: impl Fn(&str) -> bool) -> Result<()> {
+fn sweep(prefix: &str) -> Result<()> {
     let mut doomed = entries(Path::new(NAMED))?;
-    doomed.retain(|(name, _path)| ours(name));
+    doomed.retain(|(name, _path)| name.starts_with(prefix));
     if doomed.is_empty() {
         return Ok(());
     }
@@ -231,7 +231,8 @@ fn sweep(ours: impl Fn(&str) -> bool) -> Result<()> {
     for (name, _path) in doomed {
         run_here(&["ip", "netns", "del", &name])?.ok()?;
     }
-    empty.map(|_took| ())
+    empty?;
+    cgroup::remove(prefix, Path::new(NAMED))
 }
 
 /// The processes whose network namespace is one of these

@@ -1,11 +1,13 @@
 //! Hosts, what joins them, and the containers on them.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::fs;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
@@ -56,6 +58,7 @@ impl Lab {
             namespace,
             files,
             legs: Mutex::default(),
+            inside: OnceLock::new(),
         }));
         self.hosts.push(host.clone());
         Ok(host)
@@ -201,6 +204,8 @@ struct HostParts {
     namespace: Namespace,
     files: PathBuf,
     legs: Mutex<Vec<Leg>>,
+    /// A process in its mounts and processes, where those are its own
+    inside: OnceLock<i32>,
 }
 
 /// A host's end of a link or of a network
@@ -229,6 +234,26 @@ impl Host {
     /// Where its files are
     pub fn files(&self) -> &Path {
         &self.0.files
+    }
+
+    /// A command that will run on it: in its namespace, and with its mounts and among its processes if
+    /// it has its own
+    pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
+        let Some(inside) = self.0.inside.get() else {
+            return self.namespace().command(program);
+        };
+        let mut command = Command::new("nsenter");
+        command
+            .arg(format!("--target={inside}"))
+            .args(["--net", "--mount", "--pid", "--cgroup", "--"])
+            .arg(program);
+        command
+    }
+
+    /// From here on, commands share the mounts and processes of this one
+    pub(crate) fn has_inside(&self, process: i32) -> Result<()> {
+        let set = self.0.inside.set(process);
+        set.map_err(|_set| anyhow::anyhow!("{self} has mounts of its own already"))
     }
 
     /// Its ends of links and networks

@@ -115,7 +115,7 @@ impl Host {
 
     /// `weavectl` on this host, not told of the socket of its weaved
     pub fn weavectl_elsewhere(&self, arguments: &[&str]) -> Result<Finished> {
-        let mut command = self.namespace().command(program("weavectl")?);
+        let mut command = self.command(program("weavectl")?);
         command
             .args(arguments)
             .env_remove("WEAVE_PASSWORD")
@@ -124,7 +124,7 @@ impl Host {
     }
 
     fn weavectl_command(&self, arguments: &[&str]) -> Result<Command> {
-        let mut command = self.namespace().command(program("weavectl")?);
+        let mut command = self.command(program("weavectl")?);
         command
             .arg("--socket")
             .arg(self.socket())

@@ -45,6 +45,9 @@ const NEEDED: &[Needed] = &[
         "starts weaved's unit on a host of the lab",
     ),
     ("mount", "mount", "the guest's file systems"),
+    ("dockerd", "docker.io", "runs containers on hosts of the lab"),
+    ("docker", "docker.io", "asks it to"),
+    ("busybox", "busybox-static", "is the image of these containers"),
 ];
 
 /// Installs what is missing; says what and why, or nothing where nothing is

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Kernel, Scenario, addresses, bad_input, bridge, broadcast, cut, expose, hostile, isolation, lab_itself,
-    line, mtu, names, password, reset, restart, rough, systemd, three_hosts, upcalls,
+    Kernel, Scenario, addresses, bad_input, bridge, broadcast, cut, docker, expose, hostile, isolation,
+    lab_itself, line, mtu, names, password, reset, restart, rough, systemd, three_hosts, upcalls,
 };
 
 /// For a machine that is slow and busy with other things; most take a tenth of it
@@ -350,5 +350,12 @@ pub const ALL: &[Scenario] = &[
         kernel: Kernel::Own,
         limit: LIMIT,
         act: bad_input::by_tcp,
+    },
+    Scenario {
+        name: "docker-itself",
+        about: "real Docker on two hosts, containers attached by their processes; nothing is left of it",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: docker::itself,
     },
 ];

@@ -18,6 +18,7 @@ mod bad_input;
 mod bridge;
 mod broadcast;
 mod cut;
+mod docker;
 mod expose;
 mod hostile;
 mod isolation;

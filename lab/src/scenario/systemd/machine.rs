@@ -1,13 +1,13 @@
 //! systemd as the first process of a host.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 
-use crate::command::{Background, DEADLINE, Finished, run, run_here};
+use crate::command::{Background, DEADLINE, Finished, run};
 use crate::topology::Host;
 use crate::wait::{Look, wait_for};
 use crate::weave::program;
@@ -23,10 +23,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Machine {
     /// Ends systemd and all below it when it ends itself
-    namespaces: Option<Background>,
+    namespaces: Background,
     systemd: i32,
-    directory: PathBuf,
-    cgroup: String,
 }
 
 impl Machine {
@@ -44,17 +42,15 @@ impl Machine {
         ] {
             fs::write(directory.join(name), text)?;
         }
-        let cgroup = host.namespace().name().to_owned();
+        let cgroup = host.namespace().name();
         let mut command = host.namespace().tied_command("unshare");
         command
             .args(["--mount", "--uts", "--ipc", "--propagation", "private", "sh"])
             .arg(directory.join("boot.sh"))
-            .args([directory.as_path(), Path::new("outside"), Path::new(&cgroup)]);
+            .args([directory.as_path(), Path::new("outside"), Path::new(cgroup)]);
         let mut machine = Self {
-            namespaces: Some(Background::start(command)?),
+            namespaces: Background::start(command)?,
             systemd: 0,
-            directory,
-            cgroup,
         };
         machine.wait(host)?;
         Ok(machine)
@@ -78,8 +74,7 @@ impl Machine {
     }
 
     fn complaints(&self) -> String {
-        let namespaces = self.namespaces.as_ref();
-        namespaces.map_or_else(String::new, Background::complained)
+        self.namespaces.complained()
     }
 
     /// Runs a program on it to its end
@@ -95,32 +90,5 @@ impl Machine {
             .env_remove("WEAVE_PASSWORD")
             .env_remove("WEAVE_SOCKET");
         run(command, DEADLINE)
-    }
-}
-
-impl Drop for Machine {
-    fn drop(&mut self) {
-        drop(self.namespaces.take());
-        // The cgroups are no part of any namespace; they are empty as soon as all have ended.
-        let script = "mount -t cgroup2 cgroup2 \"$1/cgroup\"; cd \"$1/cgroup\"; \
-                      for _ in $(seq 50); do \
-                          find \"$2\" -depth -type d -exec rmdir {} + && exit; sleep 0.1; \
-                      done";
-        let directory = self.directory.to_string_lossy();
-        let removed = run_here(&[
-            "unshare",
-            "--mount",
-            "--propagation",
-            "private",
-            "sh",
-            "-c",
-            script,
-            "sh",
-            &directory,
-            &self.cgroup,
-        ]);
-        if let Err(error) = removed {
-            eprintln!("the cgroup {} stays: {error:#}", self.cgroup);
-        }
     }
 }

@@ -1,0 +1,5 @@
+//! Containers of real Docker.
+
+mod itself;
+
+pub(super) use self::itself::act as itself;
