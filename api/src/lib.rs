@@ -66,6 +66,9 @@ pub use target::{ConnectRequest, ForgetRequest};
 /// Where weaved listens unless told otherwise
 pub const DEFAULT_SOCKET: &str = "/run/weave/weaved.sock";
 
+/// Where weave-docker serves Docker's API unless told otherwise
+pub const DEFAULT_DOCKER_SOCKET: &str = "/run/weave/docker.sock";
+
 /// The largest body of a question, in bytes; the server refuses more
 pub const REQUEST_LIMIT: usize = 1 << 20;
 

@@ -74,6 +74,18 @@ pub(crate) enum Command {
     /// Print the addresses of a name
     #[command(after_help = DNS_LOOKUP)]
     DnsLookup(LookupArgs),
+    /// Start a container of Docker with addresses, by the proxy; everything else is passed to `docker run`
+    #[command(after_help = RUN)]
+    Run(RunArgs),
+    /// Print what makes this shell's `docker` use the proxy, for `eval`
+    #[command(after_help = ENV)]
+    Env(EnvArgs),
+    /// Print the flag that makes one call of `docker` use the proxy
+    #[command(after_help = CONFIG)]
+    Config(ProxyArgs),
+    /// Print the flags that make a container of `docker run` ask weaved for names
+    #[command(after_help = DNS_ARGS)]
+    DnsArgs,
     /// List attached containers: id, MAC address, addresses
     #[command(after_help = PS)]
     Ps(PsArgs),
@@ -188,8 +200,8 @@ pub(crate) enum StatusPart {
 #[command(override_usage = "weavectl attach [OPTIONS] [ADDRESS]... <CONTAINER>")]
 pub(crate) struct AttachArgs {
     /// Addresses: 10.32.1.1/24 for this one, net:10.2.1.0/24 for one of a subnet, net:default (or none) for
-    /// one of the default subnet; then the container: a process id, the path of a network namespace, or a
-    /// name from `ip netns`
+    /// one of the default subnet; then the container: a process id, the path of a network namespace, a name from
+    /// `ip netns`, or a name or id of Docker's
     #[arg(value_name = "ADDRESS|CONTAINER", required = true)]
     pub(crate) args: Vec<String>,
     /// Do not give the addresses the container's name
@@ -261,6 +273,41 @@ pub(crate) struct LookupArgs {
     /// The name, with or without the domain
     #[arg(value_name = "NAME")]
     pub(crate) name: String,
+}
+
+/// Where Docker's clients find the proxy
+#[derive(Debug, Args)]
+pub(crate) struct ProxyArgs {
+    /// Socket of the proxy to Docker's API
+    #[arg(long, value_name = "PATH", env = "WEAVE_DOCKER_SOCKET", default_value = api::DEFAULT_DOCKER_SOCKET)]
+    pub(crate) proxy: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EnvArgs {
+    #[command(flatten)]
+    pub(crate) proxy: ProxyArgs,
+    /// Print what undoes it
+    #[arg(long)]
+    pub(crate) restore: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    override_usage = "weavectl run [--proxy <PATH>] [ADDRESS]... [DOCKER RUN OPTIONS] <IMAGE> [COMMAND]..."
+)]
+pub(crate) struct RunArgs {
+    #[command(flatten)]
+    pub(crate) proxy: ProxyArgs,
+    /// Addresses in the forms that attach takes, by default one of the default subnet; then the arguments of
+    /// `docker run`
+    #[arg(
+        value_name = "ARGS",
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true
+    )]
+    pub(crate) args: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -335,7 +382,8 @@ const ATTACH: &str = "\
 The addresses that the container has got are printed.
 
 EXAMPLES:
-  weavectl attach c1                               any free address; c1 is a namespace of `ip netns`
+  weavectl attach c1                               any free address; c1 is a container of Docker's, or
+                                                   a namespace of `ip netns`
   weavectl attach net:10.2.1.0/24 c1               any of this subnet
   weavectl attach net:default net:10.2.1.0/24 c1   one of each
   weavectl attach 10.32.1.1/24 c1                  this one
@@ -386,6 +434,32 @@ const DNS_LOOKUP: &str = "\
 EXAMPLES:
   weavectl dns-lookup c1
   weavectl dns-lookup c1.weave.local";
+
+const RUN: &str = "\
+EXAMPLES:
+  weavectl run -d --name a1 img top                any free address
+  weavectl run 10.2.1.1/24 -itd img sh             this one
+  weavectl run net:default net:10.2.1.0/24 img sh  one of each";
+
+const ENV: &str = "\
+Containers that are started by the proxy are on the network before their process runs.
+
+EXAMPLES:
+  eval $(weavectl env)                 docker uses the proxy from here on
+  docker run -d --name a1 img top
+  docker run -e WEAVE_CIDR=10.2.1.1/24 img top
+  docker run -e WEAVE_CIDR=none img top
+  eval $(weavectl env --restore)       docker is as before";
+
+const CONFIG: &str = "\
+EXAMPLES:
+  docker $(weavectl config) run -d --name a1 img top";
+
+const DNS_ARGS: &str = "\
+Containers that are started by the proxy need none of this.
+
+EXAMPLES:
+  docker run --net=weave $(weavectl dns-args) -it img sh";
 
 const DETACH: &str = "\
 EXAMPLES:
@@ -485,6 +559,26 @@ mod tests {
             (&["connect", "--replace", "host1", "host2"], true),
             (&["forget"], false),
             (&["forget", "host1"], true),
+            (
+                &[
+                    "run",
+                    "10.2.1.1/24",
+                    "-itd",
+                    "--name",
+                    "a1",
+                    "img",
+                    "sh",
+                    "-c",
+                    "true",
+                ],
+                true,
+            ),
+            (&["run", "-d", "img"], true),
+            (&["run"], false),
+            (&["env"], true),
+            (&["env", "--restore"], true),
+            (&["config", "--proxy", "/run/p.sock"], true),
+            (&["dns-args"], true),
             (&["ps"], true),
             (&["ps", "c1", "c2"], true),
             (&["stop"], true),

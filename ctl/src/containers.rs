@@ -9,20 +9,25 @@ use ipnetwork::IpNetwork;
 use crate::cli::{AttachArgs, DetachArgs, PsArgs};
 use crate::daemon::Daemon;
 use crate::exit::NotFound;
-use crate::{print, text};
+use crate::{docker, print, text};
 
 /// weaved says after half a minute why there is no address.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(45);
 
 pub(crate) fn attach(args: &AttachArgs, daemon: &Daemon) -> Result<()> {
     let (addresses, container) = split(&args.args)?;
+    let found = docker::find(&container, || Ok(daemon.ask(&routes::CONTAINERS)?))?;
+    let (container, id, name) = match found {
+        Some(found) => (found.spec, Some(found.id), found.name),
+        None => (container, None, None),
+    };
     let request = AttachRequest {
         container,
         addresses: or_default(addresses)?,
         multicast_route: !args.no_multicast_route,
         dns: !args.without_dns,
-        name: args.name.clone(),
-        id: None,
+        name: args.name.clone().or(name),
+        id,
     };
     let attached = daemon.patient(PATIENCE)?.send(&routes::ATTACH, &request)?;
     print_addresses(&attached.granted)
@@ -30,6 +35,7 @@ pub(crate) fn attach(args: &AttachArgs, daemon: &Daemon) -> Result<()> {
 
 pub(crate) fn detach(args: &DetachArgs, daemon: &Daemon) -> Result<()> {
     let (addresses, container) = split(&args.args)?;
+    let container = known_as(container, daemon)?;
     let request = DetachRequest { container, addresses };
     let detached = daemon.send(&routes::DETACH, &request)?;
     print_addresses(&detached.addresses)
@@ -37,13 +43,34 @@ pub(crate) fn detach(args: &DetachArgs, daemon: &Daemon) -> Result<()> {
 
 pub(crate) fn ps(args: &PsArgs, daemon: &Daemon) -> Result<()> {
     let all = daemon.ask(&routes::CONTAINERS)?;
-    let (shown, missing) = select(all, &args.containers);
+    let (_shown, missing) = select(all.clone(), &args.containers);
+    let names = args.containers.iter().map(|name| match missing.contains(name) {
+        true => of_docker(name, &all),
+        false => name.clone(),
+    });
+    let names: Vec<String> = names.collect();
+    let (shown, missing) = select(all, &names);
     print::answer(&shown, args.format, |shown| text::Containers(shown))?;
     match missing.as_slice() {
         [] => Ok(()),
         [one] => Err(NotFound(format!("container {one} is not attached")).into()),
         many => Err(NotFound(format!("containers {} are not attached", many.join(", "))).into()),
     }
+}
+
+/// The same name, or what weaved knows Docker's container of that name as
+///
+/// One that does not run, and one that Docker does not know either, has no addresses to be shown.
+fn of_docker(name: &str, attached: &[Attachment]) -> String {
+    let spec = name.parse().ok();
+    let found = spec.and_then(|spec| docker::find(&spec, || Ok(attached.to_vec())).ok().flatten());
+    found.map_or_else(|| name.to_owned(), |found| found.id.to_string())
+}
+
+/// By what weaved knows a container, where it is Docker's
+pub(crate) fn known_as(container: ContainerSpec, daemon: &Daemon) -> Result<ContainerSpec> {
+    let found = docker::find(&container, || Ok(daemon.ask(&routes::CONTAINERS)?))?;
+    Ok(found.map_or(container, |found| ContainerSpec::Name(found.id.to_string())))
 }
 
 /// `[ADDRESS]... CONTAINER` as its two parts

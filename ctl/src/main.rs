@@ -23,6 +23,7 @@ use crate::daemon::Daemon;
 mod cli;
 mod containers;
 mod daemon;
+mod docker;
 mod exit;
 mod host;
 mod ipam;
@@ -74,6 +75,10 @@ fn run(cli: Cli) -> Result<()> {
         Command::DnsAdd(args) => names::add(&args, &daemon()?),
         Command::DnsRemove(args) => names::remove(&args, &daemon()?),
         Command::DnsLookup(args) => names::lookup(&args, &daemon()?),
+        Command::Run(args) => docker::run(&args),
+        Command::Env(args) => docker::env(&args),
+        Command::Config(args) => docker::config(&args),
+        Command::DnsArgs => docker::dns_args(&daemon()?),
         Command::Ps(args) => containers::ps(&args, &daemon()?),
         Command::Report { format } => print::answer(&daemon()?.ask(&routes::REPORT)?, format, text::Report),
         Command::Version => version(&daemon()?),

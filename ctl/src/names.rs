@@ -6,17 +6,18 @@ use anyhow::{Result, bail};
 use api::{ContainerSpec, LookupRequest, NameRequest, routes};
 
 use crate::cli::{LookupArgs, NameArgs};
+use crate::containers::known_as;
 use crate::daemon::Daemon;
 use crate::exit::NotFound;
 use crate::print;
 
 pub(crate) fn add(args: &NameArgs, daemon: &Daemon) -> Result<()> {
-    daemon.send(&routes::ADD_NAMES, &request(args)?)?;
+    daemon.send(&routes::ADD_NAMES, &resolved(args, daemon)?)?;
     Ok(())
 }
 
 pub(crate) fn remove(args: &NameArgs, daemon: &Daemon) -> Result<()> {
-    daemon.send(&routes::REMOVE_NAMES, &request(args)?)?;
+    daemon.send(&routes::REMOVE_NAMES, &resolved(args, daemon)?)?;
     Ok(())
 }
 
@@ -30,6 +31,15 @@ pub(crate) fn lookup(args: &LookupArgs, daemon: &Daemon) -> Result<()> {
     }
     let lines: Vec<String> = addresses.iter().map(|address| format!("{address}\n")).collect();
     print::text(&lines.concat())
+}
+
+/// The same with the container as weaved knows it
+fn resolved(args: &NameArgs, daemon: &Daemon) -> Result<NameRequest> {
+    let mut request = request(args)?;
+    if let Some(container) = request.container.take() {
+        request.container = Some(known_as(container, daemon)?);
+    }
+    Ok(request)
 }
 
 /// `[ADDRESS]... [CONTAINER]`: what is no address, and comes last, is the container

@@ -84,6 +84,10 @@ pub(crate) struct LaunchArgs {
     /// never [default: 24h]
     #[arg(long, value_name = "TIME")]
     ipalloc_lease: Option<String>,
+    /// How long addresses that weaved chose are kept for a container that ended, as in 30s or 5m; 0 for not at
+    /// all [default: 30s]
+    #[arg(long, value_name = "TIME")]
+    ipalloc_hold: Option<String>,
     /// Answer no names
     #[arg(long)]
     no_dns: bool,
@@ -172,6 +176,7 @@ impl Settings {
             "ipalloc-lease",
             checked("ipalloc-lease", args.ipalloc_lease, lease)?,
         );
+        push("ipalloc-hold", checked("ipalloc-hold", args.ipalloc_hold, hold)?);
         push("dns-domain", checked("dns-domain", args.dns_domain, domain)?);
         push(
             "dns-listen-address",
@@ -317,6 +322,18 @@ fn lease(text: &str) -> Result<String> {
     {
         Some(0 | 60..=31_536_000) => Ok(text.to_owned()),
         Some(_) | None => bail!("a time from 60s to 365d as in 90m or 24h, or 0 for never"),
+    }
+}
+
+fn hold(text: &str) -> Result<String> {
+    let (number, factor) = match text.strip_suffix('m') {
+        Some(number) => (number, 60),
+        None => (text.strip_suffix('s').unwrap_or(text), 1),
+    };
+    let number: Option<u64> = number.parse().ok();
+    match number.and_then(|number| number.checked_mul(factor)) {
+        Some(seconds @ 0..=3600) => Ok(seconds.to_string()),
+        Some(_) | None => bail!("a time from 1s to 60m as in 30s or 5m, or 0 for not at all"),
     }
 }
 

@@ -24,6 +24,8 @@ pub fn weavectl(socket: &Path) -> Command {
 pub fn program(weavectl: &Path, socket: &Path) -> Command {
     let mut command = Command::new(weavectl);
     command.env_remove("WEAVE_PASSWORD").env("WEAVE_SOCKET", socket);
+    // The Docker of this machine, if it has one, is none of the tests' business.
+    command.env("DOCKER_HOST", "unix:///nowhere/docker.sock");
     command
 }
 

@@ -17,6 +17,7 @@ mod watch;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use api::{AddressSpec, ApiError, AttachRequest, Attached, Attachment, DetachRequest, Detached, ErrorKind};
 use ipnetwork::IpNetwork;
@@ -77,6 +78,8 @@ struct Inner {
     store: Arc<Store>,
     network: Network,
     mtu: u16,
+    /// How long addresses are kept for a container that ended
+    hold: Duration,
     /// By id; held through a change, so that there is one at a time
     records: Mutex<BTreeMap<ContainerId, Record>>,
     resting: Mutex<Resting>,
@@ -90,6 +93,7 @@ impl Attachments {
         store: Arc<Store>,
         network: Network,
         mtu: u16,
+        hold: Duration,
     ) -> anyhow::Result<Self> {
         let mut records = BTreeMap::new();
         let mut gone = Vec::new();
@@ -120,7 +124,7 @@ impl Attachments {
         let mut resting = Resting::default();
         let alarms: Vec<(ContainerId, u64)> = gone
             .into_iter()
-            .filter(|record| !record.chosen.is_empty())
+            .filter(|record| !record.chosen.is_empty() && !hold.is_zero())
             .map(|record| (record.id.clone(), resting.begin(record.id, ipv4(&record.chosen))))
             .collect();
         let attachments = Self(Arc::new(Inner {
@@ -129,6 +133,7 @@ impl Attachments {
             store,
             network,
             mtu,
+            hold,
             records: Mutex::new(records),
             resting: Mutex::new(resting),
         }));

@@ -1,12 +1,11 @@
-//! Addresses kept for containers that ended: one that comes back within [`REST`] has those again that weaved
-//! chose for it, and until then nobody else has them.
+//! Addresses kept for containers that ended: one that comes back within `--ipalloc-hold` has those again that
+//! weaved chose for it, and until then nobody else has them.
 //!
 //! What was asked for by address is free at once: who had it asks for it again, and it may have moved to
 //! another host.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
-use std::time::Duration;
 
 use api::AddressSpec;
 use ipnetwork::IpNetwork;
@@ -14,9 +13,6 @@ use model::ContainerId;
 
 use super::{Attachments, Record};
 use crate::common::ipv4;
-
-/// How long addresses are kept
-pub(crate) const REST: Duration = Duration::from_secs(30);
 
 /// The containers that ended, and what is kept for them
 #[derive(Debug, Default)]
@@ -78,6 +74,10 @@ impl Attachments {
                 .collect()
         };
         network.give_back(&record.id, &given, &[]).await;
+        if self.0.hold.is_zero() {
+            network.release(&record.id, None).await;
+            return;
+        }
         let number = {
             let mut resting = self.0.resting.lock().await;
             resting.begin(record.id.clone(), ipv4(&record.chosen))
@@ -89,7 +89,7 @@ impl Attachments {
     pub(super) fn wake_later(&self, id: ContainerId, number: u64) {
         let attachments = self.clone();
         tokio::spawn(async move {
-            tokio::time::sleep(REST).await;
+            tokio::time::sleep(attachments.0.hold).await;
             if attachments.0.resting.lock().await.end_by_time(&id, number) {
                 attachments.0.network.release(&id, None).await;
             }

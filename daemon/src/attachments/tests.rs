@@ -337,7 +337,14 @@ impl Host {
         let store = Arc::new(Store::open(Path::new(STATE)).unwrap());
         // Nobody hands out addresses or names.
         let network = Network::new(mpsc::channel(1).0, None);
-        let attachments = Attachments::open(links.clone(), datapath, Arc::clone(&store), network, 1400);
+        let attachments = Attachments::open(
+            links.clone(),
+            datapath,
+            Arc::clone(&store),
+            network,
+            1400,
+            Duration::ZERO,
+        );
         Self {
             attachments: attachments.await.unwrap(),
             links,

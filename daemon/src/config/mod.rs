@@ -87,6 +87,9 @@ pub(crate) struct Args {
     /// 0 for never
     #[arg(long, value_name = "TIME", default_value = "24h")]
     pub(crate) ipalloc_lease: Lease,
+    /// How long addresses that weaved chose are kept for a container that ended; 0 for not at all
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = hold)]
+    pub(crate) ipalloc_hold: Duration,
     /// Answer no names
     #[arg(long)]
     pub(crate) no_dns: bool,
@@ -199,6 +202,11 @@ impl FromStr for ListenAddress {
             None => Err("an IP address, or one with a port as in 127.0.0.1:53"),
         }
     }
+}
+
+fn hold(text: &str) -> Result<Duration, &'static str> {
+    let seconds: Option<u64> = text.parse().ok().filter(|seconds| *seconds <= 3600);
+    seconds.map(Duration::from_secs).ok_or("0 to 3600 seconds")
 }
 
 fn milliseconds(text: &str) -> Result<Duration, String> {

@@ -45,6 +45,8 @@ fn each_flag_is_handed_on_as_weaved_takes_it() {
         (&["--heartbeat-interval", "500"], &["--heartbeat-interval=500"]),
         (&["--heartbeat-interval", "250ms"], &["--heartbeat-interval=250"]),
         (&["--restart-grace", "5s"], &["--restart-grace=5000"]),
+        (&["--ipalloc-hold", "5m"], &["--ipalloc-hold=300"]),
+        (&["--ipalloc-hold", "0"], &["--ipalloc-hold=0"]),
         (
             &["--dns-domain", "corp.example."],
             &["--dns-domain=corp.example."],
@@ -129,6 +131,10 @@ fn each_mistake_costs_one_line() {
         (
             &["--heartbeat-interval", "19ms"],
             "bad --heartbeat-interval \"19ms\": a time from 20ms to 600s",
+        ),
+        (
+            &["--ipalloc-hold", "2h"],
+            "bad --ipalloc-hold \"2h\": a time from 1s to 60m as in 30s or 5m, or 0 for not at all",
         ),
         (
             &["--restart-grace", "1h"],

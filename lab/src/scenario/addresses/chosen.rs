@@ -59,18 +59,36 @@ fn the_same_again(host: &Host, container: &Container) -> Result<()> {
     Ok(())
 }
 
-/// A container ends, and its address is free; started again under its name and attached, it has the same one
+/// A container ends, and its address is kept for it; started again under its name and attached, it has the same
+/// one
 fn ended_and_again(lab: &mut Lab, host: &Host, witness: &Container) -> Result<()> {
-    let before = host.ipam()?.active;
     let container = lab.container("again")?;
     let address = only(&host.attach_any(&container, &[])?)?;
     ping(witness, address)?;
+    let attached = host.weavectl(&["ps"])?.ok()?;
+    ensure!(attached.contains(&address.to_string()), "{attached}");
     container.end()?;
-    wait_until(
-        "its address is free",
-        AGREED,
-        || Ok(host.ipam()?.active == before),
-    )?;
+    wait_until("its end is noticed", AGREED, || {
+        Ok(!host.weavectl(&["ps"])?.ok()?.contains(&address.to_string()))
+    })?;
+    let newcomer = lab.container("newcomer")?;
+    let other = only(&host.attach_any(&newcomer, &[])?)?;
+    ensure!(other != address, "{newcomer} was given {address}, which is kept");
+    // Who asks for it by itself has it all the same, until it is detached.
+    let literal = format!("{address}/16");
+    host.attach(&newcomer, &[&literal])?;
+    host.weavectl(&["detach", &literal, newcomer.namespace().name()])?
+        .ok()?;
+    let container = lab.container("again")?;
+    let again = only(&host.attach_any(&container, &[])?)?;
+    ensure!(
+        again == address,
+        "{address} became {again}, though it is the lowest free one"
+    );
+    container.end()?;
+    wait_until("its end is noticed again", AGREED, || {
+        Ok(!host.weavectl(&["ps"])?.ok()?.contains(&address.to_string()))
+    })?;
     let container = lab.container("again")?;
     let again = only(&host.attach_any(&container, &[])?)?;
     ensure!(again == address, "{address} became {again}");

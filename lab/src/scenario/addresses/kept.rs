@@ -52,11 +52,11 @@ pub(in crate::scenario) fn after_kills(lab: &mut Lab) -> Result<()> {
         let again = only(&one.host.attach_any(container, &[])?)?;
         ensure!(again == *address, "{container} had {address} and got {again}");
     }
-    // One that ended while weaved was away gives its address back.
+    // One that ended while weaved was away gives its address back, where none is kept for it.
     let (ended, address) = held.swap_remove(0);
     one.host.stop()?;
     ended.end()?;
-    one.host.launch(&Launch::plain())?;
+    one.host.launch(&Launch::plain().flag("--ipalloc-hold=0"))?;
     one.host.wait_path(&two.host, usual_path(), MEETING)?;
     ensure!(
         one.host.exposed()? == exposed,

@@ -1,0 +1,143 @@
+//! `env`, `config` and `dns-args`: what a shell is told so that Docker's clients use the proxy, or the names.
+
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+use api::routes;
+
+use crate::cli::{EnvArgs, ProxyArgs};
+use crate::daemon::Daemon;
+use crate::print;
+
+/// What Docker's clients read
+const HOST: &str = "DOCKER_HOST";
+/// What it was before
+const ORIGINAL: &str = "ORIG_DOCKER_HOST";
+
+/// Prints what a shell is to do so that `docker` uses the proxy, or as before no more
+pub(crate) fn env(args: &EnvArgs) -> Result<()> {
+    if args.restore {
+        let original = std::env::var(ORIGINAL).ok();
+        return print::text(&restored(original.as_deref()));
+    }
+    let proxy = &args.proxy.proxy;
+    answers(proxy)?;
+    let host = std::env::var(HOST).ok();
+    print::text(&used(&endpoint(proxy)?, host.as_deref()))
+}
+
+/// Prints the flag that makes one call of `docker` use the proxy
+pub(crate) fn config(args: &ProxyArgs) -> Result<()> {
+    answers(&args.proxy)?;
+    print::text(&format_args!("-H={}\n", endpoint(&args.proxy)?))
+}
+
+/// Prints the flags that make a container of `docker run` ask weaved for names
+pub(crate) fn dns_args(daemon: &Daemon) -> Result<()> {
+    // Without names there is nothing to say, and that is no failure: the line goes into another one.
+    let Some(dns) = daemon.ask(&routes::STATUS)?.dns else {
+        return Ok(());
+    };
+    match dns.for_containers {
+        Some(server) => {
+            let domain = dns.domain;
+            print::text(&format_args!("--dns={server} --dns-search={domain}\n"))
+        }
+        None => bail!(
+            "containers of Docker's bridge cannot ask weaved for names: there is no docker0, and \
+             --dns-listen-address names no address with port 53"
+        ),
+    }
+}
+
+/// The proxy, as `DOCKER_HOST` has it
+pub(super) fn endpoint(proxy: &Path) -> Result<String> {
+    let path = proxy.to_str().context("the proxy's path is not UTF-8")?;
+    Ok(format!("unix://{path}"))
+}
+
+/// Fails where nobody listens
+pub(super) fn answers(proxy: &Path) -> Result<()> {
+    match UnixStream::connect(proxy) {
+        Ok(_listens) => Ok(()),
+        Err(error) => Err(error).with_context(|| {
+            format!(
+                "the proxy does not run: nobody listens on {}; weavectl launch starts it where Docker is",
+                proxy.display()
+            )
+        }),
+    }
+}
+
+fn used(endpoint: &str, host: Option<&str>) -> String {
+    match host {
+        // Asked twice: what was before it is known already.
+        Some(host) if host == endpoint => String::new(),
+        host => format!(
+            "export {HOST}={} {ORIGINAL}={}\n",
+            quoted(endpoint),
+            quoted(host.unwrap_or_default())
+        ),
+    }
+}
+
+fn restored(original: Option<&str>) -> String {
+    match original {
+        None => String::new(),
+        Some("") => format!("unset {HOST} {ORIGINAL}\n"),
+        Some(host) => format!("export {HOST}={}; unset {ORIGINAL}\n", quoted(host)),
+    }
+}
+
+/// As one word of a shell
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/:._-@".contains(c);
+    if text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_goes_to_the_proxy_and_back() {
+        let proxy = "unix:///run/weave/docker.sock";
+        for (before, after, back) in [
+            (
+                None,
+                "export DOCKER_HOST=unix:///run/weave/docker.sock ORIG_DOCKER_HOST=\n",
+                "unset DOCKER_HOST ORIG_DOCKER_HOST\n",
+            ),
+            (
+                Some("tcp://h:2375"),
+                "export DOCKER_HOST=unix:///run/weave/docker.sock ORIG_DOCKER_HOST=tcp://h:2375\n",
+                "export DOCKER_HOST=tcp://h:2375; unset ORIG_DOCKER_HOST\n",
+            ),
+        ] {
+            assert_eq!(used(proxy, before), after);
+            assert_eq!(restored(Some(before.unwrap_or_default())), back);
+        }
+        assert_eq!(used(proxy, Some(proxy)), "", "it is there already");
+        assert_eq!(restored(None), "", "it never went");
+    }
+
+    #[test]
+    fn nothing_of_the_environment_is_run_by_the_shell() {
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+        let text = used("unix:///p", Some("$(reboot)"));
+        assert_eq!(
+            text,
+            "export DOCKER_HOST=unix:///p ORIG_DOCKER_HOST='$(reboot)'\n"
+        );
+    }
+
+    #[test]
+    fn a_proxy_that_does_not_run_is_told() {
+        let error = answers(Path::new("/nowhere/docker.sock")).unwrap_err();
+        assert!(error.to_string().contains("weavectl launch"), "{error}");
+    }
+}

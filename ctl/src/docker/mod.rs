@@ -1,0 +1,14 @@
+//! What people do with Docker's containers: name them to weavectl, and have their clients use the proxy.
+//!
+//! Docker is asked by its own client, `docker`, which knows where Docker is, by whatever means.
+
+mod container;
+mod environment;
+mod run;
+
+pub(crate) use self::container::find;
+pub(crate) use self::environment::{config, dns_args, env};
+pub(crate) use self::run::run;
+
+/// The client of Docker
+const CLIENT: &str = "docker";
