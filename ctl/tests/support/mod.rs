@@ -68,10 +68,9 @@ impl Fake {
         let asked = Arc::clone(&questions);
         let server = std::thread::spawn(move || {
             for stream in listener.incoming() {
-                let Some(question) = serve(stream.unwrap(), &answers) else {
+                if !serve(stream.unwrap(), &answers, &asked) {
                     return;
-                };
-                asked.lock().unwrap().push(question);
+                }
             }
         });
         Self {
@@ -113,8 +112,8 @@ impl Drop for Fake {
 /// Ends the server; no question that weavectl would ask
 const END: &str = "END / HTTP/1.1\r\n\r\n";
 
-/// Reads one question and answers it; none for [`END`]
-fn serve(stream: UnixStream, answers: &[(String, u16, String)]) -> Option<String> {
+/// Reads one question, notes it, and answers it; false for [`END`]
+fn serve(stream: UnixStream, answers: &[(String, u16, String)], asked: &Mutex<Vec<String>>) -> bool {
     let mut reader = BufReader::new(&stream);
     let mut line = String::new();
     reader.read_line(&mut line).unwrap();
@@ -132,10 +131,14 @@ fn serve(stream: UnixStream, answers: &[(String, u16, String)]) -> Option<String
         }
     }
     if question == "END /" {
-        return None;
+        return false;
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).unwrap();
+    let body = String::from_utf8(body).unwrap();
+    // Before it is answered: after that the test looks.
+    let noted = format!("{question} {body}").trim_end().to_owned();
+    asked.lock().unwrap().push(noted);
     let unknown = ("".to_owned(), 404, "no such path".to_owned());
     let (_, status, answer) = answers
         .iter()
@@ -145,6 +148,5 @@ fn serve(stream: UnixStream, answers: &[(String, u16, String)]) -> Option<String
     let _client_may_be_gone = (&stream)
         .write_all(head.as_bytes())
         .and_then(|()| (&stream).write_all(answer.as_bytes()));
-    let body = String::from_utf8(body).unwrap();
-    Some(format!("{question} {body}").trim_end().to_owned())
+    true
 }
