@@ -18,12 +18,14 @@ use crate::daemon::Daemon;
 use crate::print;
 use crate::process::wait_until;
 
+mod docker;
 mod log;
 mod ready;
 mod settings;
 mod start;
 mod systemd;
 
+pub(crate) use self::docker::end as end_docker;
 pub(crate) use self::settings::LaunchArgs;
 pub(crate) use self::start::become_detached;
 
@@ -48,7 +50,10 @@ pub(crate) fn launch(args: LaunchArgs, daemon: &Daemon) -> Result<()> {
         start::start(&settings)?
     };
     match ready::wait(daemon, &mut started) {
-        Ok(pid) => print::text(&format_args!("weaved is running (pid {pid})\n")),
+        Ok(pid) => {
+            print::text(&format_args!("weaved is running (pid {pid})\n"))?;
+            start_docker(&settings, by_systemd)
+        }
         Err(why) => {
             started.stop();
             match log.last_error() {
@@ -56,6 +61,17 @@ pub(crate) fn launch(args: LaunchArgs, daemon: &Daemon) -> Result<()> {
                 None => Err(why.context(format!("weaved did not start; its log is {log}"))),
             }
         }
+    }
+}
+
+/// Starts weave-docker where Docker is
+fn start_docker(settings: &Settings, by_systemd: bool) -> Result<()> {
+    let Some(docker) = &settings.docker else {
+        return Ok(());
+    };
+    match docker.start(by_systemd, settings.log_file.as_deref())? {
+        Some(told) => print::text(&format_args!("{told}\n")),
+        None => Ok(()),
     }
 }
 

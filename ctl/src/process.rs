@@ -1,11 +1,16 @@
 //! Processes of this host, by /proc.
 
 use std::ffi::OsStr;
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use nix::unistd::Pid;
 
 /// A process that was alive, and not another that got its id later
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,10 +28,36 @@ impl Process {
         }
     }
 
+    /// The program that it runs, as the kernel cuts its name
+    pub(crate) fn is_named(&self, name: &str) -> bool {
+        let running = std::fs::read_to_string(format!("/proc/{}/comm", self.pid));
+        running.is_ok_and(|running| running.trim_end() == name.get(..15).unwrap_or(name))
+    }
+
+    /// Asks it to end, and waits for that
+    pub(crate) fn end(&self, limit: Duration) -> Result<()> {
+        let pid = i32::try_from(self.pid).context("no process has this id")?;
+        if !self.is_gone() {
+            let _already_gone = kill(Pid::from_raw(pid), Signal::SIGTERM);
+        }
+        ensure!(
+            wait_until(|| self.is_gone(), limit),
+            "process {pid} has not ended within {} s",
+            limit.as_secs()
+        );
+        Ok(())
+    }
+
     /// It ended; a zombie counts as ended
     pub(crate) fn is_gone(&self) -> bool {
         self.started.is_none() || started(self.pid) != self.started
     }
+}
+
+/// The process at the other end of a connection
+pub(crate) fn served_by(stream: &UnixStream) -> Result<Process> {
+    let pid = getsockopt(&stream.as_fd(), PeerCredentials)?.pid();
+    Ok(Process::with_id(pid.try_into()?))
 }
 
 fn started(pid: u32) -> Option<u64> {
@@ -61,15 +92,15 @@ pub(crate) fn wait_until(mut is_so: impl FnMut() -> bool, limit: Duration) -> bo
 
 /// weaved: the one beside this program, else the first in `PATH`
 pub(crate) fn weaved() -> Result<PathBuf> {
+    find_program("weaved")?.context("weaved is neither beside weavectl nor in PATH; is it installed?")
+}
+
+/// The program beside this one, else the first in `PATH`
+pub(crate) fn find_program(name: &str) -> Result<Option<PathBuf>> {
     let own = std::env::current_exe().context("cannot tell where weavectl is")?;
     let beside = own.parent().unwrap_or_else(|| Path::new("/"));
     let path = std::env::var_os("PATH").unwrap_or_default();
-    find("weaved", beside, &path).with_context(|| {
-        format!(
-            "weaved is neither in {} nor in PATH; is it installed?",
-            beside.display()
-        )
-    })
+    Ok(find(name, beside, &path))
 }
 
 fn find(program: &str, beside: &Path, path: &OsStr) -> Option<PathBuf> {

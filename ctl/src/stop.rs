@@ -1,5 +1,6 @@
 //! `stop` and `reset`.
 
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
@@ -27,6 +28,10 @@ pub(crate) fn stop(daemon: &Daemon) -> Result<()> {
 
 pub(crate) fn reset(args: &ResetArgs, daemon: &Daemon) -> Result<()> {
     let datapath: Option<IfName> = args.datapath.as_deref().map(str::parse).transpose()?;
+    // While weaved still answers for the interfaces of its containers.
+    if daemon.socket() == Path::new(api::DEFAULT_SOCKET) {
+        launch::end_docker()?;
+    }
     match daemon.patient(RESET_LIMIT)?.ask(&routes::RESET) {
         Ok(Stopping { pid }) => wait_for_end(pid, RESET_LIMIT, daemon),
         Err(error) if error.is_not_running() && args.force => clean_up(args, datapath, daemon),

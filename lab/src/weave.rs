@@ -140,7 +140,7 @@ impl Host {
 
     /// Starts its weaved, which may fail
     pub fn try_launch(&self, launch: &Launch) -> Result<Finished> {
-        let mut command = self.weavectl_command(&["launch", "--no-systemd"])?;
+        let mut command = self.weavectl_command(&["launch", "--no-systemd", "--no-docker"])?;
         command
             .arg("--state-dir")
             .arg(self.state_dir())

@@ -4,10 +4,12 @@
 
 mod container;
 mod environment;
+mod network;
 mod run;
 
 pub(crate) use self::container::find;
 pub(crate) use self::environment::{config, dns_args, env};
+pub(crate) use self::network::remove as remove_network;
 pub(crate) use self::run::run;
 
 /// The client of Docker

@@ -8,6 +8,7 @@ use api::{AddressSpec, parse_cidr};
 use clap::Args;
 use model::{IfName, NickName, PeerName};
 
+use super::docker::{Docker, DockerArgs};
 use crate::targets;
 
 // Texts, so that each mistake gets one line of our own words.
@@ -118,6 +119,8 @@ pub(crate) struct LaunchArgs {
     /// Start weaved as a process of its own even where systemd has a unit for it
     #[arg(long)]
     pub(super) no_systemd: bool,
+    #[command(flatten)]
+    docker: DockerArgs,
     #[arg(value_name = "PEER", help = "Peers to connect to: host[:port]")]
     peers: Vec<String>,
 }
@@ -131,6 +134,8 @@ pub(super) struct Settings {
     pub(super) password: Option<String>,
     /// The log that was asked for
     pub(super) log_file: Option<PathBuf>,
+    /// weave-docker, where Docker is
+    pub(super) docker: Option<Docker>,
 }
 
 impl Settings {
@@ -188,7 +193,9 @@ impl Settings {
         }
         push("resolv-conf", checked("resolv-conf", args.resolv_conf, path)?);
         push("state-dir", checked("state-dir", args.state_dir, path)?);
-        push("log-level", checked("log-level", args.log_level, log_level)?);
+        let log_level = checked("log-level", args.log_level, log_level)?;
+        let docker = Docker::new(args.docker, socket, log_level.as_deref())?;
+        push("log-level", log_level);
         if socket != Path::new(api::DEFAULT_SOCKET) {
             let socket = socket.to_str().context("the socket's path is not UTF-8")?;
             push("socket", checked("socket", Some(socket.to_owned()), path)?);
@@ -217,12 +224,17 @@ impl Settings {
                 .map(password)
                 .transpose()?,
             log_file: checked("log-file", args.log_file, path)?.map(PathBuf::from),
+            docker,
         })
     }
 }
 
 /// The value of a flag as weaved takes it, or one line that says what is wrong with it
-fn checked(flag: &str, text: Option<String>, check: fn(&str) -> Result<String>) -> Result<Option<String>> {
+pub(super) fn checked(
+    flag: &str,
+    text: Option<String>,
+    check: fn(&str) -> Result<String>,
+) -> Result<Option<String>> {
     let Some(text) = text else { return Ok(None) };
     check(&text)
         .map(Some)
@@ -397,7 +409,7 @@ fn log_level(text: &str) -> Result<String> {
 }
 
 /// The path from the root: weaved runs in another directory
-fn path(text: &str) -> Result<String> {
+pub(super) fn path(text: &str) -> Result<String> {
     ensure!(!text.is_empty() && !text.contains(char::is_control), "not a path");
     let path = std::path::absolute(text)?;
     Ok(path.to_str().context("not UTF-8")?.to_owned())

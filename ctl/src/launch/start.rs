@@ -1,4 +1,4 @@
-//! weaved as a process of its own.
+//! weaved, and weave-docker, as processes of their own.
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;
@@ -73,23 +73,31 @@ fn end(child: &mut Child) {
 pub(super) fn start(settings: &Settings) -> Result<(Started, Log)> {
     let weaved = process::weaved()?;
     let path = settings.log_file.clone().unwrap_or_else(|| LOG_FILE.into());
+    let from = path.metadata().map_or(0, |metadata| metadata.len());
+    let password = settings.password.as_deref();
+    let child = detached(&weaved, &settings.flags, &path, password)?;
+    Ok((Started::Process(child), Log::File { path, from }))
+}
+
+/// Starts a program in a session of its own, its output going to a log
+pub(super) fn detached(
+    program: &Path,
+    flags: &[String],
+    log: &Path,
+    password: Option<&str>,
+) -> Result<Child> {
     let log = OpenOptions::new()
         .create(true)
         .append(true)
         .mode(0o640)
-        .open(&path)
-        .with_context(|| format!("cannot open the log {}", path.display()))?;
-    let from = log.metadata().map_or(0, |metadata| metadata.len());
+        .open(log)
+        .with_context(|| format!("cannot open the log {}", log.display()))?;
     let errors = log.try_clone().context("cannot share the log")?;
-
     let mut command = Command::new("/proc/self/exe");
-    command
-        .args(["detached", "--"])
-        .arg(&weaved)
-        .args(&settings.flags);
-    // Everything that weaved reads from its environment is on its command line, except this.
+    command.args(["detached", "--"]).arg(program).args(flags);
+    // Everything that it reads from its environment is on its command line, except this.
     command.env_remove("WEAVE_SOCKET").env_remove("WEAVE_PASSWORD");
-    if let Some(password) = &settings.password {
+    if let Some(password) = password {
         command.env("WEAVE_PASSWORD", password);
     }
     command
@@ -97,10 +105,9 @@ pub(super) fn start(settings: &Settings) -> Result<(Started, Log)> {
         .stdin(Stdio::null())
         .stdout(log)
         .stderr(errors);
-    let child = command
+    command
         .spawn()
-        .with_context(|| format!("cannot start {}", weaved.display()))?;
-    Ok((Started::Process(child), Log::File { path, from }))
+        .with_context(|| format!("cannot start {}", program.display()))
 }
 
 /// Makes this process the leader of a session without a terminal, then `program`

@@ -14,6 +14,9 @@ use super::settings::Settings;
 use super::start::Started;
 
 const UNIT: &str = "weaved.service";
+const DOCKER_UNIT: &str = "weave-docker.service";
+/// `EnvironmentFile=` of weave-docker's unit
+const DOCKER_ENVIRONMENT: &str = "/etc/weave/weave-docker.env";
 /// `EnvironmentFile=` of the unit
 const ENVIRONMENT: &str = "/etc/weave/weaved.env";
 const HEADER: &str = "# Written by weavectl launch; the next launch replaces it.\n";
@@ -33,7 +36,38 @@ pub(super) fn is_usable() -> bool {
 
 fn is_usable_below(root: &Path) -> bool {
     // sd_booted(3) asks for the same directory.
-    root.join("run/systemd/system").is_dir() && UNIT_DIRS.iter().any(|dir| root.join(dir).join(UNIT).exists())
+    root.join("run/systemd/system").is_dir() && has_unit(root, UNIT)
+}
+
+fn has_unit(root: &Path, unit: &str) -> bool {
+    UNIT_DIRS.iter().any(|dir| root.join(dir).join(unit).exists())
+}
+
+/// There is a unit for weave-docker
+pub(super) fn has_docker() -> bool {
+    has_unit(Path::new("/"), DOCKER_UNIT)
+}
+
+/// Starts weave-docker's unit with these flags, and waits until it serves
+pub(super) fn start_docker(flags: &[String]) -> Result<()> {
+    let path = Path::new(DOCKER_ENVIRONMENT);
+    let text = format!("{HEADER}{}", flags_line("WEAVE_DOCKER_FLAGS", flags)?);
+    write_secret(path, &text).with_context(|| format!("cannot write {}", path.display()))?;
+    systemctl("reset-failed", DOCKER_UNIT);
+    ensure!(
+        systemctl("start", DOCKER_UNIT),
+        "weave-docker did not start; its log is in journalctl -u weave-docker"
+    );
+    Ok(())
+}
+
+/// Ends weave-docker's unit, if systemd started it; whether it did
+pub(super) fn stop_docker() -> bool {
+    let stopped = systemctl("is-active", DOCKER_UNIT) && systemctl("stop", DOCKER_UNIT);
+    if stopped {
+        let _none = fs::remove_file(DOCKER_ENVIRONMENT);
+    }
+    stopped
 }
 
 /// Writes the unit's environment and starts it
@@ -49,7 +83,7 @@ pub(super) fn start(settings: &Settings) -> Result<(Started, Log)> {
         .elapsed()
         .map_or(0, |elapsed| elapsed.as_secs());
     // Starts that failed a moment ago do not count against this one.
-    systemctl("reset-failed");
+    systemctl("reset-failed", UNIT);
     let child = Command::new("systemctl")
         .args(["start", UNIT])
         .stdin(Stdio::null())
@@ -62,7 +96,7 @@ pub(super) fn start(settings: &Settings) -> Result<(Started, Log)> {
 
 /// Ends the unit, and systemd's attempts to start it again
 pub(super) fn stop() {
-    systemctl("stop");
+    systemctl("stop", UNIT);
 }
 
 /// Removes what a launch of the weaved behind this socket wrote, the network's password perhaps
@@ -90,24 +124,18 @@ fn forget_file(path: &Path, socket: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), |dir| fs::remove_dir(dir).or(Ok(())))
 }
 
-fn systemctl(verb: &str) {
+/// Whether systemd did it
+fn systemctl(verb: &str, unit: &str) -> bool {
     let mut command = Command::new("systemctl");
-    command.args([verb, UNIT]).stdin(Stdio::null());
-    let _best_effort = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
+    command.args([verb, unit]).stdin(Stdio::null());
+    let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success())
 }
 
 /// The unit's environment, in the form of systemd.exec(5), `EnvironmentFile=`
 fn environment(settings: &Settings) -> Result<String> {
     let mut text = HEADER.to_owned();
-    for flag in &settings.flags {
-        // systemd splits the flags at spaces and takes quotes and backslashes for its own.
-        let good = |c: char| c.is_ascii_alphanumeric() || "-_=.,:/[]@+~".contains(c) || !c.is_ascii();
-        ensure!(
-            flag.chars().all(|c| good(c) && !c.is_whitespace()),
-            "{flag:?} cannot be handed to systemd; add --no-systemd"
-        );
-    }
-    text.push_str(&format!("WEAVED_FLAGS=\"{}\"\n", settings.flags.join(" ")));
+    text.push_str(&flags_line("WEAVED_FLAGS", &settings.flags)?);
     if let Some(password) = &settings.password {
         text.push_str("WEAVE_PASSWORD=\"");
         for c in password.chars() {
@@ -119,6 +147,18 @@ fn environment(settings: &Settings) -> Result<String> {
         text.push_str("\"\n");
     }
     Ok(text)
+}
+
+fn flags_line(variable: &str, flags: &[String]) -> Result<String> {
+    for flag in flags {
+        // systemd splits the flags at spaces and takes quotes and backslashes for its own.
+        let good = |c: char| c.is_ascii_alphanumeric() || "-_=.,:/[]@+~".contains(c) || !c.is_ascii();
+        ensure!(
+            flag.chars().all(|c| good(c) && !c.is_whitespace()),
+            "{flag:?} cannot be handed to systemd; add --no-systemd"
+        );
+    }
+    Ok(format!("{variable}=\"{}\"\n", flags.join(" ")))
 }
 
 /// Replaces a file by one that only its owner has ever been able to read
@@ -169,6 +209,7 @@ mod tests {
             flags: flags.iter().map(|&flag| flag.to_owned()).collect(),
             password: password.map(ToOwned::to_owned),
             log_file: None,
+            docker: None,
         }
     }
 

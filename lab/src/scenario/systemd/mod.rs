@@ -32,7 +32,7 @@ pub(super) fn act(lab: &mut Lab) -> Result<()> {
     two.attach()?;
     let peer = two.host.address()?.to_string();
     machine
-        .run(&["weavectl", "launch", "--nickname", "host1", &peer])?
+        .run(&["weavectl", "launch", "--no-docker", "--nickname", "host1", &peer])?
         .ok()?;
     let mode = machine
         .run(&["stat", "-c", "%a", "/etc/weave/weaved.env"])?
@@ -56,7 +56,7 @@ pub(super) fn act(lab: &mut Lab) -> Result<()> {
     let unit = Unit::of(&machine)?;
     ensure!(unit.is_at_rest(), "after weavectl stop: {unit:?}");
     machine
-        .run(&["weavectl", "launch", "--nickname", "host1", &peer])?
+        .run(&["weavectl", "launch", "--no-docker", "--nickname", "host1", &peer])?
         .ok()?;
     is_attached(&machine, one)?;
     connected(one, two)?;

@@ -1,0 +1,248 @@
+//! weave-docker, beside weaved where Docker is.
+
+use std::fs;
+use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::Child;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use clap::Args;
+
+use super::settings::{checked, path};
+use super::{start, systemd};
+use crate::process::{self, wait_until};
+
+/// Docker's own socket, unless told otherwise
+const DOCKER: &str = "/var/run/docker.sock";
+const PROGRAM: &str = "weave-docker";
+const LOG_FILE: &str = "/var/log/weave-docker.log";
+/// How long it may take to serve
+const LIMIT: Duration = Duration::from_secs(10);
+
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Docker")]
+pub(crate) struct DockerArgs {
+    /// Leave Docker alone, also where it is
+    #[arg(long)]
+    no_docker: bool,
+    /// Docker's own socket [default: /var/run/docker.sock, where there is one]
+    #[arg(long, value_name = "PATH", conflicts_with = "no_docker")]
+    docker: Option<String>,
+    /// Where to serve Docker's API; may be given again [default: /run/weave/docker.sock]
+    #[arg(long, value_name = "PATH")]
+    docker_proxy: Vec<String>,
+    /// Where to be the driver of Docker's networks; the file's name is the driver's
+    /// [default: /run/docker/plugins/weave.sock]
+    #[arg(long, value_name = "PATH")]
+    docker_plugin: Option<String>,
+    /// Only containers that say WEAVE_CIDR get on the network
+    #[arg(long)]
+    no_default_ipalloc: bool,
+    /// Docker's containers get no names, and resolve names as Docker has them do
+    #[arg(long)]
+    without_dns: bool,
+    /// `docker inspect` by the proxy shows the address on this network as the container's own
+    #[arg(long)]
+    rewrite_inspect: bool,
+    /// A label of containers whose value is the host name, instead of their name
+    #[arg(long, value_name = "LABEL")]
+    hostname_from_label: Option<String>,
+    /// What of the name or label is replaced: a regular expression
+    #[arg(long, value_name = "REGEX")]
+    hostname_match: Option<String>,
+    /// What it is replaced by; $1 is what the first parentheses matched
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
+    hostname_replacement: Option<String>,
+    /// Docker's containers get no route for multicast
+    #[arg(long)]
+    no_multicast_route: bool,
+}
+
+/// What weave-docker is started with; every value is good
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Docker {
+    flags: Vec<String>,
+    /// Where it serves Docker's API
+    proxy: PathBuf,
+    /// It was asked for: there has to be one
+    is_needed: bool,
+}
+
+impl Docker {
+    /// None where Docker is not, or is to be left alone
+    pub(super) fn new(args: DockerArgs, weaved: &Path, log_level: Option<&str>) -> Result<Option<Self>> {
+        let is_needed = args.docker.is_some();
+        let docker = checked("docker", args.docker, path)?.unwrap_or_else(|| DOCKER.to_owned());
+        let mut flags = vec![format!("--docker={docker}")];
+        let mut push = |flag: &str, value: Option<&str>| {
+            flags.extend(value.map(|value| format!("--{flag}={value}")));
+        };
+        let mut proxies = Vec::new();
+        for proxy in args.docker_proxy {
+            proxies.extend(checked("docker-proxy", Some(proxy), path)?);
+        }
+        for proxy in &proxies {
+            push("proxy", Some(proxy));
+        }
+        let plugin = checked("docker-plugin", args.docker_plugin, path)?;
+        push("plugin-socket", plugin.as_deref());
+        push("hostname-from-label", args.hostname_from_label.as_deref());
+        push("hostname-match", args.hostname_match.as_deref());
+        push("hostname-replacement", args.hostname_replacement.as_deref());
+        push("log-level", log_level);
+        if weaved != Path::new(api::DEFAULT_SOCKET) {
+            push("socket", weaved.to_str());
+        }
+        for (flag, is_set) in [
+            ("--no-default-ipalloc", args.no_default_ipalloc),
+            ("--without-dns", args.without_dns),
+            ("--rewrite-inspect", args.rewrite_inspect),
+            ("--no-multicast-route", args.no_multicast_route),
+        ] {
+            flags.extend(is_set.then(|| flag.to_owned()));
+        }
+        if args.no_docker || !(is_needed || is_socket(Path::new(&docker))) {
+            return Ok(None);
+        }
+        let proxy = proxies.into_iter().next();
+        Ok(Some(Self {
+            flags,
+            proxy: proxy.map_or_else(|| api::DEFAULT_DOCKER_SOCKET.into(), PathBuf::from),
+            is_needed,
+        }))
+    }
+
+    /// Starts it, unless it runs already; what there is to be told
+    pub(super) fn start(&self, by_systemd: bool, weaved_log: Option<&Path>) -> Result<Option<String>> {
+        let use_it = format!("eval $(weavectl env{})", self.other_proxy());
+        if self.serves() {
+            return Ok(Some(format!("weave-docker runs already: {use_it}")));
+        }
+        if by_systemd && systemd::has_docker() {
+            systemd::start_docker(&self.flags)?;
+            return Ok(Some(format!("weave-docker is running: {use_it}")));
+        }
+        let Some(program) = process::find_program(PROGRAM)? else {
+            ensure!(
+                !self.is_needed,
+                "{PROGRAM} is not installed beside weavectl, nor in PATH"
+            );
+            return Ok(None);
+        };
+        let beside = |log: &Path| log.with_file_name("weave-docker.log");
+        let log = weaved_log.map_or_else(|| LOG_FILE.into(), beside);
+        let mut child = start::detached(&program, &self.flags, &log, None)?;
+        self.wait(&mut child, &log)?;
+        Ok(Some(format!(
+            "weave-docker is running (pid {}): {use_it}",
+            child.id()
+        )))
+    }
+
+    fn wait(&self, child: &mut Child, log: &Path) -> Result<()> {
+        let mut ended = None;
+        let serves = wait_until(
+            || {
+                ended = child.try_wait().ok().flatten();
+                ended.is_some() || self.serves()
+            },
+            LIMIT,
+        );
+        if let Some(status) = ended {
+            bail!("weave-docker ended ({status}); its log is {}", log.display());
+        }
+        ensure!(
+            serves,
+            "weave-docker does not serve {} within {} s; its log is {}",
+            self.proxy.display(),
+            LIMIT.as_secs(),
+            log.display()
+        );
+        Ok(())
+    }
+
+    fn serves(&self) -> bool {
+        UnixStream::connect(&self.proxy).is_ok()
+    }
+
+    fn other_proxy(&self) -> String {
+        match self.proxy == Path::new(api::DEFAULT_DOCKER_SOCKET) {
+            true => String::new(),
+            false => format!(" --proxy {}", self.proxy.display()),
+        }
+    }
+}
+
+fn is_socket(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|found| found.file_type().is_socket())
+}
+
+/// Ends the weave-docker of this host, and removes the network that it made; what stays is told
+pub(crate) fn end() -> Result<()> {
+    let proxy = Path::new(api::DEFAULT_DOCKER_SOCKET);
+    let Ok(stream) = UnixStream::connect(proxy) else {
+        return Ok(());
+    };
+    crate::docker::remove_network();
+    if systemd::stop_docker() {
+        return Ok(());
+    }
+    let served_by = process::served_by(&stream).context("cannot tell who serves Docker's API")?;
+    ensure!(
+        served_by.is_named(PROGRAM),
+        "{} is not served by weave-docker",
+        proxy.display()
+    );
+    served_by.end(LIMIT)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn docker(args: DockerArgs) -> Result<Option<Docker>> {
+        Docker::new(args, Path::new("/run/w.sock"), Some("debug"))
+    }
+
+    #[test]
+    fn what_is_asked_for_is_passed_on() {
+        let asked = DockerArgs {
+            docker: Some("/run/d.sock".to_owned()),
+            docker_proxy: vec!["/run/p.sock".to_owned(), "/run/q.sock".to_owned()],
+            hostname_match: Some("^aws-(.*)$".to_owned()),
+            rewrite_inspect: true,
+            ..DockerArgs::default()
+        };
+        let docker = docker(asked).unwrap().unwrap();
+        assert_eq!(
+            docker.flags,
+            [
+                "--docker=/run/d.sock",
+                "--proxy=/run/p.sock",
+                "--proxy=/run/q.sock",
+                "--hostname-match=^aws-(.*)$",
+                "--log-level=debug",
+                "--socket=/run/w.sock",
+                "--rewrite-inspect",
+            ]
+        );
+        assert_eq!(docker.proxy, Path::new("/run/p.sock"));
+        assert_eq!(docker.other_proxy(), " --proxy /run/p.sock");
+    }
+
+    #[test]
+    fn where_docker_is_not_nothing_is_started() {
+        let none = DockerArgs {
+            no_docker: true,
+            ..DockerArgs::default()
+        };
+        assert_eq!(docker(none).unwrap(), None);
+        let wrong = DockerArgs {
+            docker: Some(String::new()),
+            ..DockerArgs::default()
+        };
+        assert!(docker(wrong).unwrap_err().to_string().contains("--docker"));
+    }
+}
