@@ -78,10 +78,11 @@ fn wait_agreed(hosts: &[&Host]) -> Result<()> {
         let mut said = Vec::new();
         for host in hosts {
             let status = host.ipam()?;
+            // Who came after an owner was gone never heard its nickname.
             let mut owners: Vec<(String, u32)> = status
                 .owners
                 .iter()
-                .map(|owner| (owner.peer.nickname.to_string(), owner.addresses))
+                .map(|owner| (owner.peer.name.to_string(), owner.addresses))
                 .filter(|(_, addresses)| *addresses > 0)
                 .collect();
             owners.sort();
