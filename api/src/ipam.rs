@@ -4,10 +4,11 @@ use std::fmt;
 use std::net::Ipv4Addr;
 
 use ipnetwork::Ipv4Network;
+use model::ContainerId;
 use serde::{Deserialize, Serialize};
 
 use crate::bounded::bounded;
-use crate::{PEERS_LIMIT, PeerRef};
+use crate::{AddressSpec, PEERS_LIMIT, PeerRef};
 
 /// What `weavectl status ipam` shows
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,6 +89,18 @@ pub struct PendingAddress {
     pub container: String,
     /// `net:10.2.1.0/24`, or the address
     pub wanted: String,
+}
+
+/// Hand out an address that no interface has yet
+///
+/// It is the container's until that is attached and detached again, or the address is released.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReserveRequest {
+    /// For whom
+    pub container: ContainerId,
+    /// Which
+    pub address: AddressSpec,
 }
 
 /// Peers that are gone for good: others take over what they own

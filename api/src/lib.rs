@@ -51,6 +51,7 @@ pub use expose::{ExposeRequest, Exposed, Hidden, HideRequest};
 pub use flow::{Flow, FlowAction, ShortPeer, Tag, Tunnel};
 pub use ipam::{
     AddressOwner, IpamState, IpamStatus, OwnershipChange, PendingAddress, RemovePeersRequest, RemovedPeer,
+    ReserveRequest,
 };
 pub use names::{DnsStatus, LookupRequest, NameEntry, NameRequest};
 pub use peer::{Peer, PeerConnection, PeerRef};

@@ -4,12 +4,13 @@ use std::marker::PhantomData;
 use std::net::Ipv4Addr;
 
 use hyper::Method;
+use ipnetwork::IpNetwork;
 
 use crate::{
     AttachRequest, Attached, Attachment, ConnectRequest, Connection, ContainerRequest, DetachRequest,
     Detached, Endpoint, EndpointRequest, ExposeRequest, Exposed, Flow, ForgetRequest, Health, Hidden,
     HideRequest, IpamStatus, JoinRequest, LookupRequest, NameEntry, NameRequest, Peer, RemovePeersRequest,
-    RemovedPeer, Report, StatusReport, Stopping,
+    RemovedPeer, Report, ReserveRequest, StatusReport, Stopping,
 };
 use model::Target;
 
@@ -74,6 +75,10 @@ pub static EXPOSE: Route<ExposeRequest, Exposed> = Route::new(Method::POST, "/v1
 pub static HIDE: Route<HideRequest, Hidden> = Route::new(Method::POST, "/v1/hide");
 /// Who owns how many addresses
 pub static IPAM: Route<(), IpamStatus> = Route::new(Method::GET, "/v1/ipam");
+/// Hands out an address that an interface will have later
+pub static RESERVE_ADDRESS: Route<ReserveRequest, IpNetwork> = Route::new(Method::POST, "/v1/ipam/reserve");
+/// Takes back what was reserved for a container that is not attached; that there is nothing is fine
+pub static RELEASE_ADDRESS: Route<ContainerRequest, ()> = Route::new(Method::POST, "/v1/ipam/release");
 /// Has the peers agree who owns what at first, and is answered when they have
 pub static PRIME: Route<(), IpamStatus> = Route::new(Method::POST, "/v1/ipam/prime");
 /// Has others take over what peers own that are gone for good
@@ -120,6 +125,8 @@ mod tests {
             (&HIDE.method, HIDE.path),
             (&IPAM.method, IPAM.path),
             (&PRIME.method, PRIME.path),
+            (&RESERVE_ADDRESS.method, RESERVE_ADDRESS.path),
+            (&RELEASE_ADDRESS.method, RELEASE_ADDRESS.path),
             (&REMOVE_PEERS.method, REMOVE_PEERS.path),
             (&NAMES.method, NAMES.path),
             (&ADD_NAMES.method, ADD_NAMES.path),

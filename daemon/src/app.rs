@@ -11,6 +11,7 @@ use api::{
     NameRequest, Peer, RemovePeersRequest, RemovedPeer, Report, StatusReport, Stopping,
 };
 use dns::Domain;
+use ipnetwork::IpNetwork;
 use model::{ContainerId, Target};
 use tokio::sync::{mpsc, oneshot};
 
@@ -164,6 +165,19 @@ impl App {
     /// Removes one
     pub(crate) async fn delete_endpoint(&self, request: ContainerRequest) -> Result<(), ApiError> {
         self.attachments.delete_endpoint(&request.container).await
+    }
+
+    /// Hands out an address that an interface will have later
+    pub(crate) async fn reserve_address(&self, request: ReserveRequest) -> Result<IpNetwork, ApiError> {
+        self.attachments
+            .reserve(&request.container, request.address)
+            .await
+    }
+
+    /// Takes one back that none has
+    pub(crate) async fn release_address(&self, request: ContainerRequest) -> Result<(), ApiError> {
+        self.attachments.release(&request.container).await;
+        Ok(())
     }
 
     /// Gives this host addresses on the network

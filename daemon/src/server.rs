@@ -204,6 +204,12 @@ fn router(app: App) -> Router {
         app.hide(request).await
     });
     let router = route(router, &routes::IPAM, |app, ()| async move { app.ipam().await });
+    let router = route(router, &routes::RESERVE_ADDRESS, |app, request| async move {
+        app.reserve_address(request).await
+    });
+    let router = route(router, &routes::RELEASE_ADDRESS, |app, request| async move {
+        app.release_address(request).await
+    });
     let router = route(router, &routes::PRIME, |app, ()| async move { app.prime().await });
     let router = route(router, &routes::REMOVE_PEERS, |app, request| async move {
         app.remove_peers(request).await

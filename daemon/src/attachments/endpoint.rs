@@ -239,6 +239,26 @@ impl Attachments {
         Ok(())
     }
 
+    /// Hands out an address before there is an interface
+    pub(crate) async fn reserve(&self, id: &ContainerId, asked: AddressSpec) -> Result<IpNetwork, ApiError> {
+        let asked = [asked];
+        self.free_for(id, &asked).await;
+        let had = self.addresses_of(id).await;
+        let got = self.0.network.acquire(id, &asked, &had).await?;
+        got.first().copied().ok_or_else(|| {
+            let text = format!("there is no address for container {id}");
+            ApiError::new(ErrorKind::Internal, text)
+        })
+    }
+
+    /// Takes back what a container has that is not attached
+    pub(crate) async fn release(&self, id: &ContainerId) {
+        let records = self.0.records.lock().await;
+        if !records.contains_key(id) {
+            self.0.network.release(id, None).await;
+        }
+    }
+
     /// A container's addresses have this name from here on
     pub(super) async fn has_name(&self, id: &ContainerId, name: Option<String>, addresses: &[IpNetwork]) {
         let Some(name) = name else { return };
