@@ -8,7 +8,7 @@ use api::{
     ApiError, AttachRequest, Attached, Attachment, ConnectRequest, Connection, ContainerRequest,
     DetachRequest, Detached, DnsStatus, Endpoint, EndpointRequest, ErrorKind, ExposeRequest, Exposed, Flow,
     ForgetRequest, Health, Hidden, HideRequest, IpamStatus, JoinRequest, LookupRequest, NameEntry,
-    NameRequest, Peer, RemovePeersRequest, RemovedPeer, Report, StatusReport, Stopping,
+    NameRequest, Peer, RemovePeersRequest, RemovedPeer, Report, ReserveRequest, StatusReport, Stopping,
 };
 use dns::Domain;
 use ipnetwork::IpNetwork;
