@@ -43,14 +43,27 @@ impl Memory {
         self.known().containers.remove(id)
     }
 
-    /// An interface is of this container
+    /// An interface is of this container, which has no other from here on
+    ///
+    /// A Docker that was killed never says that the one before is gone.
     pub(crate) fn endpoint(&self, id: &str, endpoint: Endpoint) {
-        self.known().endpoints.insert(id.to_owned(), endpoint);
+        let mut known = self.known();
+        known
+            .endpoints
+            .retain(|_id, other| other.container != endpoint.container);
+        known.endpoints.insert(id.to_owned(), endpoint);
     }
 
-    /// The same, unless more is known of it
+    /// The same, unless more is known of it, or of a newer one
     pub(crate) fn endpoint_if_unknown(&self, id: &str, endpoint: Endpoint) {
-        self.known().endpoints.entry(id.to_owned()).or_insert(endpoint);
+        let mut known = self.known();
+        let has_one = known
+            .endpoints
+            .values()
+            .any(|other| other.container == endpoint.container);
+        if !has_one {
+            known.endpoints.entry(id.to_owned()).or_insert(endpoint);
+        }
     }
 
     /// What is known of an interface
@@ -58,15 +71,9 @@ impl Memory {
         self.known().endpoints.get(id).cloned()
     }
 
-    /// Forgets an interface; what was known of it, and whether it is the last of its container
-    pub(crate) fn forget_endpoint(&self, id: &str) -> Option<(Endpoint, bool)> {
-        let mut known = self.known();
-        let endpoint = known.endpoints.remove(id)?;
-        let another = known
-            .endpoints
-            .values()
-            .any(|other| other.container == endpoint.container);
-        Some((endpoint, !another))
+    /// Forgets an interface; what was known of it
+    pub(crate) fn forget_endpoint(&self, id: &str) -> Option<Endpoint> {
+        self.known().endpoints.remove(id)
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {
@@ -93,8 +100,9 @@ mod tests {
         let memory = Memory::default();
         memory.endpoint("old", endpoint("key:1"));
         memory.endpoint("new", endpoint("key:1"));
-        assert_eq!(memory.forget_endpoint("old"), Some((endpoint("key:1"), false)));
-        assert_eq!(memory.forget_endpoint("new"), Some((endpoint("key:1"), true)));
+        memory.endpoint_if_unknown("old", endpoint("key:1"));
+        assert_eq!(memory.forget_endpoint("old"), None);
+        assert_eq!(memory.forget_endpoint("new"), Some(endpoint("key:1")));
         assert_eq!(memory.forget_endpoint("new"), None);
     }
 

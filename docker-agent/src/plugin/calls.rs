@@ -208,14 +208,11 @@ impl Driver {
 
     async fn delete_endpoint(&self, body: &[u8]) -> Result<Response<Body>, CallError> {
         let asked: EndpointRef = request(body)?;
-        let Some((endpoint, last)) = self.memory.forget_endpoint(&asked.endpoint_id) else {
+        // One of a container that has started again since is not known either.
+        let Some(endpoint) = self.memory.forget_endpoint(&asked.endpoint_id) else {
             log::debug!("interface {} is not known here", asked.endpoint_id.escape_debug());
             return Ok(said(&Done {}));
         };
-        // The container has started again: what is known by its key is its new interface.
-        if !last {
-            return Ok(said(&Done {}));
-        }
         let question = ContainerRequest {
             container: endpoint.container.clone(),
         };
