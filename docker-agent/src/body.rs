@@ -37,6 +37,10 @@ pub(crate) async fn hold<B>(body: B, limit: usize) -> Result<Bytes, HoldError>
 where
     B: HttpBody<Data = Bytes, Error: Into<BodyError>>,
 {
+    // What says that it is too large need not come first.
+    if body.size_hint().lower() > limit as u64 {
+        return Err(HoldError::TooLarge { limit });
+    }
     match Limited::new(body, limit).collect().await {
         Ok(body) => Ok(body.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => Err(HoldError::TooLarge { limit }),

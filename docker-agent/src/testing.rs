@@ -2,6 +2,10 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// What nothing here may take longer than
+const DEADLINE: Duration = Duration::from_secs(10);
 
 /// A directory that goes away with its test
 #[derive(Debug)]
@@ -25,5 +29,13 @@ impl Directory {
 impl Drop for Directory {
     fn drop(&mut self) {
         let _gone = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The value in time, or the test fails
+pub(crate) async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
+    match tokio::time::timeout(DEADLINE, future).await {
+        Ok(value) => value,
+        Err(_elapsed) => panic!("not within {DEADLINE:?}: {what}"),
     }
 }

@@ -15,13 +15,17 @@ use tokio::sync::{Mutex, mpsc};
 use super::Shared;
 use super::create;
 use super::gone::{Gone, UntilGone};
+use super::host;
 use super::inspect;
 use super::splice::{Takeover, takes_over};
-use crate::body::{Body, empty, failure, line, stream};
+use crate::body::{Body, empty, failure, hold, line, stream};
 use crate::dockerd::{Connected, DockerError};
 
 /// What a question gets to reach Docker whose asker does not wait for the answer
 const DELIVERY: Duration = Duration::from_millis(500);
+
+/// The largest body of a request that takes its connection over, in bytes: some options
+const TAKEOVER_LIMIT: usize = 1 << 20;
 
 /// Nobody is there to answer to
 #[derive(Debug, thiserror::Error)]
@@ -57,7 +61,8 @@ impl Exchange {
     }
 
     /// The answer to a request; an error ends the connection
-    pub(super) async fn answer(&self, request: Request<Incoming>) -> Result<Response<Body>, ClientGone> {
+    pub(super) async fn answer(&self, mut request: Request<Incoming>) -> Result<Response<Body>, ClientGone> {
+        host::mend(request.headers_mut());
         log::debug!("{} {}", request.method(), request.uri());
         let upgrades = request.headers().contains_key(UPGRADE);
         let answered = if !upgrades && request.method() == "POST" && takes_over(request.uri().path()) {
@@ -140,8 +145,12 @@ impl Exchange {
 
     /// Leaves the connection to whoever splices it
     async fn hand_over(&self, request: Request<Incoming>) -> Result<Response<Body>, DockerError> {
-        let upstream = self.shared.docker.stream().await?;
         let (head, body) = request.into_parts();
+        let body = match hold(body, TAKEOVER_LIMIT).await {
+            Ok(body) => body,
+            Err(error) => return Ok(failure(StatusCode::BAD_REQUEST, &line(&error))),
+        };
+        let upstream = self.shared.docker.stream().await?;
         let takeover = Takeover { head, body, upstream };
         let _one_at_most = self.take_over.try_send(takeover);
         // The connection ends here, as far as it is one of requests.

@@ -14,8 +14,11 @@ mod connection;
 mod create;
 mod exchange;
 mod gone;
+mod host;
 mod inspect;
 mod splice;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -2,8 +2,8 @@
 //! own way while the other goes on.
 
 use hyper::Version;
-use hyper::body::{Bytes, Incoming};
-use hyper::header::{CONNECTION, HeaderValue};
+use hyper::body::Bytes;
+use hyper::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HeaderValue, TRAILER, TRANSFER_ENCODING};
 use hyper::http::request::Parts;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
@@ -20,8 +20,8 @@ const BUFFER: usize = 64 << 10;
 pub(super) struct Takeover {
     /// Its head
     pub(super) head: Parts,
-    /// Its body, of which nothing was read; kept so that nobody reads it
-    pub(super) body: Incoming,
+    /// Its body
+    pub(super) body: Bytes,
     /// The connection to Docker, that nothing was sent on
     pub(super) upstream: UnixStream,
 }
@@ -44,15 +44,15 @@ pub(super) async fn upgraded(upstream: OnUpgrade, client: OnUpgrade) {
     }
 }
 
-/// Sends the head to Docker, then what the client had sent after it, and from there on bytes
+/// Sends the request to Docker, then what the client had sent after it, and from there on bytes
 pub(super) async fn taken_over(client: UnixStream, read: Bytes, takeover: Takeover) {
     let Takeover {
         head,
         body,
         mut upstream,
     } = takeover;
-    drop(body);
-    let mut begin = written(head);
+    let mut begin = written(head, body.len());
+    begin.extend_from_slice(&body);
     begin.extend_from_slice(&read);
     if let Err(error) = upstream.write_all(&begin).await {
         log::debug!("a stream to Docker did not begin: {error}");
@@ -64,7 +64,11 @@ pub(super) async fn taken_over(client: UnixStream, read: Bytes, takeover: Takeov
 ///
 /// Docker is told to close after its answer: if it does not agree, what the client sends next comes over
 /// a connection of its own, where it is read as a request.
-fn written(mut head: Parts) -> Vec<u8> {
+fn written(mut head: Parts, length: usize) -> Vec<u8> {
+    for gone in [TRANSFER_ENCODING, TRAILER, EXPECT] {
+        head.headers.remove(gone);
+    }
+    head.headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     head.headers.insert(CONNECTION, HeaderValue::from_static("close"));
     let version = if head.version == Version::HTTP_10 {
         "1.0"
