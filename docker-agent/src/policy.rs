@@ -172,8 +172,14 @@ pub(crate) enum Refusal {
     #[error(transparent)]
     Asked(#[from] Refused),
     /// It is not known how it is to resolve names
-    #[error("{}", told(.0))]
-    Weaved(#[from] ClientError),
+    #[error("{0}")]
+    Weaved(String),
+}
+
+impl From<ClientError> for Refusal {
+    fn from(error: ClientError) -> Self {
+        Self::Weaved(told(&error))
+    }
 }
 
 impl Refusal {

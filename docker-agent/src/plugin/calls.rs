@@ -43,7 +43,7 @@ enum CallError {
     #[error(transparent)]
     Malformed(#[from] docker::plugin::Malformed),
     /// The addresses make no sense
-    #[error("{text:?} says no addresses: {source}")]
+    #[error("{text:?} says no addresses")]
     Addresses {
         /// What is asked for
         text: String,
@@ -53,12 +53,18 @@ enum CallError {
     /// The container's key is none
     #[error(transparent)]
     Key(#[from] model::ContainerIdError),
-    /// weaved did not do it
-    #[error("{}", told(.0))]
-    Weaved(#[from] ClientError),
+    /// weaved did not do it, with what to do
+    #[error("{0}")]
+    Weaved(String),
     /// Docker asks for an interface that it was not given
     #[error("interface {0} is not known here: start the container again")]
     Unknown(String),
+}
+
+impl From<ClientError> for CallError {
+    fn from(error: ClientError) -> Self {
+        Self::Weaved(told(&error))
+    }
 }
 
 impl Driver {
