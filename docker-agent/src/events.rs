@@ -16,7 +16,7 @@ use crate::network::{self, DRIVER};
 use crate::weaved::told;
 
 /// How long to wait for a Docker that does not answer, at first and at most
-const PAUSES: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(5));
+const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 /// What is listened to
 const FILTERS: &str = r#"{"type":["container"],"event":["destroy"]}"#;
 

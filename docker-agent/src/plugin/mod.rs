@@ -6,6 +6,8 @@
 mod calls;
 mod joining;
 mod network;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
