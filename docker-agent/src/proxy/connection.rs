@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::Shared;
 use super::exchange::Exchange;
 use super::splice;
+use super::target::Spelled;
 use crate::dockerd::HEAD_LIMIT;
 
 /// Answers a client until either side ends the connection; after `stop`, only what was begun
@@ -32,7 +33,7 @@ pub(super) async fn serve(stream: UnixStream, shared: Arc<Shared>, stop: Cancell
         .preserve_header_case(true)
         .auto_date_header(false)
         .max_buf_size(HEAD_LIMIT)
-        .serve_connection(TokioIo::new(stream), service)
+        .serve_connection(TokioIo::new(Spelled::new(stream)), service)
         .with_upgrades();
     let mut stopping = false;
     loop {

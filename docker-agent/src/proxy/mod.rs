@@ -17,6 +17,7 @@ mod gone;
 mod host;
 mod inspect;
 mod splice;
+mod target;
 #[cfg(test)]
 mod tests;
 

@@ -45,7 +45,10 @@ pub(super) async fn upgraded(upstream: OnUpgrade, client: OnUpgrade) {
 }
 
 /// Sends the request to Docker, then what the client had sent after it, and from there on bytes
-pub(super) async fn taken_over(client: UnixStream, read: Bytes, takeover: Takeover) {
+pub(super) async fn taken_over<C>(client: C, read: Bytes, takeover: Takeover)
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+{
     let Takeover {
         head,
         body,

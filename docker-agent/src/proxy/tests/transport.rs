@@ -30,12 +30,12 @@ async fn a_head_passes_with_its_spelling_and_its_reason() {
     let setup = Setup::new().await;
     let mut client = setup.client().await;
     client
-        .write("GET //v1.41/a%2Fb?x={y:1}&z=%7B HTTP/1.1\r\nHOST: /var/run/docker.sock\r\nX-Registry-AUTH: abc\r\n\r\n")
+        .write("GET //v1.41/a%2Fb?x={\"y\":1}&z=%7B HTTP/1.1\r\nHOST: /var/run/docker.sock\r\nX-Registry-AUTH: abc\r\n\r\n")
         .await;
     let mut docker = setup.docker().await;
     let head = docker.head().await;
     assert!(
-        head.starts_with("GET //v1.41/a%2Fb?x={y:1}&z=%7B HTTP/1.1\r\n"),
+        head.starts_with("GET //v1.41/a%2Fb?x={%22y%22:1}&z=%7B HTTP/1.1\r\n"),
         "{head}"
     );
     assert!(
