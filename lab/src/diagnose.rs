@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::path::PathBuf;
 
 use crate::topology::{Container, Host, Lab};
 
@@ -59,12 +60,24 @@ fn host_state(text: &mut String, host: &Host) {
             &shown(host.namespace().run(line)),
         );
     }
-    if runs_weaved {
-        let log = fs::read_to_string(host.log_file()).unwrap_or_default();
-        let skipped = log.lines().count().saturating_sub(LOG_LINES);
-        let last: Vec<&str> = log.lines().skip(skipped).collect();
-        section(text, host.name(), "the end of the log", &last.join("\n"));
+    for log in logs(host) {
+        let lines = fs::read_to_string(&log).unwrap_or_default();
+        let skipped = lines.lines().count().saturating_sub(LOG_LINES);
+        let last: Vec<&str> = lines.lines().skip(skipped).collect();
+        let name = log.file_name().unwrap_or_default().to_string_lossy();
+        section(text, host.name(), &format!("the end of {name}"), &last.join("\n"));
     }
+}
+
+/// What programs of a host have left there
+fn logs(host: &Host) -> Vec<PathBuf> {
+    let files = fs::read_dir(host.files()).into_iter().flatten();
+    let paths = files.filter_map(|entry| Some(entry.ok()?.path()));
+    let mut logs: Vec<PathBuf> = paths
+        .filter(|path| path.extension().is_some_and(|extension| extension == "log"))
+        .collect();
+    logs.sort();
+    logs
 }
 
 fn container_state(text: &mut String, container: &Container) {

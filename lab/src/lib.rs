@@ -31,6 +31,7 @@ pub mod demo;
 pub mod diagnose;
 pub mod docker;
 pub mod fault;
+mod inside;
 pub mod judge;
 pub mod namespace;
 pub mod resolving;

@@ -7,12 +7,13 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
 
 use crate::command::Background;
+use crate::inside::Inside;
 use crate::namespace::{Namespace, Scope};
 
 /// The MTU of Ethernet
@@ -58,7 +59,7 @@ impl Lab {
             namespace,
             files,
             legs: Mutex::default(),
-            inside: OnceLock::new(),
+            inside: Mutex::default(),
         }));
         self.hosts.push(host.clone());
         Ok(host)
@@ -161,6 +162,9 @@ impl Lab {
 
 impl Drop for Lab {
     fn drop(&mut self) {
+        for host in &self.hosts {
+            host.set_inside(None);
+        }
         if let Err(error) = self.scope.sweep() {
             eprintln!("cannot clean up: {error:#}");
         }
@@ -204,8 +208,8 @@ struct HostParts {
     namespace: Namespace,
     files: PathBuf,
     legs: Mutex<Vec<Leg>>,
-    /// A process in its mounts and processes, where those are its own
-    inside: OnceLock<i32>,
+    /// Where its programs run, if that is not only a network
+    inside: Mutex<Option<Inside>>,
 }
 
 /// A host's end of a link or of a network
@@ -239,21 +243,15 @@ impl Host {
     /// A command that will run on it: in its namespace, and with its mounts and among its processes if
     /// it has its own
     pub fn command(&self, program: impl AsRef<OsStr>) -> Command {
-        let Some(inside) = self.0.inside.get() else {
-            return self.namespace().command(program);
-        };
-        let mut command = Command::new("nsenter");
-        command
-            .arg(format!("--target={inside}"))
-            .args(["--net", "--mount", "--pid", "--cgroup", "--"])
-            .arg(program);
-        command
+        match &*self.0.inside.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(inside) => inside.command(program),
+            None => self.namespace().command(program),
+        }
     }
 
-    /// From here on, commands share the mounts and processes of this one
-    pub(crate) fn has_inside(&self, process: i32) -> Result<()> {
-        let set = self.0.inside.set(process);
-        set.map_err(|_set| anyhow::anyhow!("{self} has mounts of its own already"))
+    /// From here on, its programs run there
+    pub(crate) fn set_inside(&self, inside: Option<Inside>) {
+        *self.0.inside.lock().unwrap_or_else(PoisonError::into_inner) = inside;
     }
 
     /// Its ends of links and networks

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use crate::command::{cargo, output, run};
 
 /// The programs that the lab runs
-const PROGRAMS: [&str; 3] = ["weaved", "weavectl", "weave-lab"];
+const PROGRAMS: [&str; 4] = ["weaved", "weavectl", "weave-docker", "weave-lab"];
 
 /// Where this workspace and what cargo builds of it are
 #[derive(Debug, Deserialize)]

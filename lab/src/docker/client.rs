@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
 use crate::command::{Background, Finished, run};
-use crate::topology::Host;
+use crate::topology::{Container, Host};
 
 /// Starting many containers takes its time
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -58,7 +58,9 @@ impl Client {
     /// Runs a shell script to its end, in which `$docker` is this program
     pub fn script(&self, script: &str) -> Result<Finished> {
         let mut command = self.host.command("sh");
-        command.args(["-e", "-c", script]).env("docker", &self.program);
+        command
+            .args(["-e", "-x", "-c", script])
+            .env("docker", &self.program);
         self.environment(&mut command);
         run(command, DEADLINE)
     }
@@ -113,21 +115,40 @@ impl Client {
     pub fn pid(&self, container: &str) -> Result<u64> {
         let state = self.inspect(container)?;
         let pid = state["State"]["Pid"].as_u64();
+        let pid = pid.filter(|pid| *pid > 0);
         pid.with_context(|| format!("{container} has no process: {}", state["State"]))
+    }
+
+    /// Kills the process of a container; which that was
+    pub fn kill_process(&self, container: &str) -> Result<u64> {
+        let pid = self.pid(container)?;
+        let mut command = self.host.command("kill");
+        command.args(["-9", &pid.to_string()]);
+        run(command, DEADLINE)?.ok()?;
+        Ok(pid)
+    }
+
+    /// `ip -j address` in a container, of all interfaces
+    pub fn links(&self, container: &str) -> Result<Vec<Value>> {
+        let mut command = self.host.command("nsenter");
+        command
+            .arg(format!("--target={}", self.pid(container)?))
+            .args(["--net", "--", "ip", "-j", "address"]);
+        let text = run(command, DEADLINE)?.ok()?;
+        serde_json::from_str(&text).context("ip -j is not JSON")
     }
 
     /// The addresses of a container's interface on the network, as the kernel tells in the container;
     /// fails if there is no such interface
     pub fn addresses(&self, container: &str) -> Result<Vec<(Ipv4Addr, u8)>> {
-        let mut command = self.host.command("nsenter");
-        command
-            .arg(format!("--target={}", self.pid(container)?))
-            .args(["--net", "--", "ip", "-j", "address", "show", "dev"])
-            .arg(crate::topology::Container::INTERFACE);
-        let text = run(command, DEADLINE)?.ok()?;
-        let list: Value = serde_json::from_str(&text).context("ip -j is not JSON")?;
-        let infos = list[0]["addr_info"].as_array();
-        let infos = infos.with_context(|| format!("ip -j printed {text}"))?;
+        let all = self.links(container)?;
+        let ours = |link: &&Value| {
+            let name = link["ifname"].as_str().unwrap_or_default();
+            name.starts_with(Container::INTERFACE)
+        };
+        let link = all.iter().find(ours);
+        let link = link.with_context(|| format!("{container} is not on the network: {all:?}"))?;
+        let infos = link["addr_info"].as_array().context("no addresses")?;
         let of_version_4 = infos.iter().filter(|info| info["family"] == "inet");
         of_version_4
             .map(|info| {

@@ -13,12 +13,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
+use nix::sys::signal::Signal;
 
 pub use self::client::{Client, clients};
 use self::service::Service;
 use crate::command::{Background, run_here};
+use crate::inside::Inside;
 use crate::scenario::Skip;
 use crate::topology::Host;
 use crate::wait::{Look, wait_for, wait_until};
@@ -47,10 +47,6 @@ pub struct Docker {
     host: Host,
     dockerd: Option<Service>,
     agent: Option<Service>,
-    /// The first of the host's own processes; it takes all others along
-    first: i32,
-    /// Ends that one when it ends itself
-    namespaces: Option<Background>,
 }
 
 impl Docker {
@@ -104,13 +100,11 @@ impl Docker {
                 None => Look::NotYet(format!("{processes:?}")),
             })
         })?;
-        host.has_inside(first)?;
+        host.set_inside(Some(Inside::new(namespaces, first)));
         Ok(Self {
             host: host.clone(),
             dockerd: None,
             agent: None,
-            first,
-            namespaces: Some(namespaces),
         })
     }
 
@@ -149,6 +143,7 @@ impl Docker {
                 "--host",
                 DOCKERD,
                 "--data-root=/run/docker-data",
+                "--log-level=warn",
                 "--storage-driver=vfs",
                 "--exec-opt=native.cgroupdriver=cgroupfs",
             ],
@@ -197,16 +192,6 @@ impl Docker {
     pub fn end_agent(&mut self, signal: Signal) -> Result<()> {
         let service = self.agent.take().context("weave-docker does not run")?;
         service.end(signal, ENDING)
-    }
-}
-
-impl Drop for Docker {
-    fn drop(&mut self) {
-        // From within, so that each process is still waited for by its parent.
-        kill(Pid::from_raw(self.first), Signal::SIGKILL).ok();
-        if let Some(namespaces) = self.namespaces.take() {
-            namespaces.wait(ENDING).ok();
-        }
     }
 }
 
