@@ -1,24 +1,27 @@
-//! Following Docker: what there is when it begins to answer, and which containers are removed.
+//! Following Docker: what there is when it begins to answer, and which containers are connected and removed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{Client, ContainerRequest, routes};
+use api::{Client, ContainerRequest, ContainerSpec, NameRequest, routes};
 use docker::create::option;
 use docker::plugin::{CreateEndpoint, Wanted};
-use serde::{Deserialize, Deserializer};
-use serde_json::{Map, Value};
+use model::ContainerId;
+use serde::Deserialize;
 
+use crate::body::line;
+use crate::container::{Connected, Container};
 use crate::dockerd::{DockerError, Dockerd, Event, Events, encoded};
 use crate::memory::{Endpoint, Memory};
 use crate::network::{self, DRIVER};
+use crate::policy::Policies;
 use crate::weaved::told;
 
 /// How long to wait for a Docker that does not answer, at first and at most
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
 /// What is listened to
-const FILTERS: &str = r#"{"type":["container"],"event":["destroy"]}"#;
+const FILTERS: &str = r#"{"type":["container","network"],"event":["destroy","connect"]}"#;
 
 /// Who follows Docker
 #[derive(Debug)]
@@ -29,6 +32,8 @@ pub(crate) struct Follower {
     pub(crate) weaved: Client,
     /// What is remembered of it
     pub(crate) memory: Arc<Memory>,
+    /// What containers are called in
+    pub(crate) policies: Arc<Policies>,
     /// The network that there is to be
     pub(crate) network: String,
 }
@@ -48,7 +53,7 @@ impl Follower {
                     (pause, told) = (shortest, None);
                 }
                 Err(error) => {
-                    let text = crate::body::line(&error);
+                    let text = line(&error);
                     if told.as_ref() != Some(&text) {
                         log::warn!("{text}");
                         told = Some(text);
@@ -74,10 +79,25 @@ impl Follower {
     }
 
     async fn happened(&self, event: &Event) {
-        if (event.kind.as_str(), event.action.as_str()) != ("container", "destroy") {
-            return;
+        let attribute = |name| event.actor.attributes.get(name).map_or("", String::as_str);
+        match (event.kind.as_str(), event.action.as_str()) {
+            ("container", "destroy") => self.removed(&event.actor.id).await,
+            ("network", "connect") if attribute("type") == DRIVER => {
+                if let Err(error) = self.name(attribute("container"), &event.actor.id).await {
+                    log::warn!(
+                        "container {} gets no name: {}",
+                        attribute("container"),
+                        line(&error)
+                    );
+                }
+            }
+            _other => {}
         }
-        let Some(container) = self.memory.forget_container(&event.actor.id) else {
+    }
+
+    /// A container is no more: what was kept for it is free
+    async fn removed(&self, id: &str) {
+        let Some(container) = self.memory.forget_container(id) else {
             return;
         };
         let question = ContainerRequest { container };
@@ -87,6 +107,40 @@ impl Follower {
         }
     }
 
+    /// Gives a container its name that Docker put on the network without the proxy
+    async fn name(&self, id: &str, network: &str) -> Result<(), DockerError> {
+        let Some(domain) = self.policies.names_domain().await else {
+            return Ok(());
+        };
+        let container = match Container::inspect(&self.docker, id).await {
+            Ok(container) => container,
+            // It has ended again.
+            Err(error) if error.is_not_found() => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let Some(name) = container.name_in(&domain) else {
+            return Ok(());
+        };
+        for connected in container.connected() {
+            let by_proxy = connected.driver_opts.contains_key(option::CONTAINER);
+            if by_proxy || connected.network_id != network || connected.endpoint_id.is_empty() {
+                continue;
+            }
+            let Some(key) = key_of(&connected) else {
+                continue;
+            };
+            let question = NameRequest {
+                container: Some(ContainerSpec::Name(key.to_string())),
+                addresses: Vec::new(),
+                name: Some(name.clone()),
+            };
+            if let Err(error) = self.weaved.send(&routes::ADD_NAMES, &question).await {
+                log::warn!("{key} does not get the name {name}: {}", told(&error));
+            }
+        }
+        Ok(())
+    }
+
     /// Learns which containers and interfaces there are, of before this program ran
     async fn learn(&self) -> Result<(), DockerError> {
         let filters = encoded(&format!(r#"{{"driver":["{DRIVER}"]}}"#));
@@ -94,12 +148,8 @@ impl Follower {
         let networks: BTreeSet<String> = networks.into_iter().map(|network| network.id).collect();
         let containers: Vec<Ided> = self.docker.get("/containers/json?all=1").await?;
         for Ided { id } in containers {
-            match self
-                .docker
-                .get::<Inspected>(&format!("/containers/{id}/json"))
-                .await
-            {
-                Ok(inspected) => self.remember(&id, inspected, &networks),
+            match Container::inspect(&self.docker, &id).await {
+                Ok(container) => self.remember(&id, container, &networks),
                 Err(error) if error.is_not_found() => {}
                 Err(error) => return Err(error),
             }
@@ -107,22 +157,17 @@ impl Follower {
         Ok(())
     }
 
-    fn remember(&self, id: &str, inspected: Inspected, networks: &BTreeSet<String>) {
-        for attached in inspected.network_settings.networks.into_values().flatten() {
+    fn remember(&self, id: &str, container: Container, networks: &BTreeSet<String>) {
+        for attached in container.connected() {
             let by_proxy = attached.driver_opts.contains_key(option::CONTAINER);
             if !by_proxy && !networks.contains(&attached.network_id) {
                 continue;
             }
-            let request = CreateEndpoint {
-                endpoint_id: attached.endpoint_id.clone(),
-                options: attached.driver_opts,
-                ..CreateEndpoint::default()
-            };
-            let Ok(container) = Wanted::from(&request).key.parse() else {
+            let Some(key) = key_of(&attached) else {
                 continue;
             };
             let endpoint = Endpoint {
-                container,
+                container: key,
                 interface: None,
                 by_proxy,
                 multicast: true,
@@ -137,39 +182,18 @@ impl Follower {
     }
 }
 
+/// By which key weaved knows a container, of its connection to a network
+fn key_of(connected: &Connected) -> Option<ContainerId> {
+    let request = CreateEndpoint {
+        endpoint_id: connected.endpoint_id.clone(),
+        options: connected.driver_opts.clone(),
+        ..CreateEndpoint::default()
+    };
+    Wanted::from(&request).key.parse().ok()
+}
+
 #[derive(Deserialize)]
 struct Ided {
     #[serde(rename = "Id")]
     id: String,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-struct Inspected {
-    #[serde(deserialize_with = "or_empty")]
-    network_settings: Settings,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-struct Settings {
-    #[serde(deserialize_with = "or_empty")]
-    networks: BTreeMap<String, Option<Attached>>,
-}
-
-/// A container on one of Docker's networks
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-struct Attached {
-    #[serde(rename = "NetworkID", deserialize_with = "or_empty")]
-    network_id: String,
-    #[serde(rename = "EndpointID", deserialize_with = "or_empty")]
-    endpoint_id: String,
-    #[serde(deserialize_with = "or_empty")]
-    driver_opts: Map<String, Value>,
-}
-
-/// A value, or the empty one for null
-fn or_empty<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
-    Ok(Option::deserialize(from)?.unwrap_or_default())
 }

@@ -17,6 +17,7 @@
 mod addresses;
 mod args;
 mod body;
+mod container;
 mod dockerd;
 mod events;
 mod key;
@@ -92,15 +93,18 @@ async fn run(args: Args) -> anyhow::Result<()> {
 
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
+    let network = settings.network.clone();
+    let policies = Arc::new(Policies::new(settings, weaved.clone()));
     let follower = Follower {
         docker: docker.clone(),
         weaved: weaved.clone(),
         memory: Arc::clone(&memory),
-        network: settings.network.clone(),
+        policies: Arc::clone(&policies),
+        network,
     };
     tasks.spawn(stop.clone().run_until_cancelled_owned(follower.follow()));
     let driver = Driver::new(
-        weaved.clone(),
+        weaved,
         Arc::clone(&memory),
         !args.no_multicast_route,
         tasks.clone(),
@@ -109,7 +113,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
     tasks.spawn(plugin::serve(plugin_socket, Arc::new(driver), stop.clone()));
     let shared = proxy::Shared {
         docker,
-        policies: Policies::new(settings, weaved),
+        policies,
         memory,
         rewrite_inspect: args.rewrite_inspect,
     };

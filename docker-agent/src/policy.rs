@@ -58,12 +58,17 @@ impl Policies {
     }
 
     /// The domain that containers have names in, if they have any
-    pub(crate) fn names_domain(&self) -> Option<String> {
+    pub(crate) async fn names_domain(&self) -> Option<String> {
         if !self.settings.dns {
             return None;
         }
-        let last = self.last().as_ref().map(|naming| naming.domain.clone());
-        last.or_else(|| self.settings.dns_domain.clone())
+        match self.naming().await {
+            Ok(naming) => Some(naming?.domain),
+            Err(error) => {
+                log::debug!("the domain is not known: {}", told(&error));
+                None
+            }
+        }
     }
 
     /// What Docker is asked in the place of a creation

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 
 use docker::create::{Connect, Rewrite};
-use docker::names::{Called, in_domain};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_LENGTH, EXPECT, HeaderMap, HeaderValue, TRAILER, TRANSFER_ENCODING};
 use hyper::{Method, Request, Response, StatusCode};
@@ -14,6 +13,7 @@ use super::Shared;
 use super::exchange::Exchange;
 use crate::addresses::specs;
 use crate::body::{Body, HoldError, failure, full, hold, line};
+use crate::container::Container;
 use crate::dockerd::DockerError;
 use crate::key;
 
@@ -88,28 +88,11 @@ pub(super) async fn answer(
     }
 }
 
-/// The part of an answer to a creation, and of an inspection, that is needed here
+/// The part of an answer to a creation that is needed here
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Created {
     id: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Inspected {
-    #[serde(default)]
-    name: String,
-    config: Option<Config>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Config {
-    #[serde(default)]
-    hostname: String,
-    #[serde(default)]
-    domainname: String,
 }
 
 /// Connects what Docker made; where that fails it is removed, and the message says why
@@ -145,15 +128,9 @@ async fn finish(
 }
 
 async fn connected(shared: &Shared, id: &str, mut connect: Connect) -> Result<(), DockerError> {
-    if let Some(domain) = shared.policies.names_domain() {
-        let inspected: Inspected = shared.docker.get(&format!("/containers/{id}/json")).await?;
-        let config = inspected.config.as_ref();
-        let called = Called {
-            name: &inspected.name,
-            hostname: config.map_or("", |config| &config.hostname),
-            domainname: config.map_or("", |config| &config.domainname),
-        };
-        connect.name = in_domain(called, &domain);
+    if let Some(domain) = shared.policies.names_domain().await {
+        let container = Container::inspect(&shared.docker, id).await?;
+        connect.name = container.name_in(&domain);
     }
     let path = format!("/networks/{}/connect", connect.network);
     let connected = shared

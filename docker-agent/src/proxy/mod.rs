@@ -41,7 +41,7 @@ pub(crate) struct Shared {
     /// Where everything goes
     pub(crate) docker: Dockerd,
     /// What is made of containers
-    pub(crate) policies: Policies,
+    pub(crate) policies: Arc<Policies>,
     /// Which container has which key
     pub(crate) memory: Arc<Memory>,
     /// Whether inspections show the network's addresses

@@ -43,7 +43,7 @@ impl Setup {
         let weaved = crate::weaved::client(&directory.path("weaved.sock"));
         let shared = Shared {
             docker: Dockerd::new(&*path),
-            policies: Policies::new(settings, weaved),
+            policies: Arc::new(Policies::new(settings, weaved)),
             memory: Arc::new(Memory::default()),
             rewrite_inspect: true,
         };

@@ -1,0 +1,118 @@
+//! A container as Docker shows it, as far as that is needed.
+
+use std::collections::BTreeMap;
+
+use docker::names::{Called, in_domain};
+use serde::{Deserialize, Deserializer};
+use serde_json::{Map, Value};
+
+use crate::dockerd::{DockerError, Dockerd};
+
+/// An inspection
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(crate) struct Container {
+    #[serde(deserialize_with = "or_empty")]
+    name: String,
+    #[serde(deserialize_with = "or_empty")]
+    config: Config,
+    #[serde(deserialize_with = "or_empty")]
+    network_settings: Settings,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Config {
+    #[serde(deserialize_with = "or_empty")]
+    hostname: String,
+    #[serde(deserialize_with = "or_empty")]
+    domainname: String,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+struct Settings {
+    #[serde(deserialize_with = "or_empty")]
+    networks: BTreeMap<String, Option<Connected>>,
+}
+
+/// A container on one of Docker's networks
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(crate) struct Connected {
+    /// Docker's id of the network
+    #[serde(rename = "NetworkID", deserialize_with = "or_empty")]
+    pub(crate) network_id: String,
+    /// Docker's id of the interface, while there is one
+    #[serde(rename = "EndpointID", deserialize_with = "or_empty")]
+    pub(crate) endpoint_id: String,
+    /// What its driver is told
+    #[serde(deserialize_with = "or_empty")]
+    pub(crate) driver_opts: Map<String, Value>,
+}
+
+impl Container {
+    /// Asks Docker
+    pub(crate) async fn inspect(docker: &Dockerd, id: &str) -> Result<Self, DockerError> {
+        docker.get(&format!("/containers/{id}/json")).await
+    }
+
+    /// Its whole name in a domain, if it can have one
+    pub(crate) fn name_in(&self, domain: &str) -> Option<String> {
+        let called = Called {
+            name: &self.name,
+            hostname: &self.config.hostname,
+            domainname: &self.config.domainname,
+        };
+        in_domain(called, domain)
+    }
+
+    /// The networks that it is on
+    pub(crate) fn connected(self) -> impl Iterator<Item = Connected> {
+        self.network_settings.networks.into_values().flatten()
+    }
+}
+
+/// A value, or the empty one for null
+fn or_empty<'de, D: Deserializer<'de>, T: Default + Deserialize<'de>>(from: D) -> Result<T, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_said_is_empty() {
+        for text in [
+            "{}",
+            r#"{"Name":null,"Config":null,"NetworkSettings":null}"#,
+            r#"{"NetworkSettings":{"Networks":null}}"#,
+            r#"{"NetworkSettings":{"Networks":{"weave":null}}}"#,
+        ] {
+            let container: Container = serde_json::from_str(text).unwrap();
+            assert_eq!(container.name_in("weave.local"), None);
+            assert_eq!(container.connected().count(), 0, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_container_is_called_as_docker_calls_it() {
+        let text = r#"{"Name":"/c1","Config":{"Hostname":"0123456789ab","Domainname":""},
+            "NetworkSettings":{"Networks":{"weave":{"EndpointID":"e1","NetworkID":"n1","DriverOpts":null}}}}"#;
+        let container: Container = serde_json::from_str(text).unwrap();
+        assert_eq!(
+            container.name_in("weave.local.").as_deref(),
+            Some("c1.weave.local")
+        );
+        let connected: Vec<_> = container.connected().collect();
+        assert_eq!(connected.len(), 1);
+        assert_eq!(
+            (
+                connected[0].endpoint_id.as_str(),
+                connected[0].network_id.as_str()
+            ),
+            ("e1", "n1")
+        );
+    }
+}
