@@ -197,3 +197,6 @@ struct Ided {
     #[serde(rename = "Id")]
     id: String,
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,4 +6,6 @@ mod events;
 
 pub(crate) use self::client::{Connected, Dockerd, HEAD_LIMIT};
 pub(crate) use self::error::DockerError;
+#[cfg(test)]
+pub(crate) use self::events::Actor;
 pub(crate) use self::events::{Event, Events, encoded};

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 
 use docker::plugin::Call;
 use serde_json::{Value, json};
-use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -14,7 +13,7 @@ use tokio_util::task::TaskTracker;
 use super::Driver;
 use crate::body::hold;
 use crate::memory::Memory;
-use crate::testing::{Directory, in_time};
+use crate::testing::{Directory, in_time, play};
 
 struct Setup {
     directory: Directory,
@@ -42,33 +41,7 @@ impl Setup {
 
     /// A weaved that answers everything; what it was asked comes back
     fn weaved(&self) -> mpsc::UnboundedReceiver<(String, Value)> {
-        let listener = UnixListener::bind(self.directory.path("weaved.sock")).unwrap();
-        let (asked, questions) = mpsc::unbounded_channel();
-        tokio::spawn(async move {
-            loop {
-                let (stream, _) = listener.accept().await.unwrap();
-                let mut stream = BufReader::new(stream);
-                let (mut path, mut length) = (String::new(), 0);
-                loop {
-                    let mut line = String::new();
-                    stream.read_line(&mut line).await.unwrap();
-                    if path.is_empty() {
-                        path = line.split(' ').nth(1).unwrap().to_owned();
-                    } else if let Some(text) = line.to_lowercase().strip_prefix("content-length:") {
-                        length = text.trim().parse().unwrap();
-                    } else if line == "\r\n" {
-                        break;
-                    }
-                }
-                let mut body = vec![0; length];
-                stream.read_exact(&mut body).await.unwrap();
-                let answer = answer(&path).to_string();
-                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", answer.len());
-                stream.write_all((head + &answer).as_bytes()).await.unwrap();
-                let _test_ended = asked.send((path, serde_json::from_slice(&body).unwrap()));
-            }
-        });
-        questions
+        play(&self.directory.path("weaved.sock"), answer)
     }
 }
 
