@@ -97,7 +97,7 @@ impl Follower {
 
     /// A container is no more: what was kept for it is free
     async fn removed(&self, id: &str) {
-        let Some(container) = self.memory.forget_container(id) else {
+        let Ok(container) = id.parse() else {
             return;
         };
         let question = ContainerRequest { container };
@@ -149,7 +149,7 @@ impl Follower {
         let containers: Vec<Ided> = self.docker.get("/containers/json?all=1").await?;
         for Ided { id } in containers {
             match Container::inspect(&self.docker, &id).await {
-                Ok(container) => self.remember(&id, container, &networks),
+                Ok(container) => self.remember(container, &networks),
                 Err(error) if error.is_not_found() => {}
                 Err(error) => return Err(error),
             }
@@ -157,7 +157,7 @@ impl Follower {
         Ok(())
     }
 
-    fn remember(&self, id: &str, container: Container, networks: &BTreeSet<String>) {
+    fn remember(&self, container: Container, networks: &BTreeSet<String>) {
         for attached in container.connected() {
             let by_proxy = attached.driver_opts.contains_key(option::CONTAINER);
             if !by_proxy && !networks.contains(&attached.network_id) {
@@ -172,9 +172,6 @@ impl Follower {
                 by_proxy,
                 multicast: true,
             };
-            if by_proxy {
-                self.memory.container(id, endpoint.container.clone());
-            }
             if !attached.endpoint_id.is_empty() {
                 self.memory.endpoint_if_unknown(&attached.endpoint_id, endpoint);
             }

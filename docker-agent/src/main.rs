@@ -20,7 +20,6 @@ mod body;
 mod container;
 mod dockerd;
 mod events;
-mod key;
 mod memory;
 mod network;
 mod plugin;
@@ -105,7 +104,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
     tasks.spawn(stop.clone().run_until_cancelled_owned(follower.follow()));
     let driver = Driver::new(
         weaved,
-        Arc::clone(&memory),
+        memory,
         !args.no_multicast_route,
         tasks.clone(),
         stop.clone(),
@@ -114,7 +113,6 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let shared = proxy::Shared {
         docker,
         policies,
-        memory,
         rewrite_inspect: args.rewrite_inspect,
     };
     tasks.spawn(proxy::serve(proxy_sockets, Arc::new(shared), stop.clone()));

@@ -13,8 +13,6 @@ pub(crate) struct Memory(Mutex<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
-    /// The key of a container, by Docker's id
-    containers: BTreeMap<String, ContainerId>,
     /// By Docker's id of the interface
     endpoints: BTreeMap<String, Endpoint>,
 }
@@ -22,7 +20,7 @@ struct Known {
 /// An interface that Docker was given
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Endpoint {
-    /// The key of its container
+    /// What weaved knows its container as
     pub(crate) container: ContainerId,
     /// What it is called on the host until it is moved, as long as that matters
     pub(crate) interface: Option<String>,
@@ -33,16 +31,6 @@ pub(crate) struct Endpoint {
 }
 
 impl Memory {
-    /// A container has this key
-    pub(crate) fn container(&self, id: &str, key: ContainerId) {
-        self.known().containers.insert(id.to_owned(), key);
-    }
-
-    /// The key of a container that is no more
-    pub(crate) fn forget_container(&self, id: &str) -> Option<ContainerId> {
-        self.known().containers.remove(id)
-    }
-
     /// An interface is of this container, which has no other from here on
     ///
     /// A Docker that was killed never says that the one before is gone.

@@ -1,6 +1,6 @@
 //! What is made of containers, by the command line and by what weaved says of names.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use api::{Client, ClientError, DnsStatus, routes};
@@ -72,13 +72,8 @@ impl Policies {
     }
 
     /// What Docker is asked in the place of a creation
-    pub(crate) async fn rewrite(
-        &self,
-        body: &[u8],
-        name: Option<&str>,
-        key: &str,
-    ) -> Result<Rewrite, Refusal> {
-        let nameless = rewrite(body, name, key, &self.policy(None))?;
+    pub(crate) async fn rewrite(&self, body: &[u8], name: Option<&str>) -> Result<Rewrite, Refusal> {
+        let nameless = rewrite(body, name, &self.policy(None))?;
         if nameless == Rewrite::Unchanged || !self.settings.dns {
             return Ok(nameless);
         }
@@ -90,7 +85,7 @@ impl Policies {
             })
         });
         match dns {
-            Some(dns) => Ok(rewrite(body, name, key, &self.policy(Some(dns)))?),
+            Some(dns) => Ok(rewrite(body, name, &self.policy(Some(dns)))?),
             None => Ok(nameless),
         }
     }
@@ -132,7 +127,7 @@ impl Policies {
                 .dns_domain
                 .clone()
                 .unwrap_or_else(|| dns.domain.clone()),
-            server: self.settings.dns_server.or_else(|| reachable(&dns.listening)),
+            server: self.settings.dns_server.or(dns.for_containers),
         }
     }
 
@@ -142,21 +137,6 @@ impl Policies {
     }
 }
 
-/// Of where a name server listens, the first that containers can ask
-fn reachable(listening: &[String]) -> Option<Ipv4Addr> {
-    let addresses = listening.iter().filter_map(|text| text.parse().ok());
-    let mut reachable = addresses.filter_map(|address| match address {
-        SocketAddr::V4(address) if address.port() == DOMAIN && !address.ip().is_loopback() => {
-            Some(*address.ip())
-        }
-        SocketAddr::V4(_) | SocketAddr::V6(_) => None,
-    });
-    reachable.find(|address| !address.is_unspecified())
-}
-
-/// The only port of a name server that resolvers know
-const DOMAIN: u16 = 53;
-
 fn tell(naming: Option<&Naming>) {
     match naming {
         Some(Naming {
@@ -164,7 +144,7 @@ fn tell(naming: Option<&Naming>) {
             server: Some(server),
         }) => log::info!("containers ask {server} for names in {domain}"),
         Some(Naming { domain, server: None }) => log::warn!(
-            "containers cannot resolve names in {domain}: weaved answers at no address that they reach; run `weavectl expose`, or give weaved --dns-listen-address and weave-docker --dns-server"
+            "containers cannot resolve names in {domain}: weaved answers at no address that they reach: Docker has no docker0; give weaved --dns-listen-address, or weave-docker --dns-server"
         ),
         None => log::info!("weaved answers no names: containers get none"),
     }
@@ -193,31 +173,6 @@ impl Refusal {
         match self {
             Self::Asked(_) => StatusCode::BAD_REQUEST,
             Self::Weaved(_) => StatusCode::SERVICE_UNAVAILABLE,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn containers_ask_where_they_can() {
-        for (listening, expected) in [
-            (&["127.0.0.1:6753"][..], None),
-            (&["0.0.0.0:53", "[::]:53"], None),
-            (&["10.32.0.1:6753"], None),
-            (
-                &["127.0.0.1:53", "nonsense", "10.32.0.1:53", "10.2.0.1:53"],
-                Some("10.32.0.1"),
-            ),
-        ] {
-            let listening: Vec<String> = listening.iter().map(ToString::to_string).collect();
-            assert_eq!(
-                reachable(&listening),
-                expected.map(|text| text.parse().unwrap()),
-                "{listening:?}"
-            );
         }
     }
 }

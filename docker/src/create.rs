@@ -62,7 +62,7 @@ pub enum Rewrite {
     Joined {
         /// What Docker is asked instead
         body: Vec<u8>,
-        /// What is asked once it is created; nothing if its creation connects it
-        connect: Option<Connect>,
+        /// What is asked once it is created
+        connect: Connect,
     },
 }

@@ -21,7 +21,7 @@
 //!     ..Policy::default()
 //! };
 //! let asked = br#"{"Image":"web","HostConfig":{"NetworkMode":"default"}}"#;
-//! let Rewrite::Joined { body, connect: Some(connect) } = rewrite(asked, Some("c1"), "key:5f3a", &policy)? else {
+//! let Rewrite::Joined { body, connect } = rewrite(asked, Some("c1"), &policy)? else {
 //!     panic!("it joins, beside Docker's bridge");
 //! };
 //! assert!(String::from_utf8(body)?.contains(r#""Hostname":"c1""#));

@@ -65,8 +65,7 @@ fn what_docker_refuses_or_others_connect_is_left_alone() {
 
 #[test]
 fn bytes_that_are_no_text_are_what_docker_takes_them_for() {
-    let Rewrite::Joined { body, .. } = rewrite(b"{\"User\":\"\xff\"}", None, "key:1", &policy("")).unwrap()
-    else {
+    let Rewrite::Joined { body, .. } = rewrite(b"{\"User\":\"\xff\"}", None, &policy("")).unwrap() else {
         panic!("it is on the network");
     };
     assert_eq!(
@@ -104,7 +103,7 @@ fn the_hostname_comes_from_the_label_or_the_name() {
         (Some("c1"), r#""HostConfig":{"UTSMode":"host"}"#, None, Some("c1")),
     ] {
         let body = format!("{{{rest}}}");
-        let became = rewrite(body.as_bytes(), name, "key:1", &policy("hostname")).unwrap();
+        let became = rewrite(body.as_bytes(), name, &policy("hostname")).unwrap();
         let Rewrite::Joined { body, connect } = became else {
             panic!("{rest}");
         };
@@ -113,7 +112,7 @@ fn the_hostname_comes_from_the_label_or_the_name() {
         assert_eq!(body.contains("Domainname"), set.is_some(), "{name:?} {body}");
         assert!(set.is_none_or(|set| body.contains(&set)), "{name:?} {body}");
         let whole = dns.map(|name| format!("{name}.weave.local"));
-        assert_eq!(connect.unwrap().name, whole, "{name:?} {body}");
+        assert_eq!(connect.name, whole, "{name:?} {body}");
     }
 }
 
@@ -156,16 +155,13 @@ fn the_addresses_of_a_creation_are_known_before_it() {
     }
     let refused = br#"{"Env":["WEAVE_CIDR=none 10.2.1.1/24"]}"#;
     assert!(addresses(refused).is_err());
-    assert!(rewrite(refused, None, "key:1", &policy("")).is_err());
+    assert!(rewrite(refused, None, &policy("")).is_err());
     let elsewhere = br#"{"Env":["WEAVE_CIDR=none 10.2.1.1/24"],"HostConfig":{"NetworkMode":"host"}}"#;
-    assert_eq!(
-        rewrite(elsewhere, None, "key:1", &policy("")),
-        Ok(Rewrite::Unchanged)
-    );
+    assert_eq!(rewrite(elsewhere, None, &policy("")), Ok(Rewrite::Unchanged));
 }
 
 fn joined(body: &str, name: Option<&str>) -> Option<String> {
-    match rewrite(body.as_bytes(), name, "key:1", &policy("")).unwrap() {
+    match rewrite(body.as_bytes(), name, &policy("")).unwrap() {
         Rewrite::Unchanged => None,
         Rewrite::Joined { body, .. } => Some(String::from_utf8(body).unwrap()),
     }

@@ -2,7 +2,7 @@
 //!
 //! A directory has `before.json`, the bytes that a client sent (its version is in the directory's name);
 //! `policy`, and the container's name; `after.json`, without which the creation is left alone; and
-//! `connect.json`, without which nothing more is asked.
+//! `connect.json`, what is asked once the container is there.
 
 #![allow(clippy::unwrap_used)]
 
@@ -10,8 +10,6 @@ use std::fs;
 use std::path::Path;
 
 use docker::create::{Dns, HostnamePolicy, Policy, Rewrite, rewrite};
-
-const KEY: &str = "key:5f3a";
 
 #[test]
 fn creations_become_what_is_written_beside_them() {
@@ -22,14 +20,11 @@ fn creations_become_what_is_written_beside_them() {
         let before = fs::read(case.join("before.json")).unwrap();
         let (policy, container) = policy(&fs::read_to_string(case.join("policy")).unwrap());
 
-        let became = rewrite(&before, container.as_deref(), KEY, &policy).unwrap();
+        let became = rewrite(&before, container.as_deref(), &policy).unwrap();
 
         let (after, connect) = match became {
             Rewrite::Unchanged => (None, None),
-            Rewrite::Joined { body, connect } => (
-                Some(text(body)),
-                connect.map(|connect| text(connect.body("c0ffee"))),
-            ),
+            Rewrite::Joined { body, connect } => (Some(text(body)), Some(text(connect.body("c0ffee")))),
         };
         assert_eq!(after, read(&case, "after.json"), "{name}");
         assert_eq!(connect, read(&case, "connect.json"), "{name}");
@@ -46,8 +41,12 @@ fn what_was_rewritten_is_not_changed_by_another_rewriting() {
             continue;
         };
         let (policy, container) = policy(&fs::read_to_string(case.join("policy")).unwrap());
-        match rewrite(after.as_bytes(), container.as_deref(), KEY, &policy).unwrap() {
-            Rewrite::Unchanged => assert!(after.contains(r#""DriverOpts":{"#), "{}", case.display()),
+        match rewrite(after.as_bytes(), container.as_deref(), &policy).unwrap() {
+            // It is on a network of its own by then.
+            Rewrite::Unchanged => {
+                let before = read(&case, "before.json").unwrap();
+                assert!(before.contains(r#""NetworkMode":"none""#), "{}", case.display());
+            }
             Rewrite::Joined { body, .. } => assert_eq!(text(body), after, "{}", case.display()),
         }
     }

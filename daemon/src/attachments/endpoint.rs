@@ -196,12 +196,13 @@ impl Attachments {
                     .link(&record.host_if)
                     .await
                     .map_err(|error| failed(&error))?;
-                let peer = host.ok_or_else(|| not_attached(&record.id))?.peer;
+                let host = host.ok_or_else(|| not_attached(&record.id))?;
                 let all = inside.list().await.map_err(|error| failed(&error))?;
                 let named = all.into_iter().find(|device| {
-                    let is_it = Some(device.index) == peer && device.mac == Some(record.mac);
-                    // The runtime switches it on after it has named it.
-                    is_it && device.up
+                    let is_other_end = Some(device.index) == host.peer && device.peer == Some(host.index);
+                    // The runtime switches it on after it has named it, and perhaps given it another
+                    // address of the hardware.
+                    is_other_end && device.up
                 });
                 if let Some(device) = named {
                     return Ok(device.name);

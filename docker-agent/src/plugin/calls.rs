@@ -50,7 +50,7 @@ enum CallError {
         /// What is wrong with it
         source: api::AddressSpecError,
     },
-    /// The container's key is none
+    /// What the container is to be known as cannot be
     #[error(transparent)]
     Key(#[from] model::ContainerIdError),
     /// weaved did not do it, with what to do
@@ -223,12 +223,17 @@ impl Driver {
             container: endpoint.container.clone(),
         };
         match self.weaved.send(&routes::DELETE_ENDPOINT, &question).await {
-            Ok(()) => Ok(said(&Done {})),
-            Err(ClientError::Refused(error)) if error.kind == ErrorKind::NotFound => Ok(said(&Done {})),
+            Ok(()) => {}
+            Err(ClientError::Refused(error)) if error.kind == ErrorKind::NotFound => {}
             Err(error) => {
                 self.memory.endpoint(&asked.endpoint_id, endpoint);
-                Err(error.into())
+                return Err(error.into());
             }
         }
+        if !endpoint.by_proxy {
+            // Nobody comes back as that: Docker does not tell the driver which container it is for.
+            self.weaved.send(&routes::FORGET_CONTAINER, &question).await?;
+        }
+        Ok(said(&Done {}))
     }
 }

@@ -15,7 +15,6 @@ use crate::addresses::specs;
 use crate::body::{Body, HoldError, failure, full, hold, line};
 use crate::container::Container;
 use crate::dockerd::DockerError;
-use crate::key;
 
 /// The largest creation that is looked into, in bytes
 const LIMIT: usize = 16 << 20;
@@ -34,23 +33,15 @@ pub(super) async fn answer(
         Ok(body) => body,
         Err(error) => return Ok(unreadable(&error)),
     };
-    let key = match key::random() {
-        Ok(key) => key,
-        Err(error) => {
-            let message = format!("the kernel gives no randomness: {error}");
-            return Ok(failure(StatusCode::INTERNAL_SERVER_ERROR, &message));
-        }
-    };
-    let rewrite = match shared.policies.rewrite(&body, name, &key).await {
+    let rewrite = match shared.policies.rewrite(&body, name).await {
         Ok(rewrite) => rewrite,
         Err(refusal) => return Ok(failure(refusal.status(), &line(&refusal))),
     };
     let (body, connect) = match rewrite {
         Rewrite::Unchanged => (body, None),
         Rewrite::Joined { body, connect } => {
-            let asked = connect.as_ref().map_or("", |connect| connect.addresses.as_str());
-            if let Err(error) = specs(asked) {
-                let message = format!("WEAVE_CIDR={asked}: {error}");
+            if let Err(error) = specs(&connect.addresses) {
+                let message = format!("WEAVE_CIDR={}: {error}", connect.addresses);
                 return Ok(failure(StatusCode::BAD_REQUEST, &message));
             }
             (Bytes::from(body), Some(connect))
@@ -71,7 +62,7 @@ pub(super) async fn answer(
                 socket: shared.docker.socket().to_owned(),
                 source,
             })?;
-        let container = finish(&shared, &body, connect, &key).await?;
+        let container = finish(&shared, &body, connect).await?;
         Ok((body, container))
     });
     match finished.await {
@@ -96,28 +87,16 @@ struct Created {
 }
 
 /// Connects what Docker made; where that fails it is removed, and the message says why
-async fn finish(
-    shared: &Shared,
-    answer: &[u8],
-    connect: Option<Connect>,
-    key: &str,
-) -> Result<Result<(), String>, DockerError> {
+async fn finish(shared: &Shared, answer: &[u8], connect: Connect) -> Result<Result<(), String>, DockerError> {
     let Created { id } = serde_json::from_slice(answer).map_err(|source| DockerError::Malformed {
         path: "/containers/create".to_owned(),
         source,
     })?;
-    if let Ok(key) = key.parse() {
-        shared.memory.container(&id, key);
-    }
-    let Some(connect) = connect else {
-        return Ok(Ok(()));
-    };
     let Err(error) = connected(shared, &id, connect).await else {
         return Ok(Ok(()));
     };
     let mut message = format!("the container cannot be put on the network: {}", line(&error));
     log::warn!("{id}: {message}");
-    shared.memory.forget_container(&id);
     let path = format!("/containers/{id}?force=1&v=1");
     if let Err(error) = shared.docker.ask(Method::DELETE, &path, None).await
         && !error.is_not_found()
@@ -128,23 +107,24 @@ async fn finish(
 }
 
 async fn connected(shared: &Shared, id: &str, mut connect: Connect) -> Result<(), DockerError> {
-    if let Some(domain) = shared.policies.names_domain().await {
+    if connect.name.is_none()
+        && let Some(domain) = shared.policies.names_domain().await
+    {
+        // Docker has named it.
         let container = Container::inspect(&shared.docker, id).await?;
         connect.name = container.name_in(&domain);
     }
-    let path = format!("/networks/{}/connect", connect.network);
-    let connected = shared
-        .docker
-        .ask(Method::POST, &path, Some(connect.body(id)))
-        .await;
-    match connected {
+    let (docker, network) = (&shared.docker, &connect.network);
+    if let Some(first) = connect.first(id) {
+        let path = format!("/networks/{network}/disconnect");
+        docker.ask(Method::POST, &path, Some(first)).await?;
+    }
+    let path = format!("/networks/{network}/connect");
+    match docker.ask(Method::POST, &path, Some(connect.body(id))).await {
         Err(error) if error.is_not_found() => {
             // The network was removed, by somebody or with Docker's data.
-            crate::network::ensure(&shared.docker, &connect.network).await?;
-            shared
-                .docker
-                .ask(Method::POST, &path, Some(connect.body(id)))
-                .await?;
+            crate::network::ensure(docker, network).await?;
+            docker.ask(Method::POST, &path, Some(connect.body(id))).await?;
         }
         other => {
             other?;

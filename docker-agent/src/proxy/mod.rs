@@ -28,7 +28,6 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::dockerd::Dockerd;
-use crate::memory::Memory;
 use crate::policy::Policies;
 use crate::socket::Socket;
 
@@ -42,8 +41,6 @@ pub(crate) struct Shared {
     pub(crate) docker: Dockerd,
     /// What is made of containers
     pub(crate) policies: Arc<Policies>,
-    /// Which container has which key
-    pub(crate) memory: Arc<Memory>,
     /// Whether inspections show the network's addresses
     pub(crate) rewrite_inspect: bool,
 }

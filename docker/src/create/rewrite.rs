@@ -10,14 +10,14 @@ use super::{Dns, Policy, Rewrite};
 use crate::names::{Called, has_domain, in_domain, is_in, is_name};
 use crate::object::{Object, json};
 
-/// What Docker is asked for in the place of a creation with a name, for a container that is known by a key
+/// What Docker is asked for in the place of a creation with a name
 ///
 /// A body that Docker refuses anyway stays as it is.
 ///
 /// # Errors
 ///
 /// If its environment asks for what cannot be.
-pub fn rewrite(body: &[u8], name: Option<&str>, key: &str, policy: &Policy) -> Result<Rewrite, Refused> {
+pub fn rewrite(body: &[u8], name: Option<&str>, policy: &Policy) -> Result<Rewrite, Refused> {
     // Docker, too, takes bytes that are no text for U+FFFD, and what is behind the first value as it likes.
     let text = String::from_utf8_lossy(body);
     let Some((mut creation, rest)) = Creation::parse(&text) else {
@@ -30,18 +30,18 @@ pub fn rewrite(body: &[u8], name: Option<&str>, key: &str, policy: &Policy) -> R
         Asked::These(addresses) => addresses,
     };
     let dns = policy.dns.as_ref();
-    let connect = Connect {
-        network: policy.network.clone(),
-        key: key.to_owned(),
-        addresses,
-        name: dns.and_then(|dns| creation.resolve(name, dns, policy)),
-    };
-    let connect = match creation.mode {
-        Mode::Bridge => Some(connect),
-        Mode::None => match creation.connect(&connect) {
-            Some(()) => None,
+    let anew = match creation.mode {
+        Mode::Bridge => None,
+        Mode::None => match creation.connect(&policy.network) {
+            Some(endpoint) => Some(endpoint),
             None => return Ok(Rewrite::Unchanged),
         },
+    };
+    let connect = Connect {
+        network: policy.network.clone(),
+        addresses,
+        name: dns.and_then(|dns| creation.resolve(name, dns, policy)),
+        anew,
     };
     Ok(Rewrite::Joined {
         body: creation.into_body(rest),
@@ -179,28 +179,25 @@ impl Creation {
             .is_some_and(|list| list.is_empty())
     }
 
-    /// Connects it with its creation, and with nothing else; nothing if it asks for other networks, which
-    /// Docker refuses beside `none`
-    fn connect(&mut self, connect: &Connect) -> Option<()> {
+    /// Connects it with its creation, and with nothing else, so that Docker joins it to nothing else either; what
+    /// the client said of the endpoint. Nothing if it asks for other networks, which Docker refuses beside `none`
+    fn connect(&mut self, network: &str) -> Option<String> {
         let mut networking = self.container.object("NetworkingConfig")?;
         let endpoints = networking.object("EndpointsConfig")?;
         if endpoints.keys().any(|network| network != NONE) {
             return None;
         }
-        let mut endpoint = endpoints
+        let endpoint = endpoints
             .entry(NONE)
             .map_or_else(|| Some(Object::default()), Object::parse)?;
-        let mut options = endpoint.object("DriverOpts")?;
-        for (name, value) in connect.options() {
-            options.insert(name, json(value));
-        }
-        endpoint.set("DriverOpts", options.to_string());
+        endpoint.object("DriverOpts")?;
+        let endpoint = endpoint.to_string();
         let mut endpoints = Object::default();
-        endpoints.insert(&connect.network, endpoint.to_string());
+        endpoints.insert(network, endpoint.clone());
         networking.set("EndpointsConfig", endpoints.to_string());
         self.container.set("NetworkingConfig", networking.to_string());
-        self.host.set("NetworkMode", json(&connect.network));
-        Some(())
+        self.host.set("NetworkMode", json(network));
+        Some(endpoint)
     }
 
     fn into_body(mut self, rest: &str) -> Vec<u8> {

@@ -47,13 +47,37 @@ async fn a_container_is_connected_before_its_client_hears_of_it() {
     assert_eq!(asked["Container"], "c1");
     let options = &asked["EndpointConfig"]["DriverOpts"];
     assert_eq!(options["works.weave.addresses"], "10.2.1.1/24");
-    assert!(
-        options["works.weave.container"]
-            .as_str()
-            .unwrap()
-            .starts_with("key:")
-    );
+    assert_eq!(options["works.weave.container"], "c1");
     answer(&mut connecting, "200 OK", "").await;
+    assert!(client.head().await.starts_with("HTTP/1.1 201 Created\r\n"));
+    client.expect(created).await;
+}
+
+#[tokio::test]
+async fn one_that_its_creation_connects_is_connected_anew_so_that_the_driver_is_told_its_id() {
+    let setup = Setup::new().await;
+    let mut client = create(&setup, r#"{"Image":"i","HostConfig":{"NetworkMode":"none"}}"#).await;
+    let mut docker = setup.docker().await;
+    let head = docker.head().await;
+    let asked = body(&mut docker, &head).await;
+    assert_eq!(asked["HostConfig"]["NetworkMode"], "weave");
+    let created = "{\"Id\":\"c1\"}";
+    answer(&mut docker, "201 Created", created).await;
+    for path in ["disconnect", "connect"] {
+        let mut connecting = setup.docker().await;
+        let head = connecting.head().await;
+        assert!(
+            head.starts_with(&format!("POST /networks/weave/{path} ")),
+            "{head}"
+        );
+        let asked = body(&mut connecting, &head).await;
+        assert_eq!(asked["Container"], "c1");
+        if path == "connect" {
+            let options = &asked["EndpointConfig"]["DriverOpts"];
+            assert_eq!(options["works.weave.container"], "c1");
+        }
+        answer(&mut connecting, "200 OK", "").await;
+    }
     assert!(client.head().await.starts_with("HTTP/1.1 201 Created\r\n"));
     client.expect(created).await;
 }

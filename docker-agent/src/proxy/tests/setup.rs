@@ -9,7 +9,6 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::dockerd::Dockerd;
-use crate::memory::Memory;
 use crate::policy::{Policies, Settings};
 use crate::proxy::{Shared, serve};
 use crate::socket::Socket;
@@ -44,7 +43,6 @@ impl Setup {
         let shared = Shared {
             docker: Dockerd::new(&*path),
             policies: Arc::new(Policies::new(settings, weaved)),
-            memory: Arc::new(Memory::default()),
             rewrite_inspect: true,
         };
         let docker = docker.then(|| UnixListener::bind(&path).unwrap());
