@@ -38,7 +38,7 @@ mkdir -p "$new/lock" "$new/weave" "$new/tmp" "$new/bin"
 mount --rbind "$new" /run
 
 # Where the kernel lacks what the usual iptables needs for NAT, the older one does it.
-if ! iptables -t nat -n -L >/dev/null 2>&1; then
+if ! { iptables -t nat -N probe && iptables -t nat -X probe; } 2>/dev/null; then
     modprobe -a br_netfilter overlay iptable_nat iptable_filter ip6table_filter \
         xt_addrtype xt_MASQUERADE xt_conntrack || true
     for program in iptables ip6tables; do

@@ -17,7 +17,7 @@ use nix::sys::signal::Signal;
 
 pub use self::client::{Client, clients};
 use self::service::Service;
-use crate::command::{Background, run_here};
+use crate::command::{Background, Finished, run, run_here};
 use crate::inside::Inside;
 use crate::scenario::Skip;
 use crate::topology::Host;
@@ -38,8 +38,8 @@ const PROXY: &str = "unix:///run/weave/docker.sock";
 /// How long one of the programs may take to be there; a guest's only CPU may have other things to do
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How long dockerd may take to end all containers and itself
-const ENDING: Duration = Duration::from_secs(30);
+/// How long dockerd may take to end all containers and itself, or a shell with several commands
+const ENDING: Duration = Duration::from_secs(60);
 
 /// The Docker of a host
 #[derive(Debug)]
@@ -116,6 +116,28 @@ impl Docker {
     /// `docker`, at dockerd itself
     pub fn direct(&self) -> Client {
         Client::of(&self.host, DOCKERD)
+    }
+
+    /// Runs what people type on the host: our programs are in the PATH, and nothing is told by others
+    pub fn shell(&self, script: &str) -> Result<Finished> {
+        let ours = program("weavectl")?;
+        let ours = ours.parent().context("a program without a directory")?;
+        let mut command = self.host.command("sh");
+        let path = std::env::var("PATH").unwrap_or_default();
+        command
+            .args(["-e", "-c", script])
+            .env("PATH", format!("{}:{path}", ours.display()))
+            .env("DOCKER_CONFIG", self.host.files().join("docker/config"));
+        for name in [
+            "DOCKER_HOST",
+            "ORIG_DOCKER_HOST",
+            "WEAVE_SOCKET",
+            "WEAVE_PASSWORD",
+            "WEAVE_DOCKER_SOCKET",
+        ] {
+            command.env_remove(name);
+        }
+        run(command, ENDING)
     }
 
     /// `docker`, by weave-docker's socket

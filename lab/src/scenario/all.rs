@@ -359,6 +359,13 @@ pub const ALL: &[Scenario] = &[
         act: docker::itself,
     },
     Scenario {
+        name: "docker-first-steps",
+        about: "launch, env, docker run, names across hosts, reset: as people type it",
+        kernel: Kernel::Any,
+        limit: LIMIT,
+        act: docker::first_steps,
+    },
+    Scenario {
         name: "docker-run",
         about: "docker run by weave-docker: names, WEAVE_CIDR, networks that are left alone, mistakes",
         kernel: Kernel::Own,

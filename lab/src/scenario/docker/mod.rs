@@ -1,6 +1,7 @@
 //! Containers of real Docker, with and without weave-docker.
 
 mod down;
+mod first_steps;
 mod itself;
 mod many;
 mod networks;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 pub(super) use self::down::act as down;
+pub(super) use self::first_steps::act as first_steps;
 pub(super) use self::itself::act as itself;
 pub(super) use self::many::act as many;
 pub(super) use self::networks::act as networks;
