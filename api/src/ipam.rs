@@ -93,14 +93,18 @@ pub struct PendingAddress {
 
 /// Hand out an address that no interface has yet
 ///
-/// It is the container's until that is attached and detached again, or the address is released.
+/// It is held for [`reserved_for`] it until that is attached and detached again, or released.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReserveRequest {
-    /// For whom
-    pub container: ContainerId,
     /// Which
     pub address: AddressSpec,
+}
+
+/// What the container is known as that an address is reserved for
+pub fn reserved_for(address: Ipv4Addr) -> ContainerId {
+    let id = format!("address:{address}");
+    id.parse().expect("letters, digits and dots are an id")
 }
 
 /// Peers that are gone for good: others take over what they own

@@ -51,7 +51,7 @@ pub use expose::{ExposeRequest, Exposed, Hidden, HideRequest};
 pub use flow::{Flow, FlowAction, ShortPeer, Tag, Tunnel};
 pub use ipam::{
     AddressOwner, IpamState, IpamStatus, OwnershipChange, PendingAddress, RemovePeersRequest, RemovedPeer,
-    ReserveRequest,
+    ReserveRequest, reserved_for,
 };
 pub use names::{DnsStatus, LookupRequest, NameEntry, NameRequest};
 pub use peer::{Peer, PeerConnection, PeerRef};

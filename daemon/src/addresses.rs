@@ -37,6 +37,25 @@ impl Network {
         }
     }
 
+    /// Gets an address that no container asks for yet; it is held for whom it says
+    pub(crate) async fn reserve(&self, spec: AddressSpec) -> Result<IpNetwork, ApiError> {
+        // Whoever asks for one is nobody so far, so that nobody's address is taken for its own.
+        let number = self.tickets.fetch_add(1, Ordering::Relaxed);
+        let nobody: ContainerId =
+            format!("reserved:{number}")
+                .parse()
+                .map_err(|error: model::ContainerIdError| {
+                    ApiError::new(ErrorKind::Internal, error.to_string())
+                })?;
+        let address = self.acquire_one(&nobody, spec).await?;
+        if let IpNetwork::V4(address) = address {
+            let to = api::reserved_for(address.ip());
+            let pass = Input::Addresses(ForAddresses::Pass { address, to });
+            self.control.send(pass).await.map_err(|_closed| stopping())?;
+        }
+        Ok(address)
+    }
+
     /// Gets a container the addresses that are asked for
     ///
     /// If one of them cannot be had, those that it did not have before are given back.

@@ -169,9 +169,7 @@ impl App {
 
     /// Hands out an address that an interface will have later
     pub(crate) async fn reserve_address(&self, request: ReserveRequest) -> Result<IpNetwork, ApiError> {
-        self.attachments
-            .reserve(&request.container, request.address)
-            .await
+        self.attachments.reserve(request.address).await
     }
 
     /// Takes one back that none has

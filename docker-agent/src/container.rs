@@ -46,6 +46,9 @@ pub(crate) struct Connected {
     /// Docker's id of the interface, while there is one
     #[serde(rename = "EndpointID", deserialize_with = "or_empty")]
     pub(crate) endpoint_id: String,
+    /// Its address there, while it has one
+    #[serde(rename = "IPAddress", deserialize_with = "or_empty")]
+    pub(crate) address: String,
     /// What its driver is told
     #[serde(deserialize_with = "or_empty")]
     pub(crate) driver_opts: Map<String, Value>,

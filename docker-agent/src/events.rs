@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{Client, ContainerRequest, ContainerSpec, NameRequest, routes};
+use api::{Client, ContainerRequest, ContainerSpec, NameRequest, reserved_for, routes};
 use docker::create::option;
 use docker::plugin::{CreateEndpoint, Wanted};
 use model::ContainerId;
@@ -126,7 +126,7 @@ impl Follower {
             if by_proxy || connected.network_id != network || connected.endpoint_id.is_empty() {
                 continue;
             }
-            let Some(key) = key_of(&connected) else {
+            let Some(key) = self.known_as(&connected).await else {
                 continue;
             };
             let question = NameRequest {
@@ -149,7 +149,7 @@ impl Follower {
         let containers: Vec<Ided> = self.docker.get("/containers/json?all=1").await?;
         for Ided { id } in containers {
             match Container::inspect(&self.docker, &id).await {
-                Ok(container) => self.remember(container, &networks),
+                Ok(container) => self.remember(container, &networks).await,
                 Err(error) if error.is_not_found() => {}
                 Err(error) => return Err(error),
             }
@@ -157,13 +157,13 @@ impl Follower {
         Ok(())
     }
 
-    fn remember(&self, container: Container, networks: &BTreeSet<String>) {
+    async fn remember(&self, container: Container, networks: &BTreeSet<String>) {
         for attached in container.connected() {
             let by_proxy = attached.driver_opts.contains_key(option::CONTAINER);
             if !by_proxy && !networks.contains(&attached.network_id) {
                 continue;
             }
-            let Some(key) = key_of(&attached) else {
+            let Some(key) = self.known_as(&attached).await else {
                 continue;
             };
             let endpoint = Endpoint {
@@ -179,7 +179,21 @@ impl Follower {
     }
 }
 
-/// By which key weaved knows a container, of its connection to a network
+impl Follower {
+    /// What weaved knows a container as that is connected to a network
+    async fn known_as(&self, connected: &Connected) -> Option<ContainerId> {
+        if let Some(endpoint) = self.memory.endpoint_of(&connected.endpoint_id) {
+            return Some(endpoint.container);
+        }
+        let reserved = connected.address.parse().ok().map(reserved_for);
+        let attached = self.weaved.ask(&routes::CONTAINERS).await.unwrap_or_default();
+        let is_attached = |id: &ContainerId| attached.iter().any(|one| one.container == *id);
+        // By its address, if that was chosen before its interface was made.
+        reserved.filter(is_attached).or_else(|| key_of(connected))
+    }
+}
+
+/// The same, where its driver chose the address
 fn key_of(connected: &Connected) -> Option<ContainerId> {
     let request = CreateEndpoint {
         endpoint_id: connected.endpoint_id.clone(),

@@ -5,6 +5,7 @@
 //! | [`request`] | which request a method and a path are |
 //! | [`create`] | the body of a container's creation: whether it joins the network, and with what |
 //! | [`inspect`] | what a container's inspection shows as its address |
+//! | [`network`] | the body of a network's creation: which driver of addresses it has |
 //! | [`names`] | the name of a container in DNS |
 //! | [`plugin`] | the protocol by which Docker asks drivers of networks and of addresses |
 //!
@@ -34,6 +35,7 @@
 pub mod create;
 pub mod inspect;
 pub mod names;
+pub mod network;
 mod object;
 pub mod plugin;
 pub mod request;

@@ -8,6 +8,7 @@ mod call;
 mod decide;
 mod ipam;
 mod network;
+mod pool;
 
 pub use call::Call;
 pub use decide::{ENDPOINT_PREFIX, Wanted};
@@ -19,6 +20,8 @@ pub use network::{
     Activated, Capabilities, CreateEndpoint, CreateNetwork, DeleteNetwork, Done, EndpointCreated,
     EndpointInfo, EndpointRef, Failure, Interface, InterfaceName, Join, Joined, MULTICAST, Route,
 };
+
+pub use pool::{Pool, PoolError};
 
 use serde::de::DeserializeOwned;
 

@@ -13,6 +13,8 @@ pub enum Request {
         /// What the client calls it: its id, the beginning of that, or its name
         container: String,
     },
+    /// A network is created
+    CreateNetwork,
     /// Anything else: passed on as it is
     Other,
 }
@@ -33,6 +35,7 @@ pub fn classify(method: &str, path_and_query: &str) -> Request {
         ("POST", ["containers", "create"]) => Request::Create {
             name: value(query, "name"),
         },
+        ("POST", ["networks", "create"]) => Request::CreateNetwork,
         ("GET", ["containers", container @ .., "json"]) if !container.is_empty() => Request::Inspect {
             container: container.join("/"),
         },
@@ -138,6 +141,20 @@ mod tests {
         ] {
             let container = container.to_owned();
             assert_eq!(classify("GET", path), Request::Inspect { container }, "{path}");
+        }
+    }
+
+    #[test]
+    fn creations_of_networks_are_known() {
+        for path in [
+            "/networks/create",
+            "/v1.41/networks/create?x=y",
+            "//networks//create",
+        ] {
+            assert_eq!(classify("POST", path), Request::CreateNetwork, "{path}");
+        }
+        for path in ["/networks/create/x", "/networks/n1/connect", "/networks"] {
+            assert_eq!(classify("POST", path), Request::Other, "{path}");
         }
     }
 

@@ -241,15 +241,11 @@ impl Attachments {
     }
 
     /// Hands out an address before there is an interface
-    pub(crate) async fn reserve(&self, id: &ContainerId, asked: AddressSpec) -> Result<IpNetwork, ApiError> {
-        let asked = [asked];
-        self.free_for(id, &asked).await;
-        let had = self.addresses_of(id).await;
-        let got = self.0.network.acquire(id, &asked, &had).await?;
-        got.first().copied().ok_or_else(|| {
-            let text = format!("there is no address for container {id}");
-            ApiError::new(ErrorKind::Internal, text)
-        })
+    pub(crate) async fn reserve(&self, asked: AddressSpec) -> Result<IpNetwork, ApiError> {
+        if let AddressSpec::Address(IpNetwork::V4(address)) = asked {
+            self.free_for(&api::reserved_for(address.ip()), &[asked]).await;
+        }
+        self.0.network.reserve(asked).await
     }
 
     /// Takes back what a container has that is not attached

@@ -55,6 +55,7 @@ impl Asked {
             ForAddresses::History(reply) => return drop(reply.send(self.history.iter().cloned().collect())),
             ForAddresses::GiveUp(ticket) => return self.give_up(ticket, plane, now),
             ForAddresses::Release { .. }
+            | ForAddresses::Pass { .. }
             | ForAddresses::Allocate { .. }
             | ForAddresses::Claim { .. }
             | ForAddresses::Prime { .. }
@@ -79,6 +80,12 @@ impl Asked {
             ForAddresses::Release { container, address } => {
                 if let Some(ipam) = ipam {
                     ipam.release(&container, address, now);
+                }
+                return;
+            }
+            ForAddresses::Pass { address, to } => {
+                if let Some(ipam) = ipam {
+                    ipam.reclaim(to, address, now);
                 }
                 return;
             }

@@ -62,6 +62,8 @@ pub(crate) enum ForAddresses {
         address: Ipv4Network,
         reply: oneshot::Sender<Result<Ipv4Network, ApiError>>,
     },
+    /// A container's address is another's from here on, and was nobody's in between
+    Pass { address: Ipv4Network, to: ContainerId },
     /// Wants to know when every address has an owner
     Prime {
         ticket: Ticket,

@@ -3,18 +3,19 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use api::{Client, ClientError, ContainerRequest, EndpointRequest, ErrorKind, routes};
+use api::{Client, ClientError, ContainerRequest, EndpointRequest, ErrorKind, reserved_for, routes};
 use docker::create::option;
 use docker::plugin::{
     Activated, Call, Capabilities, CreateEndpoint, CreateNetwork, DeleteNetwork, Done, EndpointCreated,
-    EndpointInfo, EndpointRef, Interface, InterfaceName, Join, Joined, Route, Wanted, request,
+    EndpointInfo, EndpointRef, Interface, InterfaceName, IpamCapabilities, Join, Joined, Route, Wanted,
+    request,
 };
 use hyper::Response;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::joining::{Joining, complete};
-use super::{failed, network, said};
+use super::{failed, network, no_address, said};
 use crate::addresses::specs;
 use crate::body::{Body, line};
 use crate::memory::{Endpoint, Memory};
@@ -26,7 +27,7 @@ const IN_CONTAINERS: &str = "ethwe";
 /// Answers Docker's calls by asking weaved
 #[derive(Debug)]
 pub(crate) struct Driver {
-    weaved: Client,
+    pub(super) weaved: Client,
     memory: Arc<Memory>,
     /// Whether containers get a route for multicast at all
     multicast: bool,
@@ -38,7 +39,7 @@ pub(crate) struct Driver {
 
 /// A call is answered with an error
 #[derive(Debug, thiserror::Error)]
-enum CallError {
+pub(super) enum CallError {
     /// What came is no call
     #[error(transparent)]
     Malformed(#[from] docker::plugin::Malformed),
@@ -50,6 +51,12 @@ enum CallError {
         /// What is wrong with it
         source: api::AddressSpecError,
     },
+    /// There is no such subnet
+    #[error(transparent)]
+    Pool(#[from] docker::plugin::PoolError),
+    /// Every address of a subnet is taken
+    #[error("no address of {0} is free")]
+    Full(ipnetwork::Ipv4Network),
     /// What the container is to be known as cannot be
     #[error(transparent)]
     Key(#[from] model::ContainerIdError),
@@ -90,7 +97,7 @@ impl Driver {
     pub(super) async fn answer(&self, call: Call, body: &[u8]) -> Response<Body> {
         log::debug!("{} {}", call.path(), String::from_utf8_lossy(body));
         let answered = match call {
-            Call::Activate => Ok(said(&Activated::NETWORK)),
+            Call::Activate => Ok(said(&Activated::NETWORK_AND_IPAM)),
             Call::GetCapabilities => Ok(said(&Capabilities::default())),
             Call::CreateNetwork => self.create_network(body),
             Call::DeleteNetwork => self.delete_network(body),
@@ -105,20 +112,19 @@ impl Driver {
             | Call::DiscoverDelete
             | Call::ProgramExternalConnectivity
             | Call::RevokeExternalConnectivity => Ok(said(&Done {})),
-            Call::IpamGetCapabilities
-            | Call::GetDefaultAddressSpaces
-            | Call::RequestPool
-            | Call::ReleasePool
-            | Call::RequestAddress
-            | Call::ReleaseAddress => {
-                return failed(
-                    "weave is no driver of addresses: create the network with --ipam-driver=null, and it gives them itself",
-                );
-            }
+            Call::IpamGetCapabilities => Ok(said(&IpamCapabilities::default())),
+            Call::GetDefaultAddressSpaces => Ok(Self::address_spaces()),
+            Call::RequestPool => self.request_pool(body).await,
+            Call::ReleasePool => Ok(said(&Done {})),
+            Call::RequestAddress => self.request_address(body).await,
+            Call::ReleaseAddress => self.release_address(body).await,
         };
         answered.unwrap_or_else(|error| {
             log::warn!("{}: {}", call.path(), line(&error));
-            failed(&line(&error))
+            match call.path().starts_with("/IpamDriver.") {
+                true => no_address(&line(&error)),
+                false => failed(&line(&error)),
+            }
         })
     }
 
@@ -154,8 +160,20 @@ impl Driver {
             text: wanted.addresses.clone(),
             source,
         })?;
+        let by_proxy = asked.options.contains_key(option::CONTAINER);
+        // What Docker says of the address is all that it says of the container.
+        let chosen = asked
+            .interface
+            .address
+            .split('/')
+            .next()
+            .and_then(|text| text.parse().ok());
+        let container = match chosen.filter(|_| !by_proxy) {
+            Some(address) => reserved_for(address),
+            None => wanted.key.parse()?,
+        };
         let question = EndpointRequest {
-            container: wanted.key.parse()?,
+            container,
             addresses,
             name: wanted.name,
         };
@@ -163,7 +181,7 @@ impl Driver {
         let endpoint = Endpoint {
             container: question.container,
             interface: Some(made.interface.to_string()),
-            by_proxy: asked.options.contains_key(option::CONTAINER),
+            by_proxy,
             multicast: self.has_multicast(&asked.network_id),
         };
         self.memory.endpoint(&asked.endpoint_id, endpoint);

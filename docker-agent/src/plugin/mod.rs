@@ -4,6 +4,7 @@
 //! answered within five seconds, if need be with an error that says what to do.
 
 mod calls;
+mod ipam;
 mod joining;
 mod network;
 #[cfg(test)]
@@ -12,7 +13,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use docker::plugin::{CONTENT_TYPE, Call, Failure};
+use docker::plugin::{CONTENT_TYPE, Call, Failure, IpamFailure};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{self, HeaderValue};
 use hyper::server::conn::http1;
@@ -87,6 +88,13 @@ fn said(value: &impl Serialize) -> Response<Body> {
         .headers_mut()
         .insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
     response
+}
+
+/// The same of the driver of addresses, which has another word for it
+fn no_address(message: &str) -> Response<Body> {
+    said(&IpamFailure {
+        error: message.to_owned(),
+    })
 }
 
 /// An answer that says what went wrong

@@ -54,6 +54,7 @@ fn answer(path: &str) -> Value {
         "/v1/endpoints/join" => json!({
             "container": "key:1", "interface": "ethwe0", "mac": "02:00:00:00:00:01", "addresses": []
         }),
+        "/v1/ipam/reserve" => json!("10.32.5.129/25"),
         _no_answer => Value::Null,
     }
 }
@@ -116,8 +117,53 @@ async fn what_docker_has_chosen_is_asked_for_and_not_answered() {
     let made = setup.call(Call::CreateEndpoint, asked).await;
     assert_eq!(made["Interface"], json!({}));
     let (_path, question) = in_time("a question", questions.recv()).await.unwrap();
-    assert_eq!(question["container"], "endpoint:0123456789ab");
+    assert_eq!(question["container"], "address:10.2.1.7");
     assert_eq!(question["addresses"], json!(["10.2.1.7/24"]));
+}
+
+#[tokio::test]
+async fn addresses_of_the_range_are_reserved_and_given_back() {
+    let setup = Setup::new();
+    let mut questions = setup.weaved();
+    let pool = setup
+        .call(
+            Call::RequestPool,
+            json!({"Pool": "10.32.5.0/24", "SubPool": "10.32.5.128/25"}),
+        )
+        .await;
+    assert_eq!(pool["Pool"], "10.32.5.0/24");
+    let of = |more: Value| {
+        let mut asked = json!({"PoolID": pool["PoolID"], "Address": ""});
+        asked
+            .as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        asked
+    };
+    let gateway = json!({"Options": {"RequestAddressType": "com.docker.network.gateway"}});
+    let answered = setup.call(Call::RequestAddress, of(gateway)).await;
+    assert_eq!(answered["Address"], "10.32.5.0/24", "nobody's");
+    let any = setup.call(Call::RequestAddress, of(json!({}))).await;
+    assert_eq!(any["Address"], "10.32.5.129/24");
+    let (path, question) = in_time("a question", questions.recv()).await.unwrap();
+    assert_eq!(
+        (path.as_str(), question),
+        ("/v1/ipam/reserve", json!({"address": "net:10.32.5.128/25"}))
+    );
+    let elsewhere = setup
+        .call(Call::RequestAddress, of(json!({"Address": "10.4.0.1"})))
+        .await;
+    assert!(
+        elsewhere["Error"].as_str().unwrap().contains("10.4.0.1"),
+        "{elsewhere}"
+    );
+    let given = json!({"PoolID": pool["PoolID"], "Address": "10.32.5.129"});
+    assert_eq!(setup.call(Call::ReleaseAddress, given).await, json!({}));
+    let (path, question) = in_time("a question", questions.recv()).await.unwrap();
+    assert_eq!(
+        (path.as_str(), question),
+        ("/v1/ipam/release", json!({"container": "address:10.32.5.129"}))
+    );
 }
 
 #[tokio::test]

@@ -134,7 +134,7 @@ async fn connected(shared: &Shared, id: &str, mut connect: Connect) -> Result<()
 }
 
 /// Its length is known, and it comes in one piece
-fn measured(headers: &mut HeaderMap, length: usize) {
+pub(super) fn measured(headers: &mut HeaderMap, length: usize) {
     for gone in [TRANSFER_ENCODING, TRAILER, EXPECT] {
         headers.remove(gone);
     }

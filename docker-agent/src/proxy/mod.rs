@@ -16,6 +16,7 @@ mod exchange;
 mod gone;
 mod host;
 mod inspect;
+mod network;
 mod splice;
 mod target;
 #[cfg(test)]
