@@ -186,10 +186,16 @@ impl Follower {
             return Some(endpoint.container);
         }
         let reserved = connected.address.parse().ok().map(reserved_for);
+        let Some(reserved) = reserved.filter(|_| !connected.driver_opts.contains_key(option::CONTAINER))
+        else {
+            return key_of(connected);
+        };
         let attached = self.weaved.ask(&routes::CONTAINERS).await.unwrap_or_default();
-        let is_attached = |id: &ContainerId| attached.iter().any(|one| one.container == *id);
         // By its address, if that was chosen before its interface was made.
-        reserved.filter(is_attached).or_else(|| key_of(connected))
+        match attached.iter().any(|one| one.container == reserved) {
+            true => Some(reserved),
+            false => key_of(connected),
+        }
     }
 }
 
