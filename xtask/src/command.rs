@@ -1,5 +1,6 @@
 //! Running other programs.
 
+use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
@@ -12,6 +13,30 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
         .stdin(Stdio::null())
         .status()
         .with_context(|| format!("cannot run `{line}`"))?;
+    if !status.success() {
+        bail!("`{line}` failed ({status})");
+    }
+    Ok(())
+}
+
+/// Runs a program whose lines, of both its outputs, are shown with a label
+pub(crate) fn run_labelled(command: &mut Command, label: &str) -> Result<()> {
+    let line = line_of(command);
+    let (reader, writer) = std::io::pipe().context("cannot make a pipe")?;
+    let errors = writer.try_clone().context("cannot share a pipe")?;
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(writer)
+        .stderr(errors)
+        .spawn()
+        .with_context(|| format!("cannot run `{line}`"))?;
+    // Its own ends of the pipe would keep that open.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    for text in BufReader::new(reader).split(b'\n') {
+        let text = text.with_context(|| format!("cannot read what `{line}` says"))?;
+        println!("{label}{}", String::from_utf8_lossy(&text));
+    }
+    let status = child.wait().with_context(|| format!("`{line}` is lost"))?;
     if !status.success() {
         bail!("`{line}` failed ({status})");
     }
@@ -71,6 +96,13 @@ mod tests {
             output(Command::new("sh").args(["-c", &line])).unwrap(),
             "it's $HOME"
         );
+    }
+
+    #[test]
+    fn a_labelled_program_ends_and_its_failure_names_it() {
+        run_labelled(Command::new("sh").args(["-c", "echo a; echo b >&2"]), "x| ").unwrap();
+        let error = run_labelled(&mut Command::new("false"), "").unwrap_err();
+        assert!(error.to_string().starts_with("`false` failed"), "{error}");
     }
 
     #[test]

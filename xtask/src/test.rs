@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Result, bail};
 
 use crate::build::{self, Workspace};
-use crate::command::{cargo, is_installed, quoted, run};
+use crate::command::{cargo, is_installed, quoted, run, run_labelled};
 use crate::guest::{Guest, WHOLE_RUN};
 use crate::setup::setup;
 use crate::stage::Stages;
@@ -52,7 +52,11 @@ fn scenarios(stages: &mut Stages, workspace: &Workspace, filters: &[String]) -> 
         let line = format!("{} {}", quoted(&lab.to_string_lossy()), line.join(" "));
         // The named are few: a second guest would only boot.
         if filters.is_empty() {
-            Ok(in_two_guests(&line))
+            // A guest has one CPU.
+            Ok(in_two_parts(|part, label| {
+                let guest = Guest::new(WHOLE_RUN).labelled(label);
+                guest.run(&format!("{line} {part}"))
+            }))
         } else {
             Ok(Guest::new(WHOLE_RUN).run(&line))
         }
@@ -62,23 +66,25 @@ fn scenarios(stages: &mut Stages, workspace: &Workspace, filters: &[String]) -> 
             println!("this kernel has Open vSwitch: what suits any kernel ran");
             return Ok(Ok(()));
         }
+        // Most scenarios wait for most of their time.
+        if filters.is_empty() {
+            return Ok(in_two_parts(|part, label| {
+                run_labelled(Command::new(&lab).args(words("plain")).arg(part), label)
+            }));
+        }
         Ok(run(Command::new(&lab).args(words("plain"))))
     })?;
     with.and(without)
 }
 
-/// A guest has one CPU, so two of them take half the time, each with every other scenario
-fn in_two_guests(line: &str) -> Result<()> {
-    let part = |number: u8| {
-        let guest = Guest::new(WHOLE_RUN).labelled(&format!("{number}| "));
-        guest.run(&format!("{line} --part={number}/2"))
-    };
+/// Two at once, each with every other scenario, take little more than half the time
+fn in_two_parts(part: impl Fn(&str, &str) -> Result<()> + Sync) -> Result<()> {
     std::thread::scope(|scope| {
-        let other = scope.spawn(|| part(2));
-        let one = part(1);
+        let other = scope.spawn(|| part("--part=2/2", "2| "));
+        let one = part("--part=1/2", "1| ");
         let other = other
             .join()
-            .unwrap_or_else(|_panicked| bail!("a guest's thread panicked"));
+            .unwrap_or_else(|_panicked| bail!("the thread of a part panicked"));
         one.and(other)
     })
 }
