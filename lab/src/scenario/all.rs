@@ -373,6 +373,13 @@ pub const ALL: &[Scenario] = &[
         act: docker::run,
     },
     Scenario {
+        name: "docker-flags",
+        about: "weave-docker's flags: addresses on demand, host names by rules, no names, inspections",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: docker::flags,
+    },
+    Scenario {
         name: "docker-networks",
         about: "containers on Docker's own network of the driver weave, and on one that was made by hand",
         kernel: Kernel::Own,

@@ -2,6 +2,7 @@
 
 mod down;
 mod first_steps;
+mod flags;
 mod itself;
 mod many;
 mod networks;
@@ -17,6 +18,7 @@ use anyhow::Result;
 
 pub(super) use self::down::act as down;
 pub(super) use self::first_steps::act as first_steps;
+pub(super) use self::flags::act as flags;
 pub(super) use self::itself::act as itself;
 pub(super) use self::many::act as many;
 pub(super) use self::networks::act as networks;
