@@ -37,6 +37,9 @@ pub(crate) struct Args {
     /// `docker inspect` shows the network's address as the container's own
     #[arg(long, action = ArgAction::SetTrue)]
     pub(crate) rewrite_inspect: bool,
+    /// A container's own name stands for its address on Docker's bridge
+    #[arg(long, action = ArgAction::SetTrue)]
+    pub(crate) no_rewrite_hosts: bool,
     /// A label of containers whose value is the hostname, instead of their name
     #[arg(long, value_name = "LABEL")]
     pub(crate) hostname_from_label: Option<String>,

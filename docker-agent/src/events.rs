@@ -1,6 +1,7 @@
 //! Following Docker: what there is when it begins to answer, and which containers are connected and removed.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,6 +70,8 @@ impl Follower {
     async fn listen(&self) -> Result<(), DockerError> {
         // Before what there is is read, so that nothing is missed between the two.
         let mut events = Events::open(&self.docker, FILTERS).await?;
+        let info: Info = self.docker.get("/info").await?;
+        self.memory.docker_root(info.docker_root);
         network::ensure(&self.docker, &self.network).await?;
         self.learn().await?;
         log::info!("following Docker at {}", self.docker.socket().display());
@@ -171,6 +174,7 @@ impl Follower {
                 interface: None,
                 by_proxy,
                 multicast: true,
+                address: None,
             };
             if !attached.endpoint_id.is_empty() {
                 self.memory.endpoint_if_unknown(&attached.endpoint_id, endpoint);
@@ -207,6 +211,12 @@ fn key_of(connected: &Connected) -> Option<ContainerId> {
         ..CreateEndpoint::default()
     };
     Wanted::from(&request).key.parse().ok()
+}
+
+#[derive(Deserialize)]
+struct Info {
+    #[serde(rename = "DockerRootDir", default)]
+    docker_root: PathBuf,
 }
 
 #[derive(Deserialize)]

@@ -106,6 +106,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
         weaved,
         memory,
         !args.no_multicast_route,
+        !args.no_rewrite_hosts,
         tasks.clone(),
         stop.clone(),
     );

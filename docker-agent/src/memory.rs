@@ -1,6 +1,8 @@
 //! What is known of containers between one call and the next.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use model::ContainerId;
@@ -13,6 +15,8 @@ pub(crate) struct Memory(Mutex<Known>);
 
 #[derive(Debug, Default)]
 struct Known {
+    /// Where Docker keeps its files
+    docker_root: Option<PathBuf>,
     /// By Docker's id of the interface
     endpoints: BTreeMap<String, Endpoint>,
 }
@@ -28,9 +32,22 @@ pub(crate) struct Endpoint {
     pub(crate) by_proxy: bool,
     /// Whether multicast goes by it
     pub(crate) multicast: bool,
+    /// Its address, as Docker has it
+    pub(crate) address: Option<IpAddr>,
 }
 
 impl Memory {
+    /// Docker keeps its files there
+    pub(crate) fn docker_root(&self, path: PathBuf) {
+        self.known().docker_root = Some(path);
+    }
+
+    /// The file that is a container's `/etc/hosts`, if Docker has said where such are
+    pub(crate) fn hosts_of(&self, container: &ContainerId) -> Option<PathBuf> {
+        let known = self.known();
+        crate::plugin::hosts_path(known.docker_root.as_deref()?, container.as_str())
+    }
+
     /// An interface is of this container, which has no other from here on
     ///
     /// A Docker that was killed never says that the one before is gone.
@@ -80,6 +97,7 @@ mod tests {
             interface: Some("vc1".to_owned()),
             by_proxy: true,
             multicast: true,
+            address: None,
         }
     }
 

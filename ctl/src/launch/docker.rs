@@ -46,6 +46,9 @@ pub(crate) struct DockerArgs {
     /// `docker inspect` by the proxy shows the address on this network as the container's own
     #[arg(long)]
     rewrite_inspect: bool,
+    /// A container's own name stands for its address on Docker's bridge, not for that on this network
+    #[arg(long)]
+    no_rewrite_hosts: bool,
     /// A label of containers whose value is the host name, instead of their name
     #[arg(long, value_name = "LABEL")]
     hostname_from_label: Option<String>,
@@ -99,6 +102,7 @@ impl Docker {
             ("--no-default-ipalloc", args.no_default_ipalloc),
             ("--without-dns", args.without_dns),
             ("--rewrite-inspect", args.rewrite_inspect),
+            ("--no-rewrite-hosts", args.no_rewrite_hosts),
             ("--no-multicast-route", args.no_multicast_route),
         ] {
             flags.extend(is_set.then(|| flag.to_owned()));

@@ -31,6 +31,8 @@ pub(crate) struct Driver {
     memory: Arc<Memory>,
     /// Whether containers get a route for multicast at all
     multicast: bool,
+    /// Whether a container's own name stands for its address on the network
+    rewrite_hosts: bool,
     /// Whether the containers of a network do, by Docker's id of it
     networks: Mutex<BTreeMap<String, bool>>,
     tasks: TaskTracker,
@@ -80,6 +82,7 @@ impl Driver {
         weaved: Client,
         memory: Arc<Memory>,
         multicast: bool,
+        rewrite_hosts: bool,
         tasks: TaskTracker,
         stop: CancellationToken,
     ) -> Self {
@@ -87,6 +90,7 @@ impl Driver {
             weaved,
             memory,
             multicast,
+            rewrite_hosts,
             networks: Mutex::new(BTreeMap::new()),
             tasks,
             stop,
@@ -178,8 +182,10 @@ impl Driver {
             name: wanted.name,
         };
         let made = self.weaved.send(&routes::CREATE_ENDPOINT, &question).await?;
+        let v4 = made.addresses.iter().find(|address| address.is_ipv4());
         let endpoint = Endpoint {
             container: question.container,
+            address: v4.map(|address| address.ip()),
             interface: Some(made.interface.to_string()),
             by_proxy,
             multicast: self.has_multicast(&asked.network_id),
@@ -187,7 +193,6 @@ impl Driver {
         self.memory.endpoint(&asked.endpoint_id, endpoint);
         // Docker takes only what it did not say itself.
         let given = |said: &str, ours: String| if said.is_empty() { ours } else { String::new() };
-        let v4 = made.addresses.iter().find(|address| address.is_ipv4());
         let address = v4.map_or_else(String::new, ToString::to_string);
         Ok(said(&EndpointCreated {
             interface: Interface {
@@ -206,7 +211,12 @@ impl Driver {
         let Some(interface) = endpoint.interface else {
             return Err(CallError::Unknown(asked.endpoint_id));
         };
+        let hosts = self
+            .memory
+            .hosts_of(&endpoint.container)
+            .filter(|_| self.rewrite_hosts);
         let joining = Joining {
+            hosts: hosts.zip(endpoint.address),
             endpoint: asked.endpoint_id,
             container: endpoint.container,
             netns: asked.sandbox_key,

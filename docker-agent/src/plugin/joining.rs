@@ -1,12 +1,14 @@
 //! What is left to do once Docker has moved an interface into its container.
 
-use std::path::Path;
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use api::{Client, JoinRequest, routes};
 use model::ContainerId;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::hosts::prefer;
 use crate::memory::Memory;
 use crate::weaved::told;
 
@@ -26,10 +28,17 @@ pub(super) struct Joining {
     pub(super) netns: String,
     /// Whether multicast goes by it
     pub(super) multicast_route: bool,
+    /// Its container's `/etc/hosts`, and the address that is to be preferred there
+    pub(super) hosts: Option<(PathBuf, IpAddr)>,
 }
 
 /// Waits until the interface is where it belongs, and has weaved complete it
 pub(super) async fn complete(weaved: &Client, memory: &Memory, joining: Joining) {
+    if let Some((hosts, address)) = joining.hosts
+        && let Err(error) = prefer(&hosts, address).await
+    {
+        log::debug!("{} stays as it is: {error}", hosts.display());
+    }
     let endpoint = joining.endpoint;
     let question = JoinRequest {
         container: joining.container,

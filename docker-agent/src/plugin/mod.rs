@@ -4,6 +4,7 @@
 //! answered within five seconds, if need be with an error that says what to do.
 
 mod calls;
+mod hosts;
 mod ipam;
 mod joining;
 mod network;
@@ -26,6 +27,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 pub(crate) use self::calls::Driver;
+pub(crate) use self::hosts::path as hosts_path;
 use crate::body::{Body, failure, full, hold, line};
 use crate::socket::Socket;
 

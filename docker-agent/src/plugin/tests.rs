@@ -27,6 +27,7 @@ impl Setup {
             crate::weaved::client(&directory.path("weaved.sock")),
             Arc::new(Memory::default()),
             true,
+            true,
             TaskTracker::new(),
             CancellationToken::new(),
         );
