@@ -308,9 +308,9 @@ impl Daemon {
         tasks.spawn(control::accept(self.listener, self.inputs.clone(), stop.clone()));
         tasks.spawn(self.server.serve(self.app.clone(), stop.clone()));
         tasks.spawn(self.app.host_leg.clone().watch(stop.clone()));
-        if let Some(bridge) = self.app.datapath.bridge() {
-            tasks.spawn(crate::passage::keep_open(bridge, stop.clone()));
-        }
+        let is_bridge = self.app.datapath.master().is_some();
+        let leg = self.app.host_leg.clone();
+        tasks.spawn(crate::passage::keep_open(is_bridge, leg, stop.clone()));
         if let Some(names) = self.names {
             tasks.spawn(names.serve(stop.clone()));
             let places = self.app.places.clone();

@@ -1,9 +1,11 @@
-//! What a bridge passes from container to container, past the host's packet filter.
+//! What passes the host's packet filter on its way: from container to container over a bridge, and between
+//! containers and the outside through a host that is exposed.
 //!
-//! Where the kernel filters bridges (br_netfilter), the chain FORWARD sees these frames, too, and Docker
-//! makes it drop what no rule accepts. One rule at its head accepts what comes from our bridge and goes
-//! to it. It is put there by the program that others there use, `iptables`: only that knows which of the
-//! kernel's two filters is in use. A chain that lets everything pass is left as it is.
+//! Docker makes the chain FORWARD drop what no rule accepts. Where the kernel filters bridges (br_netfilter),
+//! that is also what goes from container to container; with any datapath it is what the host routes. Rules at
+//! the head of the chain accept what comes from our device, and what goes to it. They are put there by the
+//! program that others there use, `iptables`: only that knows which of the kernel's two filters is in use. A
+//! chain that lets everything pass is left as it is.
 
 use std::io;
 use std::process::Stdio;
@@ -13,6 +15,8 @@ use link::RulesetWatch;
 use model::IfName;
 use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
+
+use crate::expose::HostLeg;
 
 /// Docker makes dozens of changes when it starts: one look after they are done is enough.
 const QUIET: Duration = Duration::from_millis(100);
@@ -24,22 +28,62 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const PROGRAMS: [&str; 2] = ["iptables", "ip6tables"];
 const CHAIN: &str = "FORWARD";
 
-/// Keeps the way open until `stop`, whatever others do to the rules
-pub(crate) async fn keep_open(bridge: IfName, stop: CancellationToken) {
+/// What a rule of ours accepts
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    /// From container to container
+    Between,
+    /// From containers to the outside
+    Out,
+    /// From the outside to containers
+    In,
+}
+
+impl Way {
+    const ALL: [Self; 3] = [Self::Between, Self::Out, Self::In];
+
+    /// As `iptables -S` shows it
+    fn rule(self, device: &IfName) -> Vec<&str> {
+        let device = device.as_str();
+        match self {
+            Self::Between => vec!["-i", device, "-o", device, "-j", "ACCEPT"],
+            Self::Out => vec!["-i", device, "!", "-o", device, "-j", "ACCEPT"],
+            Self::In => vec!["!", "-i", device, "-o", device, "-j", "ACCEPT"],
+        }
+    }
+}
+
+/// Keeps the ways open until `stop`, whatever others do to the rules; `is_bridge` tells what the host's own
+/// device is
+pub(crate) async fn keep_open(is_bridge: bool, leg: HostLeg, stop: CancellationToken) {
+    let device = leg.device().clone();
     let mut changes = RulesetWatch::open().ok();
     let mut told = false;
+    let mut was_exposed = false;
     loop {
+        let is_exposed = !leg.addresses().await.is_empty();
         for program in PROGRAMS {
-            match open(program, &bridge).await {
+            let wanted: Vec<Way> = Way::ALL
+                .into_iter()
+                .filter(|way| match way {
+                    Way::Between => is_bridge && filters_bridges(program),
+                    Way::Out | Way::In => is_exposed,
+                })
+                .collect();
+            if wanted.is_empty() && !was_exposed {
+                continue;
+            }
+            match reconcile(program, &device, &wanted).await {
                 Ok(false) => {}
-                Ok(true) => log::info!("{program}: what {bridge} forwards is accepted"),
+                Ok(true) => log::info!("{program}: what {device} forwards is accepted as it is to be"),
                 Err(error) if !told => {
                     told = true;
-                    log::warn!("{program} may drop what goes from container to container: {error}");
+                    log::warn!("{program} may drop what containers send: {error}");
                 }
                 Err(error) => log::debug!("{program}: {error}"),
             }
         }
+        was_exposed = is_exposed;
         let changed = async {
             match &mut changes {
                 Some(watch) => watch.changed().await,
@@ -58,41 +102,43 @@ pub(crate) async fn keep_open(bridge: IfName, stop: CancellationToken) {
 }
 
 /// Takes the rules away; for a host that leaves the network
-pub(crate) async fn close(bridge: &IfName) -> Result<(), PassageError> {
+pub(crate) async fn close(device: &IfName) -> Result<(), PassageError> {
     for program in PROGRAMS {
-        let Some(rules) = rules(program).await? else {
-            continue;
-        };
-        for _ in 0..count(&rules, bridge) {
-            let rule = rule(bridge);
-            run(program, &[&["-w", "-D", CHAIN], &rule[..]].concat()).await?;
-        }
+        reconcile(program, device, &[]).await?;
     }
     Ok(())
 }
 
-/// Makes the rule if it is needed; whether it had to be made
-async fn open(program: &str, bridge: &IfName) -> Result<bool, PassageError> {
-    let filters = match program {
+/// Whether the kernel shows this program's rules what bridges pass
+fn filters_bridges(program: &str) -> bool {
+    let switch = match program {
         "iptables" => "/proc/sys/net/bridge/bridge-nf-call-iptables",
         _ => "/proc/sys/net/bridge/bridge-nf-call-ip6tables",
     };
-    if !std::fs::read_to_string(filters).is_ok_and(|text| text.trim() == "1") {
-        return Ok(false);
-    }
+    std::fs::read_to_string(switch).is_ok_and(|text| text.trim() == "1")
+}
+
+/// Has the chain accept these ways, and no other of ours; whether something had to be changed
+async fn reconcile(program: &str, device: &IfName, wanted: &[Way]) -> Result<bool, PassageError> {
     let Some(rules) = rules(program).await? else {
         return Ok(false);
     };
-    if lets_all_pass(&rules) || count(&rules, bridge) > 0 {
-        return Ok(false);
+    let mut has_changed = false;
+    for way in Way::ALL {
+        let is_needed = wanted.contains(&way) && !lets_all_pass(&rules);
+        let there = count(&rules, device, way);
+        let (verb, times) = match (is_needed, there) {
+            (true, 0) => ("-I", 1),
+            (true, _) | (false, 0) => continue,
+            (false, there) => ("-D", there),
+        };
+        for _ in 0..times {
+            let rule = way.rule(device);
+            run(program, &[&["-w", verb, CHAIN], &rule[..]].concat()).await?;
+        }
+        has_changed = true;
     }
-    let rule = rule(bridge);
-    run(program, &[&["-w", "-I", CHAIN], &rule[..]].concat()).await?;
-    Ok(true)
-}
-
-fn rule(bridge: &IfName) -> [&str; 6] {
-    ["-i", bridge.as_str(), "-o", bridge.as_str(), "-j", "ACCEPT"]
+    Ok(has_changed)
 }
 
 /// The chain as `iptables -S` lists it; none without that program
@@ -108,9 +154,9 @@ fn lets_all_pass(rules: &str) -> bool {
     rules.lines().eq([format!("-P {CHAIN} ACCEPT")])
 }
 
-/// How often our rule is there
-fn count(rules: &str, bridge: &IfName) -> usize {
-    let ours = format!("-A {CHAIN} {}", rule(bridge).join(" "));
+/// How often our rule for this is there
+fn count(rules: &str, device: &IfName, way: Way) -> usize {
+    let ours = format!("-A {CHAIN} {}", way.rule(device).join(" "));
     rules.lines().filter(|line| line.trim() == ours).count()
 }
 
@@ -153,15 +199,22 @@ mod tests {
     use super::*;
 
     #[test]
-    fn our_rule_is_found_among_others() {
-        let bridge: IfName = "weave".parse().unwrap();
+    fn our_rules_are_found_among_others() {
+        let device: IfName = "weave".parse().unwrap();
         let docker =
             "-P FORWARD DROP\n-A FORWARD -j DOCKER-USER\n-A FORWARD -i docker0 -o docker0 -j ACCEPT\n";
-        assert_eq!(count(docker, &bridge), 0);
+        for way in Way::ALL {
+            assert_eq!(count(docker, &device, way), 0);
+        }
         assert!(!lets_all_pass(docker));
-        let with_ours = format!("{docker}-A FORWARD -i weave -o weave -j ACCEPT\n");
-        assert_eq!(count(&with_ours, &bridge), 1);
-        assert_eq!(count(&with_ours, &"weave2".parse().unwrap()), 0);
+        let with_ours = format!(
+            "{docker}-A FORWARD -i weave -o weave -j ACCEPT\n-A FORWARD -i weave ! -o weave -j ACCEPT\n\
+             -A FORWARD ! -i weave -o weave -j ACCEPT\n"
+        );
+        for way in Way::ALL {
+            assert_eq!(count(&with_ours, &device, way), 1, "{way:?}");
+            assert_eq!(count(&with_ours, &"weave2".parse().unwrap(), way), 0);
+        }
     }
 
     #[test]

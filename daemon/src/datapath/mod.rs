@@ -242,14 +242,6 @@ impl Datapath {
         }
     }
 
-    /// The name of the bridge, where it is one
-    pub(crate) fn bridge(&self) -> Option<IfName> {
-        match &*self.0 {
-            Kind::Kernel(_) => None,
-            Kind::Bridge(bridge) => Some(bridge.name.clone()),
-        }
-    }
-
     /// The bridge that containers' devices are ports of, where it is one
     pub(crate) fn master(&self) -> Option<u32> {
         match &*self.0 {

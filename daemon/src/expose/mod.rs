@@ -90,6 +90,11 @@ impl HostLeg {
         Ok(leg)
     }
 
+    /// The device that has the addresses
+    pub(crate) fn device(&self) -> &IfName {
+        &self.0.device
+    }
+
     /// What the addresses are called
     pub(crate) async fn name(&self) -> Option<String> {
         self.0.state.lock().await.name.clone()

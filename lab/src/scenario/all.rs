@@ -387,6 +387,20 @@ pub const ALL: &[Scenario] = &[
         act: docker::networks,
     },
     Scenario {
+        name: "docker-subnets",
+        about: "Docker's networks with subnets of their own: no address twice on two hosts",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: docker::subnets,
+    },
+    Scenario {
+        name: "docker-exposed",
+        about: "a host that is exposed forwards, whatever Docker has its packet filter drop",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: docker::exposed,
+    },
+    Scenario {
         name: "docker-restarts",
         about: "containers, weaved, weave-docker and Docker begin anew: same address, same name",
         kernel: Kernel::Own,

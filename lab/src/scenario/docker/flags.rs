@@ -41,6 +41,17 @@ fn plain(docker: &Docker, client: &Client) -> Result<()> {
     client.sleeper("a1", &[])?;
     let own = client.exec("a1", &["hostname", "-f"])?;
     ensure!(own.trim() == "a1.weave.local", "the host name is {own}");
+    // By the first process that runs in it.
+    let line = "hostname -i; ip -o -4 address show dev ethwe0";
+    let told = client
+        .run(&["run", "--rm", "--name=a3", IMAGE, "sh", "-c", line])?
+        .ok()?;
+    let (first, interface) = told.split_once('\n').context("too little is told")?;
+    let first = first.split_whitespace().next().unwrap_or_default();
+    ensure!(
+        interface.contains(&format!(" {first}/")),
+        "the host's name is {told}"
+    );
     client.sleeper(
         "a2",
         &[

@@ -1,6 +1,7 @@
 //! Containers of real Docker, with and without weave-docker.
 
 mod down;
+mod exposed;
 mod first_steps;
 mod flags;
 mod itself;
@@ -9,6 +10,7 @@ mod networks;
 mod restarts;
 mod run;
 mod streams;
+mod subnets;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -17,6 +19,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 pub(super) use self::down::act as down;
+pub(super) use self::exposed::act as exposed;
 pub(super) use self::first_steps::act as first_steps;
 pub(super) use self::flags::act as flags;
 pub(super) use self::itself::act as itself;
@@ -25,6 +28,7 @@ pub(super) use self::networks::act as networks;
 pub(super) use self::restarts::act as restarts;
 pub(super) use self::run::act as run;
 pub(super) use self::streams::act as streams;
+pub(super) use self::subnets::act as subnets;
 use crate::docker::Docker;
 use crate::judge::dig;
 use crate::topology::{ETHERNET, Host, Lab};
