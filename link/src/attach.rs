@@ -26,7 +26,7 @@ use model::{IfName, Mac};
 
 pub use self::apply::{AnnounceAttachedError, Attached};
 pub use self::detach::{Detach, DetachError, DetachPlan, DetachStep, Detached};
-pub use self::plan::Plan;
+pub use self::plan::{Plan, are_pair};
 pub use self::waiting::{Made, Waiting, WaitingError};
 use crate::announce::AnnounceError;
 use crate::error::{NetlinkError, OpenError};

@@ -60,7 +60,7 @@ mod testing;
 pub use announce::{AnnounceError, announce};
 pub use attach::{
     AnnounceAttachedError, Attach, AttachError, Attached, Detach, DetachError, DetachPlan, DetachStep,
-    Detached, End, Inverse, Leftover, Made, Plan, Step, StepError, Waiting, WaitingError, Warning,
+    Detached, End, Inverse, Leftover, Made, Plan, Step, StepError, Waiting, WaitingError, Warning, are_pair,
 };
 pub use error::{EnsureError, NetlinkError, OpenError};
 pub use links::Links;

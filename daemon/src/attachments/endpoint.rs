@@ -225,6 +225,11 @@ impl Attachments {
         let inner = &*self.0;
         let mut records = inner.records.lock().await;
         let Some(record) = records.get(id).cloned() else {
+            // The state that it was in was lost, perhaps: then it may be known as something else.
+            let host_if = link::host_end(id, &container_if());
+            if let Err(error) = inner.links.delete(&host_if).await {
+                log::warn!("{host_if} stays: {error}");
+            }
             return Ok(());
         };
         let deleted = inner.links.delete(&record.host_if).await;

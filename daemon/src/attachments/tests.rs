@@ -2,6 +2,8 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
 
 use api::{AddressSpecs, ContainerSpec, Endpoint, EndpointRequest, JoinRequest};
 use gossip::Topology;
@@ -192,6 +194,42 @@ fn a_lost_state_does_not_lose_the_containers_that_run_on() {
         assert_eq!(error.kind, ErrorKind::Conflict);
         host.detach("one", &[]).await.unwrap();
         assert!(!host.is_attached("one"));
+    });
+}
+
+#[test]
+fn a_lost_state_does_not_lose_what_a_runtime_attached_either() {
+    on_a_host(|links| async move {
+        let host = Host::open(links).await;
+        host.container("one");
+        let made = host.create("web", &["10.1.0.1/24"]).await.unwrap();
+        host.move_in(&made, "one", "ethwe0");
+        host.join("web", "one").await.unwrap();
+        let mut process = Command::new("ip")
+            .args(["netns", "exec", "one", "sleep", "1000"])
+            .spawn()
+            .unwrap();
+        let links = host.close();
+        fs::remove_dir_all(STATE).unwrap();
+
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while run("ip", &["netns", "pids", "one"]).trim().is_empty() {
+            assert!(Instant::now() < deadline, "no process in the namespace");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+
+        let host = Host::open(links).await;
+        let listed = host.listed().await;
+        assert!(
+            listed.len() == 1 && listed[0].ends_with(" 10.1.0.1/24"),
+            "{listed:?}"
+        );
+        let error = host.attach("one", &["10.1.0.1/24"]).await.unwrap_err();
+        assert_eq!(error.kind, ErrorKind::Conflict, "it has that");
+        host.leave("web").await;
+        assert!(!host.is_attached("one"));
+        process.kill().unwrap();
+        process.wait().unwrap();
     });
 }
 

@@ -122,6 +122,18 @@ impl Attach {
     }
 }
 
+/// Whether a device of the host and one in a container's namespace are the ends of one veth pair
+pub async fn are_pair(
+    links: &Links,
+    netns: &Netns,
+    host: &LinkState,
+    container: &LinkState,
+) -> Result<bool, NetlinkError> {
+    Ok(peers(links, netns, Some(host.clone()), container)
+        .await?
+        .is_some())
+}
+
 /// The host's end, if the two are the ends of one pair
 pub(super) async fn peers(
     links: &Links,
