@@ -12,7 +12,7 @@ use crate::wait::wait_until;
 use crate::weave::{Launch, MEETING};
 
 /// The most packets that a restart may cost, at 100 a second; the aim is none
-const LOST: u32 = 20;
+const LOST: u32 = 5;
 
 /// In a full mesh: to a container of the killed host, and between two others
 pub(super) fn in_a_mesh(lab: &mut Lab) -> Result<()> {
