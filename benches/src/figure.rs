@@ -49,6 +49,8 @@ pub enum Measure {
     Rest,
     /// Answers of a name server
     Names,
+    /// Starts of Docker's containers, on the machine's own kernel
+    Containers,
 }
 
 impl Figure {
@@ -70,7 +72,7 @@ impl Figure {
 
 impl Measure {
     /// All, in the order in which they are taken
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Stream,
         Self::Streams,
         Self::Packets,
@@ -81,6 +83,7 @@ impl Measure {
         Self::Setups,
         Self::Rest,
         Self::Names,
+        Self::Containers,
     ];
 
     /// What people are told it is
@@ -96,6 +99,7 @@ impl Measure {
             Self::Flood => "a stream beside a flood of strangers",
             Self::Rest => "a weaved at rest",
             Self::Names => "answers of a name server",
+            Self::Containers => "starts of Docker's containers",
         }
     }
 
@@ -103,7 +107,7 @@ impl Measure {
     pub const fn is_of_ways(self) -> bool {
         !matches!(
             self,
-            Self::Newcomers | Self::Flood | Self::Setups | Self::Rest | Self::Names
+            Self::Newcomers | Self::Flood | Self::Setups | Self::Rest | Self::Names | Self::Containers
         )
     }
 }

@@ -21,13 +21,14 @@
 //! | [`load`] | what is put on a path: both ends of it |
 //! | [`rest`] | a weaved that is left alone |
 //! | [`names`] | a weaved that is asked for names |
+//! | [`containers`] | Docker, which starts containers |
 //! | [`report`], [`target`], [`plot`] | what came of it: tables, verdicts, a picture |
 //! | [`pieces`] | what the pieces are measured with |
 //!
 //! What it is not: a test. No number here fails anything; `docs/benchmarks.md` holds those that were
 //! measured, and what they are held against.
 //!
-//! Where its I/O happens: in [`path`], [`load`], [`rest`] and [`names`], all of it in namespaces that a
+//! Where its I/O happens: in [`path`], [`load`], [`rest`], [`names`] and [`containers`], all of it in namespaces that a
 //! [`Lab`](lab::topology::Lab) makes and removes. [`series`], [`table`] and
 //! [`report`] are pure.
 //!
@@ -39,6 +40,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod containers;
 pub mod figure;
 pub mod load;
 pub mod machine;

@@ -49,7 +49,7 @@ impl Plan {
             setups: 1,
             measures: Measure::ALL
                 .into_iter()
-                .filter(|measure| *measure != Measure::Streams)
+                .filter(|measure| !matches!(measure, Measure::Streams | Measure::Containers))
                 .collect(),
             lengths: Lengths::QUICK,
             patience: Patience::QUICK,
@@ -132,9 +132,16 @@ impl Plan {
             true => names::expected(self.setups, self.names),
             false => Duration::ZERO,
         };
-        setups + rest + names
+        let containers = match self.wants(Measure::Containers) && !has_open_vswitch {
+            true => STARTS * u32::from(self.rounds),
+            false => Duration::ZERO,
+        };
+        setups + rest + names + containers
     }
 }
+
+/// About how long one start of each kind takes, with what comes before and after it
+const STARTS: Duration = Duration::from_secs(2);
 
 /// About how long one pair of containers takes
 const NEWCOMERS: Duration = Duration::from_secs(1);

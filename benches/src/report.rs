@@ -5,6 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::containers::{self, Starts};
 use crate::figure::Figure;
 use crate::load::flood::Flood;
 use crate::load::setups::Setups;
@@ -37,6 +38,9 @@ pub struct Report {
     /// Answers of a name server, one sample a round, if they were measured
     #[serde(default)]
     pub names: Vec<Names>,
+    /// Starts of Docker's containers, one sample a round, if they were measured
+    #[serde(default)]
+    pub containers: Vec<Starts>,
 }
 
 /// One way
@@ -132,6 +136,9 @@ impl fmt::Display for Report {
         if !self.names.is_empty() {
             writeln!(f, "{}", names::table(&self.names))?;
         }
+        if !self.containers.is_empty() {
+            writeln!(f, "{}", containers::table(&self.containers))?;
+        }
         if let Some(rest) = &self.rest {
             write!(f, "{}", rest.table())?;
         }
@@ -205,6 +212,7 @@ pub(crate) mod tests {
             setups: vec![],
             rest: None,
             names: vec![],
+            containers: vec![],
         }
     }
 
@@ -238,7 +246,7 @@ fastdp: no Open vSwitch
         let text = serde_json::to_string(&report).unwrap();
         assert_eq!(serde_json::from_str::<Report>(&text).unwrap(), report);
         // One of a run that knew nothing of names is read, too.
-        let without = text.replace(r#","names":[]"#, "");
+        let without = text.replace(r#","names":[],"containers":[]"#, "");
         assert_ne!(without, text);
         assert_eq!(serde_json::from_str::<Report>(&without).unwrap(), report);
     }

@@ -8,6 +8,7 @@ use anyhow::Result;
 use lab::scenario::Kernel;
 use lab::topology::Lab;
 
+use crate::containers;
 use crate::figure::{Figure, Measure};
 use crate::load::setups;
 use crate::load::{flood, newcomers};
@@ -33,6 +34,7 @@ pub fn run(plan: &Plan, mut tell: impl FnMut(&str)) -> Result<Report> {
         setups: Vec::new(),
         rest: None,
         names: Vec::new(),
+        containers: Vec::new(),
     };
     if plan.measures.iter().any(|measure| measure.is_of_ways()) {
         report.ways = ways(plan, plan.tail(report.has_open_vswitch), &mut tell)?;
@@ -66,6 +68,14 @@ pub fn run(plan: &Plan, mut tell: impl FnMut(&str)) -> Result<Report> {
         tell("answers of a name server");
         match names::measure(&mut Lab::new()?, plan.setups, plan.names, &mut tell) {
             Ok(samples) => report.names = samples,
+            Err(error) => tell(&format!("  failed: {error:#}")),
+        }
+    }
+    // What Docker's own programs take in the guest says nothing of the network.
+    if plan.wants(Measure::Containers) && !report.has_open_vswitch {
+        tell("starts of Docker's containers");
+        match containers::measure(&mut Lab::new()?, plan.rounds, &mut tell) {
+            Ok(samples) => report.containers = samples,
             Err(error) => tell(&format!("  failed: {error:#}")),
         }
     }

@@ -50,9 +50,12 @@ impl Lengths {
             Measure::First => {
                 Duration::from_millis(50) * self.pairs + Duration::from_millis(300) * self.pings
             }
-            Measure::Newcomers | Measure::Flood | Measure::Setups | Measure::Rest | Measure::Names => {
-                Duration::ZERO
-            }
+            Measure::Newcomers
+            | Measure::Flood
+            | Measure::Setups
+            | Measure::Rest
+            | Measure::Names
+            | Measure::Containers => Duration::ZERO,
         }
     }
 }
@@ -98,7 +101,12 @@ pub fn take(measure: Measure, path: &Path, lengths: &Lengths) -> Result<Vec<(Fig
             figures
         }
         // Taken elsewhere: they are not of a way.
-        Measure::Newcomers | Measure::Flood | Measure::Setups | Measure::Rest | Measure::Names => Vec::new(),
+        Measure::Newcomers
+        | Measure::Flood
+        | Measure::Setups
+        | Measure::Rest
+        | Measure::Names
+        | Measure::Containers => Vec::new(),
     };
     Ok(figures)
 }

@@ -1,6 +1,7 @@
 //! Every target, in the order in which they are told.
 
 use super::{Bound, Place, Target};
+use crate::containers::Starts;
 use crate::figure::Figure;
 use crate::load::flood::Flood;
 use crate::load::setups::Setups;
@@ -9,7 +10,7 @@ use crate::path::Way;
 use crate::report::Report;
 use crate::series::Series;
 
-pub(super) const TARGETS: [Target; 16] = [
+pub(super) const TARGETS: [Target; 17] = [
     Target {
         what: "fastdp, one stream, of kernel VXLAN + bridge",
         place: Place::OpenVswitch,
@@ -156,6 +157,17 @@ pub(super) const TARGETS: [Target; 16] = [
         bound: Bound::AtLeast(20_000.0),
         aim: None,
         unit: "/s",
+    },
+    Target {
+        what: "start of a container of Docker's, what the network adds",
+        place: Place::Native,
+        measured: |report| {
+            let added = report.containers.iter().map(Starts::added);
+            Some(added.collect())
+        },
+        bound: Bound::AtMost(100.0),
+        aim: None,
+        unit: " ms",
     },
 ];
 
