@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 use crate::series::Series;
 use crate::table::Table;
 
+/// What each of the containers is called
+const NAME: &str = "started";
+
 /// From `docker start` to its return, in ms
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Starts {
@@ -65,12 +68,12 @@ pub fn measure(lab: &mut Lab, rounds: u16, tell: &mut impl FnMut(&str)) -> Resul
 }
 
 fn start(client: &Client, options: &[&str]) -> Result<f64> {
-    let line = [&["create", "--name", "c"], options, &[IMAGE, "sleep", "1000000"]];
+    let line = [&["create", "--name", NAME], options, &[IMAGE, "sleep", "1000000"]];
     client.run(&line.concat())?.ok()?;
     let begun = Instant::now();
-    client.run(&["start", "c"])?.ok()?;
+    client.run(&["start", NAME])?.ok()?;
     let took = begun.elapsed();
-    client.remove(&["c"])?;
+    client.remove(&[NAME])?;
     Ok(took.as_secs_f64() * 1e3)
 }
 
