@@ -120,8 +120,14 @@ fn filters_bridges(program: &str) -> bool {
 
 /// Has the chain accept these ways, and no other of ours; whether something had to be changed
 async fn reconcile(program: &str, device: &IfName, wanted: &[Way]) -> Result<bool, PassageError> {
-    let Some(rules) = rules(program).await? else {
-        return Ok(false);
+    let rules = match rules(program).await {
+        Ok(Some(rules)) => rules,
+        Ok(None) => return Ok(false),
+        Err(error) => {
+            // Then nobody here filters by it, nor did this program.
+            log::debug!("{program} lists no rules: {error}");
+            return Ok(false);
+        }
     };
     let mut has_changed = false;
     for way in Way::ALL {
