@@ -16,6 +16,7 @@ use link::{Attach, Links, NetnsRef, Waiting};
 use model::{ContainerId, IfName};
 
 use super::error::{attach_error, netns_error, store_error, waiting_error};
+use super::rest::Got;
 use super::{Attachments, Record, chosen, container_if, not_attached, text};
 use crate::common::ipv4;
 
@@ -32,27 +33,18 @@ impl Attachments {
         if let Some(name) = &request.name {
             inner.network.is_name(name).await?;
         }
-        let had = self.addresses_of(&id).await;
-        self.free_for(&id, &request.addresses).await;
-        let was_kept = self.wake(&id).await;
-        let addresses = match inner.network.acquire(&id, &request.addresses, &had).await {
-            Ok(addresses) => addresses,
-            Err(error) => {
-                self.give_up_on(&id, was_kept).await;
-                return Err(error);
-            }
-        };
+        let got = self.get(&id, &request.addresses).await?;
         let made = self
-            .wait_on_host(&id, &request.addresses, &addresses, request.name.clone())
+            .wait_on_host(&id, &request.addresses, &got.addresses, request.name.clone())
             .await;
         let endpoint = match made {
             Ok(endpoint) => endpoint,
             Err(error) => {
-                inner.network.give_back(&id, &addresses, &had).await;
-                self.give_up_on(&id, was_kept).await;
+                self.put_back(&id, &got).await;
                 return Err(error);
             }
         };
+        let Got { addresses, had, .. } = got;
         // Those of a life before this one that it does not ask for again.
         let lost: Vec<IpNetwork> = {
             let all = had.iter().filter(|address| !addresses.contains(address));

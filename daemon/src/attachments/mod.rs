@@ -165,16 +165,8 @@ impl Attachments {
         if let Some(name) = &request.name {
             inner.network.is_name(name).await?;
         }
-        let had = self.addresses_of(&id).await;
-        self.free_for(&id, &request.addresses).await;
-        let was_kept = self.wake(&id).await;
-        let addresses = match inner.network.acquire(&id, &request.addresses, &had).await {
-            Ok(addresses) => addresses,
-            Err(error) => {
-                self.give_up_on(&id, was_kept).await;
-                return Err(error);
-            }
-        };
+        let got = self.get(&id, &request.addresses).await?;
+        let addresses = &got.addresses;
         let own_name = || name(&request.container);
         let name = request
             .dns
@@ -183,8 +175,8 @@ impl Attachments {
         let leg = Leg {
             reference,
             netns,
-            addresses: &addresses,
-            chosen: chosen(&request.addresses, &addresses),
+            addresses,
+            chosen: chosen(&request.addresses, addresses),
             multicast_route: request.multicast_route,
             name: name.clone(),
         };
@@ -192,12 +184,11 @@ impl Attachments {
         let attached = match attached {
             Ok(attached) => attached,
             Err(error) => {
-                inner.network.give_back(&id, &addresses, &had).await;
-                self.give_up_on(&id, was_kept).await;
+                self.put_back(&id, &got).await;
                 return Err(error);
             }
         };
-        self.has_name(&id, name, &addresses).await;
+        self.has_name(&id, name, addresses).await;
         Ok(attached)
     }
 

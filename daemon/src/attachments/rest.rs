@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 
-use api::AddressSpec;
+use api::{AddressSpec, Addresses, ApiError};
 use ipnetwork::IpNetwork;
 use model::ContainerId;
 
@@ -20,6 +20,16 @@ pub(super) struct Resting {
     containers: BTreeMap<ContainerId, Rest>,
     /// The number of the latest, so that an alarm knows whether it is meant
     latest: u64,
+}
+
+/// Addresses for a container that is about to have them
+#[derive(Debug)]
+pub(super) struct Got {
+    pub(super) addresses: Addresses,
+    /// What it had before
+    pub(super) had: Vec<IpNetwork>,
+    /// Some of them were kept for it
+    was_kept: bool,
 }
 
 #[derive(Debug)]
@@ -96,13 +106,33 @@ impl Attachments {
         });
     }
 
-    /// The container is back: what is kept for it is its own again; whether there was something
-    pub(super) async fn wake(&self, id: &ContainerId) -> bool {
-        self.0.resting.lock().await.end(id)
+    /// Gets a container the addresses that are asked for, those among them that are kept for it
+    pub(super) async fn get(&self, id: &ContainerId, asked: &[AddressSpec]) -> Result<Got, ApiError> {
+        let had = self.addresses_of(id).await;
+        self.free_for(id, asked).await;
+        // It is back: what is kept for it is its own again.
+        let was_kept = self.0.resting.lock().await.end(id);
+        match self.0.network.acquire(id, asked, &had).await {
+            Ok(addresses) => Ok(Got {
+                addresses,
+                had,
+                was_kept,
+            }),
+            Err(error) => {
+                self.give_up_on(id, was_kept).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Gives back what was got for a container that could not be attached
+    pub(super) async fn put_back(&self, id: &ContainerId, got: &Got) {
+        self.0.network.give_back(id, &got.addresses, &got.had).await;
+        self.give_up_on(id, got.was_kept).await;
     }
 
     /// It did not come back after all
-    pub(super) async fn give_up_on(&self, id: &ContainerId, was_kept: bool) {
+    async fn give_up_on(&self, id: &ContainerId, was_kept: bool) {
         if was_kept {
             self.0.network.release(id, None).await;
         }
