@@ -7,7 +7,8 @@
 //! HTTP status of its [`ErrorKind`].
 //!
 //! Not here: the server (the daemon's), anything that decides, any text for people except errors.
-//! The only I/O is in [`Client`]: one connection for each question, nothing kept between two.
+//! The only I/O is in [`Client`]: one connection for each question, nothing kept between two; and in
+//! [`Socket`], which servers bind.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), api::ClientError> {
@@ -36,6 +37,7 @@ mod names;
 mod peer;
 mod report;
 pub mod routes;
+mod socket;
 mod spec;
 mod status;
 mod target;
@@ -57,6 +59,7 @@ pub use names::{DnsStatus, LookupRequest, NameEntry, NameRequest};
 pub use peer::{Peer, PeerConnection, PeerRef};
 pub use report::{BroadcastRoute, MacEntry, Report, UnicastRoute};
 pub use routes::Route;
+pub use socket::{BindError, Socket};
 pub use spec::{ContainerSpec, ContainerSpecError};
 pub use status::{
     ConnectionCounts, Datapath, DatapathStats, Dispatch, Health, PeerCounts, Protocol, RouterStatus,

@@ -3,13 +3,10 @@
 //! A question is heard out for some seconds, then its connection is closed: whoever says nothing, or
 //! half of it, holds nothing for long.
 
-use std::fs;
-use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
-use api::{ApiError, ErrorKind, REQUEST_LIMIT, Route, routes};
+use api::{ApiError, BindError, ErrorKind, REQUEST_LIMIT, Route, Socket, routes};
 use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::State;
@@ -22,66 +19,24 @@ use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use tokio::net::{UnixListener, UnixStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
 
-/// A daemon that answers this slowly is not one to wait for.
-const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
 /// What a question may take to come, its head and its body each
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(10);
-/// Until somebody gives back what accepting a connection lacked, descriptors mostly
-const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
-/// The bound control socket; the file goes away with it
+/// The bound control socket
 #[derive(Debug)]
 pub(crate) struct Server {
-    listener: UnixListener,
-    _file: SocketFile,
+    socket: Socket,
 }
 
 impl Server {
     /// Binds the control socket, taking the place of one that nobody answers on
     pub(crate) async fn bind(path: &Path) -> Result<Self, BindError> {
-        let error = |source| BindError::Socket {
-            path: path.to_owned(),
-            source,
-        };
-        if let Some(dir) = path
-            .parent()
-            .filter(|dir| !dir.as_os_str().is_empty() && !dir.exists())
-        {
-            fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o755)
-                .create(dir)
-                .map_err(error)?;
-        }
-        match fs::symlink_metadata(path) {
-            Ok(metadata) if metadata.file_type().is_socket() => {
-                if let Ok(Ok(_stream)) = tokio::time::timeout(PROBE_TIMEOUT, UnixStream::connect(path)).await
-                {
-                    return Err(BindError::InUse {
-                        path: path.to_owned(),
-                    });
-                }
-                fs::remove_file(path).map_err(error)?;
-            }
-            Ok(_other) => {
-                return Err(BindError::NotASocket {
-                    path: path.to_owned(),
-                });
-            }
-            Err(_absent) => {}
-        }
-        let listener = UnixListener::bind(path).map_err(error)?;
-        let file = SocketFile(path.to_owned());
-        fs::set_permissions(path, fs::Permissions::from_mode(0o660)).map_err(error)?;
-        Ok(Self {
-            listener,
-            _file: file,
-        })
+        let socket = Socket::bind(path).await?;
+        Ok(Self { socket })
     }
 
     /// Serves until `stop`; answers under way are finished
@@ -91,65 +46,17 @@ impl Server {
         http.timer(TokioTimer::new())
             .header_read_timeout(QUESTION_TIMEOUT);
         let open = GracefulShutdown::new();
-        loop {
-            let accepted = tokio::select! {
-                () = stop.cancelled() => break,
-                accepted = self.listener.accept() => accepted,
-            };
-            match accepted {
-                Ok((stream, _unnamed)) => {
-                    let connection = http.serve_connection(TokioIo::new(stream), router.clone());
-                    let connection = open.watch(connection);
-                    tokio::spawn(async move {
-                        if let Err(error) = connection.await {
-                            log::debug!("a connection to the control socket: {error}");
-                        }
-                    });
+        while let Some(stream) = stop.run_until_cancelled(self.socket.accept()).await {
+            let connection = http.serve_connection(TokioIo::new(stream), router.clone());
+            let connection = open.watch(connection);
+            tokio::spawn(async move {
+                if let Err(error) = connection.await {
+                    log::debug!("a connection to the control socket: {error}");
                 }
-                Err(error) => {
-                    log::warn!("cannot accept on the control socket: {error}");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            }
+            });
         }
         open.shutdown().await;
     }
-}
-
-/// A socket's file, which goes with this
-#[derive(Debug)]
-struct SocketFile(PathBuf);
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        let _gone = fs::remove_file(&self.0);
-    }
-}
-
-/// The control socket could not be bound
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum BindError {
-    /// Another daemon answers there
-    #[error("another weaved answers on {}; give this one its own --socket", path.display())]
-    InUse {
-        /// The socket
-        path: PathBuf,
-    },
-    /// Something that is not a socket is in the way
-    #[error("{} is in the way of the control socket; move it or give another --socket", path.display())]
-    NotASocket {
-        /// The file
-        path: PathBuf,
-    },
-    /// The kernel refused
-    #[error("cannot make the control socket {}", path.display())]
-    Socket {
-        /// The socket
-        path: PathBuf,
-        /// What the kernel said
-        #[source]
-        source: io::Error,
-    },
 }
 
 fn router(app: App) -> Router {

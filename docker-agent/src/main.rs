@@ -25,7 +25,6 @@ mod network;
 mod plugin;
 mod policy;
 mod proxy;
-mod socket;
 #[cfg(test)]
 mod testing;
 mod weaved;
@@ -34,6 +33,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::Socket;
 use clap::Parser as _;
 use docker::create::HostnamePolicy;
 use tokio::signal::unix::{SignalKind, signal};
@@ -46,7 +46,6 @@ use crate::events::Follower;
 use crate::memory::Memory;
 use crate::plugin::Driver;
 use crate::policy::{Policies, Settings};
-use crate::socket::Socket;
 
 /// What a stop may take, before the process ends with the work undone
 const GRACE: Duration = Duration::from_millis(4500);

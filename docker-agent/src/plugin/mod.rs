@@ -14,6 +14,7 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::Socket;
 use docker::plugin::{CONTENT_TYPE, Call, Failure, IpamFailure};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{self, HeaderValue};
@@ -29,7 +30,6 @@ use tokio_util::task::TaskTracker;
 pub(crate) use self::calls::Driver;
 pub(crate) use self::hosts::path as hosts_path;
 use crate::body::{Body, failure, full, hold, line};
-use crate::socket::Socket;
 
 /// The largest call, in bytes: labels and published ports are told with it
 const LIMIT: usize = 4 << 20;

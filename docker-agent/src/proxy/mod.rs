@@ -25,12 +25,12 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::Socket;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::dockerd::Dockerd;
 use crate::policy::Policies;
-use crate::socket::Socket;
 
 /// What open streams get to end by themselves, once the end is asked for
 const GRACE: Duration = Duration::from_secs(3);

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use api::Socket;
 use docker::create::HostnamePolicy;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{UnixListener, UnixStream};
@@ -11,7 +12,6 @@ use tokio_util::sync::CancellationToken;
 use crate::dockerd::Dockerd;
 use crate::policy::{Policies, Settings};
 use crate::proxy::{Shared, serve};
-use crate::socket::Socket;
 use crate::testing::{Directory, in_time};
 
 /// The proxy between the two

@@ -16,14 +16,14 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
 /// A bound socket; its file goes away with it
 #[derive(Debug)]
-pub(crate) struct Socket {
+pub struct Socket {
     listener: UnixListener,
     file: SocketFile,
 }
 
 impl Socket {
     /// Binds the socket, mode 0660, taking the place of one that nobody answers on
-    pub(crate) async fn bind(path: &Path) -> Result<Self, BindError> {
+    pub async fn bind(path: &Path) -> Result<Self, BindError> {
         let error = |source| BindError::Socket {
             path: path.to_owned(),
             source,
@@ -56,7 +56,7 @@ impl Socket {
     }
 
     /// Gives the socket to the owner and the group of another file, as far as this process may
-    pub(crate) fn owned_like(self, other: &Path) -> Self {
+    pub fn owned_like(self, other: &Path) -> Self {
         let path = self.path();
         let given = fs::metadata(other).and_then(|theirs| {
             let ours = fs::symlink_metadata(path)?;
@@ -76,14 +76,14 @@ impl Socket {
     }
 
     /// Where it is
-    pub(crate) fn path(&self) -> &Path {
+    pub fn path(&self) -> &Path {
         &self.file.path
     }
 
     /// The next who connects
     ///
     /// Cancel-safe: nobody is lost who was not returned.
-    pub(crate) async fn accept(&self) -> UnixStream {
+    pub async fn accept(&self) -> UnixStream {
         loop {
             match self.listener.accept().await {
                 Ok((stream, _unnamed)) => return stream,
@@ -127,9 +127,9 @@ fn identity(path: &Path) -> Option<(u64, u64)> {
 
 /// A socket could not be bound; nothing was changed
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum BindError {
+pub enum BindError {
     /// Another answers there
-    #[error("another weave-docker serves {}; stop it, or give this one another path", path.display())]
+    #[error("another program answers on {}; stop it, or give this one another path", path.display())]
     InUse {
         /// The socket
         path: PathBuf,
@@ -154,15 +154,34 @@ pub(crate) enum BindError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::Directory;
+
+    struct Directory(PathBuf);
+
+    impl Directory {
+        fn new(name: &str) -> Self {
+            let path = std::env::temp_dir().join(format!("api-{}-{name}", std::process::id()));
+            fs::create_dir(&path).unwrap();
+            Self(path)
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.0.join(name)
+        }
+    }
+
+    impl Drop for Directory {
+        fn drop(&mut self) {
+            let _left_behind = fs::remove_dir_all(&self.0);
+        }
+    }
 
     #[tokio::test]
     async fn a_stale_socket_is_replaced_and_one_that_answers_is_not() {
-        let directory = Directory::new();
+        let directory = Directory::new("stale");
         let path = directory.path("deep/er/docker.sock");
         let first = Socket::bind(&path).await.unwrap();
         let error = Socket::bind(&path).await.unwrap_err().to_string();
-        assert!(error.starts_with("another weave-docker serves"), "{error}");
+        assert!(error.starts_with("another program answers on"), "{error}");
         drop(first);
         assert!(!path.exists());
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
@@ -176,7 +195,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_no_socket_stays() {
-        let directory = Directory::new();
+        let directory = Directory::new("file");
         let path = directory.path("file");
         fs::write(&path, "kept").unwrap();
         assert!(matches!(
@@ -188,7 +207,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_file_that_took_the_place_stays() {
-        let directory = Directory::new();
+        let directory = Directory::new("place");
         let path = directory.path("docker.sock");
         let socket = Socket::bind(&path).await.unwrap();
         fs::rename(&path, directory.path("elsewhere")).unwrap();
