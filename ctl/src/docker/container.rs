@@ -1,7 +1,7 @@
 //! A container of Docker, by its name, its id, or the first characters of that.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
@@ -14,6 +14,8 @@ use super::CLIENT;
 
 /// What weave-docker has Docker keep of a container
 const KNOWN_AS: &str = "works.weave.container";
+/// Where Docker listens unless told otherwise
+const SOCKET: &str = "/var/run/docker.sock";
 /// Where `ip netns` keeps its names
 const NAMED: [&str; 2] = ["/run/netns", "/var/run/netns"];
 
@@ -36,7 +38,8 @@ pub(crate) fn find(
     let ContainerSpec::Name(name) = spec else {
         return Ok(None);
     };
-    if NAMED.iter().any(|dir| Path::new(dir).join(name).exists()) {
+    let is_named = NAMED.iter().any(|dir| Path::new(dir).join(name).exists());
+    if is_named || !may_be_here() {
         return Ok(None);
     }
     let Some(text) = inspect(name)? else {
@@ -45,6 +48,17 @@ pub(crate) fn find(
     let inspected: Inspected = serde_json::from_str(&text)
         .with_context(|| format!("cannot understand what Docker says of container {name}"))?;
     inspected.found(name, &attached()?).map(Some)
+}
+
+/// Whether `docker` would find a Docker: it takes its time to say no
+fn may_be_here() -> bool {
+    let is_told = ["DOCKER_HOST", "DOCKER_CONTEXT"]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some());
+    let home = std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".docker"));
+    let config = std::env::var_os("DOCKER_CONFIG").map(PathBuf::from).or(home);
+    let has_contexts = config.is_some_and(|config| config.join("contexts").exists());
+    is_told || has_contexts || Path::new(SOCKET).exists()
 }
 
 /// What Docker says of a container; none where there is no Docker, or no such container
