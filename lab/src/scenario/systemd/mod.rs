@@ -128,10 +128,14 @@ fn killed(machine: &Machine, one: &Site, two: &Site) -> Result<()> {
     Ok(())
 }
 
-/// By what the other host says: it is one without systemd
+/// By what the other host says, which is one without systemd, and by the first answer to a ping: this one's side
+/// of the path may come a little later
 fn connected(one: &Site, two: &Site) -> Result<()> {
     let path = usual_path();
     two.host.wait_path(&one.host, path, MEETING)?;
+    wait_until("a ping is answered", MEETING, || {
+        Ok(one.ping(two, |ping| ping.count(1))?.lost() == 0)
+    })?;
     Ok(())
 }
 
