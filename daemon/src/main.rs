@@ -25,6 +25,7 @@ mod neighbours;
 mod passage;
 mod past;
 mod privileges;
+mod program;
 mod range;
 mod reset;
 mod routes;

@@ -7,16 +7,14 @@
 //! program that others there use, `iptables`: only that knows which of the kernel's two filters is in use. A
 //! chain that lets everything pass is left as it is.
 
-use std::io;
-use std::process::Stdio;
 use std::time::Duration;
 
 use link::RulesetWatch;
 use model::IfName;
-use tokio::process::Command;
 use tokio_util::sync::CancellationToken;
 
 use crate::expose::HostLeg;
+use crate::program::{self, ProgramError};
 
 /// Docker makes dozens of changes when it starts: one look after they are done is enough.
 const QUIET: Duration = Duration::from_millis(100);
@@ -102,7 +100,7 @@ pub(crate) async fn keep_open(is_bridge: bool, leg: HostLeg, stop: CancellationT
 }
 
 /// Takes the rules away; for a host that leaves the network
-pub(crate) async fn close(device: &IfName) -> Result<(), PassageError> {
+pub(crate) async fn close(device: &IfName) -> Result<(), ProgramError> {
     for program in PROGRAMS {
         reconcile(program, device, &[]).await?;
     }
@@ -119,10 +117,9 @@ fn filters_bridges(program: &str) -> bool {
 }
 
 /// Has the chain accept these ways, and no other of ours; whether something had to be changed
-async fn reconcile(program: &str, device: &IfName, wanted: &[Way]) -> Result<bool, PassageError> {
-    let rules = match rules(program).await {
-        Ok(Some(rules)) => rules,
-        Ok(None) => return Ok(false),
+async fn reconcile(program: &str, device: &IfName, wanted: &[Way]) -> Result<bool, ProgramError> {
+    let rules = match run(program, &["-w", "-S", CHAIN]).await {
+        Ok(rules) => rules,
         Err(error) => {
             // Then nobody here filters by it, nor did this program.
             log::debug!("{program} lists no rules: {error}");
@@ -147,15 +144,6 @@ async fn reconcile(program: &str, device: &IfName, wanted: &[Way]) -> Result<boo
     Ok(has_changed)
 }
 
-/// The chain as `iptables -S` lists it; none without that program
-async fn rules(program: &str) -> Result<Option<String>, PassageError> {
-    match run(program, &["-w", "-S", CHAIN]).await {
-        Ok(text) => Ok(Some(text)),
-        Err(PassageError::Run(error)) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
 fn lets_all_pass(rules: &str) -> bool {
     rules.lines().eq([format!("-P {CHAIN} ACCEPT")])
 }
@@ -166,38 +154,8 @@ fn count(rules: &str, device: &IfName, way: Way) -> usize {
     rules.lines().filter(|line| line.trim() == ours).count()
 }
 
-async fn run(program: &str, line: &[&str]) -> Result<String, PassageError> {
-    let output = Command::new(program)
-        .args(line)
-        .stdin(Stdio::null())
-        .kill_on_drop(true)
-        .output();
-    let output = tokio::time::timeout(PATIENCE, output)
-        .await
-        .map_err(|_elapsed| PassageError::Slow)?
-        .map_err(PassageError::Run)?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    let text = String::from_utf8_lossy(&output.stderr);
-    let first = text.lines().find(|line| !line.trim().is_empty());
-    Err(PassageError::Refused(
-        first.unwrap_or("no reason given").trim().to_owned(),
-    ))
-}
-
-/// The rule is not what it should be
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum PassageError {
-    /// It could not be started
-    #[error("cannot run it: {0}")]
-    Run(#[source] io::Error),
-    /// It does not end
-    #[error("it has not ended within {} s", PATIENCE.as_secs())]
-    Slow,
-    /// It, or the kernel, would not
-    #[error("it says: {0}")]
-    Refused(String),
+async fn run(program: &str, line: &[&str]) -> Result<String, ProgramError> {
+    program::run(program, line, "", PATIENCE).await
 }
 
 #[cfg(test)]

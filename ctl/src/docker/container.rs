@@ -10,12 +10,10 @@ use model::ContainerId;
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::CLIENT;
+use super::{CLIENT, SOCKET};
 
 /// What weave-docker has Docker keep of a container
 const KNOWN_AS: &str = "works.weave.container";
-/// Where Docker listens unless told otherwise
-const SOCKET: &str = "/var/run/docker.sock";
 /// Where `ip netns` keeps its names
 const NAMED: [&str; 2] = ["/run/netns", "/var/run/netns"];
 

@@ -14,3 +14,6 @@ pub(crate) use self::run::run;
 
 /// The client of Docker
 const CLIENT: &str = "docker";
+
+/// Where Docker listens unless told otherwise
+pub(crate) const SOCKET: &str = "/var/run/docker.sock";

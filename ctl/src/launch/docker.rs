@@ -12,10 +12,9 @@ use clap::Args;
 
 use super::settings::{checked, path};
 use super::{start, systemd};
+use crate::docker::SOCKET;
 use crate::process::{self, wait_until};
 
-/// Docker's own socket, unless told otherwise
-const DOCKER: &str = "/var/run/docker.sock";
 const PROGRAM: &str = "weave-docker";
 const LOG_FILE: &str = "/var/log/weave-docker.log";
 /// How long it may take to serve
@@ -77,7 +76,7 @@ impl Docker {
     /// None where Docker is not, or is to be left alone
     pub(super) fn new(args: DockerArgs, weaved: &Path, log_level: Option<&str>) -> Result<Option<Self>> {
         let is_needed = args.docker.is_some();
-        let docker = checked("docker", args.docker, path)?.unwrap_or_else(|| DOCKER.to_owned());
+        let docker = checked("docker", args.docker, path)?.unwrap_or_else(|| SOCKET.to_owned());
         let mut flags = vec![format!("--docker={docker}")];
         let mut push = |flag: &str, value: Option<&str>| {
             flags.extend(value.map(|value| format!("--{flag}={value}")));

@@ -85,14 +85,7 @@ impl Attachments {
             chosen: chosen(asked, addresses),
             name,
         };
-        let joined = match inner.datapath.add_port(&waiting.host_if).await {
-            Ok(()) => inner
-                .store
-                .put_attachment(id.as_str(), &record)
-                .map_err(store_error),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = joined {
+        if let Err(error) = self.put_on(&record).await {
             if let Err(error) = inner.links.delete(&waiting.host_if).await {
                 log::error!("container {id}: {} stays: {error}", waiting.host_if);
             }

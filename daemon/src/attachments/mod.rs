@@ -124,7 +124,7 @@ impl Attachments {
         let mut resting = Resting::default();
         let alarms: Vec<(ContainerId, u64)> = gone
             .into_iter()
-            .filter(|record| !record.chosen.is_empty() && !hold.is_zero())
+            .filter(|record| record.rests(hold))
             .map(|record| (record.id.clone(), resting.begin(record.id, ipv4(&record.chosen))))
             .collect();
         let attachments = Self(Arc::new(Inner {
@@ -241,14 +241,7 @@ impl Attachments {
             chosen,
             name: leg.name.or_else(|| known.and_then(|known| known.name.clone())),
         };
-        let joined = match inner.datapath.add_port(&attached.host_if).await {
-            Ok(()) => inner
-                .store
-                .put_attachment(id.as_str(), &record)
-                .map_err(store_error),
-            Err(error) => Err(error),
-        };
-        if let Err(error) = joined {
+        if let Err(error) = self.put_on(&record).await {
             for leftover in attached.undo(&inner.links).await {
                 log::error!("container {id}: {leftover}");
             }
@@ -266,6 +259,14 @@ impl Attachments {
             addresses,
             granted: leg.addresses.to_vec(),
         })
+    }
+
+    /// Puts a container's end on the host on the network, and the container on disk
+    async fn put_on(&self, record: &Record) -> Result<(), ApiError> {
+        let inner = &*self.0;
+        inner.datapath.add_port(&record.host_if).await?;
+        let kept = inner.store.put_attachment(record.id.as_str(), record);
+        kept.map_err(store_error)
     }
 
     /// Takes addresses, or all of them, from a container; with the last one it leaves the network

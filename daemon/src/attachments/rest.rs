@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use api::{AddressSpec, Addresses, ApiError};
 use ipnetwork::IpNetwork;
@@ -72,22 +73,26 @@ impl Resting {
     }
 }
 
+impl Record {
+    /// Whether something is kept for the container once it has ended
+    pub(super) fn rests(&self, hold: Duration) -> bool {
+        !hold.is_zero() && !self.chosen.is_empty()
+    }
+}
+
 impl Attachments {
     /// A container ended: its names go, and its addresses, as soon as nobody has asked for them in time
     pub(super) async fn end(&self, record: &Record) {
         let network = &self.0.network;
         network.forget_names(&record.id).await;
-        let given: Vec<IpNetwork> = {
-            let all = record.addresses.iter();
-            all.filter(|address| !record.chosen.contains(address))
-                .copied()
-                .collect()
-        };
-        network.give_back(&record.id, &given, &[]).await;
-        if self.0.hold.is_zero() {
+        if !record.rests(self.0.hold) {
             network.release(&record.id, None).await;
             return;
         }
+        // The others go at once.
+        network
+            .give_back(&record.id, &record.addresses, &record.chosen)
+            .await;
         let number = {
             let mut resting = self.0.resting.lock().await;
             resting.begin(record.id.clone(), ipv4(&record.chosen))

@@ -11,8 +11,10 @@ use model::IfName;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::common::ipv4;
+
 /// The usual port of name servers
-pub(crate) const DOMAIN_PORT: u16 = 53;
+const DOMAIN_PORT: u16 = 53;
 
 /// The bridge that Docker joins containers to by itself
 const BRIDGE: &str = "docker0";
@@ -108,7 +110,7 @@ impl Places {
         };
         loop {
             match links.addresses(&bridge).await {
-                Ok(addresses) => self.change(|moving| moving.bridge = first_ipv4(&addresses)),
+                Ok(addresses) => self.change(|moving| moving.bridge = ipv4(&addresses).first().copied()),
                 Err(error) => log::warn!("cannot read the addresses of {bridge}: {error}"),
             }
             loop {
@@ -125,13 +127,6 @@ impl Places {
             while let Ok(Some(_more)) = tokio::time::timeout(QUIET, watch.next()).await {}
         }
     }
-}
-
-fn first_ipv4(addresses: &[IpNetwork]) -> Option<Ipv4Addr> {
-    addresses.iter().find_map(|address| match address {
-        IpNetwork::V4(address) => Some(address.ip()),
-        IpNetwork::V6(_) => None,
-    })
 }
 
 fn may_concern(event: &LinkEvent, bridge: &IfName) -> bool {

@@ -1,12 +1,11 @@
 //! The program `nft`, which knows how rules are put to the kernel.
 
 use std::io;
-use std::process::Stdio;
 use std::time::Duration;
 
 use model::IfName;
-use tokio::io::AsyncWriteExt as _;
-use tokio::process::Command;
+
+use crate::program::{self, ProgramError};
 
 /// A transaction takes milliseconds, unless somebody holds the kernel's lock.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -31,40 +30,7 @@ pub(super) async fn is_there(name: &IfName) -> bool {
 }
 
 async fn run(args: &[&str], input: &str) -> Result<String, NftError> {
-    let mut child = Command::new("nft")
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .map_err(|error| {
-            if error.kind() == io::ErrorKind::NotFound {
-                NftError::Absent
-            } else {
-                NftError::Run(error)
-            }
-        })?;
-    let stdin = child.stdin.take();
-    let done = async {
-        if let Some(mut stdin) = stdin {
-            // It says itself what it did not get to read.
-            let _closed = stdin.write_all(input.as_bytes()).await;
-        }
-        child.wait_with_output().await
-    };
-    let output = tokio::time::timeout(PATIENCE, done)
-        .await
-        .map_err(|_elapsed| NftError::Slow)?
-        .map_err(NftError::Run)?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
-    }
-    let text = String::from_utf8_lossy(&output.stderr);
-    let first = text.lines().find(|line| !line.trim().is_empty());
-    Err(NftError::Refused(
-        first.unwrap_or("no reason given").trim().to_owned(),
-    ))
+    Ok(program::run("nft", args, input, PATIENCE).await?)
 }
 
 /// The rules are not what they should be
@@ -84,4 +50,15 @@ pub(crate) enum NftError {
         "nft refused the rules ({0}); does this kernel have nf_tables with NAT? --without-masquerade does without"
     )]
     Refused(String),
+}
+
+impl From<ProgramError> for NftError {
+    fn from(error: ProgramError) -> Self {
+        match error {
+            ProgramError::Run(error) if error.kind() == io::ErrorKind::NotFound => Self::Absent,
+            ProgramError::Run(error) => Self::Run(error),
+            ProgramError::Slow(_patience) => Self::Slow,
+            ProgramError::Refused(text) => Self::Refused(text),
+        }
+    }
 }
