@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::diagnose::diagnosis;
 use crate::judge::ovs;
 use crate::namespace::{sweep_dead, sweep_process};
-use crate::scenario::{self, Kernel, Scenario, Skip};
+use crate::scenario::{self, Kernel, Run, Skip};
 use crate::topology::Lab;
 
 /// The exit code of a scenario that cannot run here
@@ -59,18 +59,16 @@ impl FromStr for Part {
 /// Runs the scenarios whose names contain one of the filters, and prints what became of each
 pub fn run_all(filters: &[String], kernel: Option<Kernel>, part: Part) -> Result<ExitCode> {
     sweep_dead()?;
-    let wanted = |scenario: &&Scenario| {
-        let named = filters.is_empty()
-            || filters
-                .iter()
-                .any(|filter| scenario.name.contains(filter.as_str()));
-        named && kernel.is_none_or(|kernel| scenario.kernel.suits(kernel))
+    let wanted = |run: &Run| {
+        let name = run.to_string();
+        let named = filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()));
+        named && kernel.is_none_or(|kernel| run.kernel().suits(kernel))
     };
     let current = Arc::new(Mutex::new(None));
     pass_signals_on(Arc::clone(&current))?;
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
-    for scenario in part.of(scenario::ALL.iter().filter(wanted)) {
-        match run_apart(scenario, &current)? {
+    for run in part.of(scenario::runs().filter(wanted)) {
+        match run_apart(run, &current)? {
             Outcome::Passed => passed += 1,
             Outcome::Failed => failed += 1,
             Outcome::Skipped => skipped += 1,
@@ -80,14 +78,14 @@ pub fn run_all(filters: &[String], kernel: Option<Kernel>, part: Part) -> Result
     Ok(ExitCode::from(u8::from(failed > 0)))
 }
 
-fn run_apart(scenario: &Scenario, current: &Mutex<Option<u32>>) -> Result<Outcome> {
-    if let Some(why) = scenario.kernel.lacks() {
-        println!("test {} ... skipped: {why}", scenario.name);
+fn run_apart(run: Run, current: &Mutex<Option<u32>>) -> Result<Outcome> {
+    if let Some(why) = run.kernel().lacks() {
+        println!("test {run} ... skipped: {why}");
         return Ok(Outcome::Skipped);
     }
     let begun = Instant::now();
     let mut child = Command::new(std::env::current_exe()?)
-        .args(["act", scenario.name])
+        .args(["act", &run.to_string()])
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -101,7 +99,7 @@ fn run_apart(scenario: &Scenario, current: &Mutex<Option<u32>>) -> Result<Outcom
         if let Some(status) = child.try_wait()? {
             break Some(status);
         }
-        if begun.elapsed() > scenario.limit {
+        if begun.elapsed() > run.scenario.limit {
             kill(Pid::from_raw(i32::try_from(pid)?), Signal::SIGTERM).ok();
             std::thread::sleep(Duration::from_secs(2));
             child.kill().ok();
@@ -122,16 +120,16 @@ fn run_apart(scenario: &Scenario, current: &Mutex<Option<u32>>) -> Result<Outcom
         Some(_) | None => Outcome::Failed,
     };
     match outcome {
-        Outcome::Passed => println!("test {} ... ok ({took:.1} s)", scenario.name),
-        Outcome::Skipped => println!("test {} ... skipped: {}", scenario.name, complaints.join(" ")),
-        Outcome::Failed => println!("test {} ... FAILED ({took:.1} s)", scenario.name),
+        Outcome::Passed => println!("test {run} ... ok ({took:.1} s)"),
+        Outcome::Skipped => println!("test {run} ... skipped: {}", complaints.join(" ")),
+        Outcome::Failed => println!("test {run} ... FAILED ({took:.1} s)"),
     }
     for note in notes {
         println!("    {note}");
     }
     if outcome == Outcome::Failed {
         if status.is_none() {
-            println!("    ended after its limit of {:?}", scenario.limit);
+            println!("    ended after its limit of {:?}", run.scenario.limit);
         }
         for line in complaints {
             println!("    {line}");
@@ -153,13 +151,12 @@ fn collect(source: Option<impl std::io::Read + Send + 'static>) -> Reader {
 
 /// The life of one scenario, in the process of its own; what failed may be held for people to look at
 pub fn act(name: &str, hold: bool) -> Result<ExitCode> {
-    let scenario = scenario::ALL
-        .iter()
-        .find(|scenario| scenario.name == name)
+    let run = scenario::runs()
+        .find(|run| run.to_string() == name)
         .with_context(|| format!("there is no scenario {name}; see weave-lab list"))?;
     clean_up_on_signals()?;
-    let mut lab = Lab::new()?;
-    let Err(error) = (scenario.act)(&mut lab) else {
+    let mut lab = Lab::with_docker(run.docker)?;
+    let Err(error) = (run.scenario.act)(&mut lab) else {
         return Ok(ExitCode::SUCCESS);
     };
     if let Some(Skip(why)) = error.downcast_ref() {
@@ -191,12 +188,11 @@ pub fn act(name: &str, hold: bool) -> Result<ExitCode> {
 pub fn list() {
     let here = if ovs::is_here() { "has" } else { "has no" };
     println!("this kernel {here} Open vSwitch");
-    for scenario in scenario::ALL {
+    for run in scenario::runs() {
         println!(
-            "{:<28} {:<12} {}",
-            scenario.name,
-            scenario.kernel.to_string(),
-            scenario.about
+            "{run:<28} {:<12} {}",
+            run.kernel().to_string(),
+            run.scenario.about
         );
     }
 }

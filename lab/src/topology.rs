@@ -13,6 +13,7 @@ use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
 
 use crate::command::Background;
+use crate::docker::Release;
 use crate::inside::Inside;
 use crate::namespace::{Namespace, Scope};
 
@@ -28,11 +29,17 @@ pub struct Lab {
     hosts: Vec<Host>,
     containers: Vec<Container>,
     segments: u8,
+    docker: Release,
 }
 
 impl Lab {
     /// An empty lab
     pub fn new() -> Result<Self> {
+        Self::with_docker(Release::default())
+    }
+
+    /// An empty lab, whose hosts run this Docker if any
+    pub fn with_docker(docker: Release) -> Result<Self> {
         let scope = Scope {
             process: std::process::id(),
             lab: LABS.fetch_add(1, Ordering::Relaxed),
@@ -44,6 +51,7 @@ impl Lab {
             hosts: Vec::new(),
             containers: Vec::new(),
             segments: 0,
+            docker,
         })
     }
 
@@ -58,6 +66,7 @@ impl Lab {
             number,
             namespace,
             files,
+            docker: self.docker,
             legs: Mutex::default(),
             inside: Mutex::default(),
         }));
@@ -148,6 +157,11 @@ impl Lab {
         Ok(container)
     }
 
+    /// Which Docker its hosts run, if any
+    pub fn docker(&self) -> Release {
+        self.docker
+    }
+
     /// The directory of this lab's files
     pub fn files(&self) -> PathBuf {
         self.scope.files()
@@ -207,6 +221,7 @@ struct HostParts {
     number: u8,
     namespace: Namespace,
     files: PathBuf,
+    docker: Release,
     legs: Mutex<Vec<Leg>>,
     /// Where its programs run, if that is not only a network
     inside: Mutex<Option<Inside>>,
@@ -238,6 +253,11 @@ impl Host {
     /// Where its files are
     pub fn files(&self) -> &Path {
         &self.0.files
+    }
+
+    /// Which Docker it runs, if any
+    pub fn docker(&self) -> Release {
+        self.0.docker
     }
 
     /// A command that will run on it: in its namespace, and with its mounts and among its processes if

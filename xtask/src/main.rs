@@ -21,6 +21,7 @@ mod command;
 mod demo;
 mod guest;
 mod lint;
+mod newest;
 mod purity;
 mod setup;
 mod stage;
@@ -64,7 +65,7 @@ fn main() -> ExitCode {
         Task::Test { filter } => test::test(&filter),
         Task::Bench(args) => bench::bench(&args),
         Task::Lint => lint::lint(),
-        Task::Setup => setup::setup(),
+        Task::Setup => setup::setup_for_tests(),
         Task::Guest { command } => in_guest(&command),
     };
     match done {

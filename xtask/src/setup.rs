@@ -1,12 +1,13 @@
 //! Installing what this machine lacks, with apt.
 
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::command::{is_installed, run};
 use crate::guest::KERNEL;
+use crate::newest;
 
 /// Something needed: the program that shows it is there, the package, and what for
 pub(crate) type Needed = (&'static str, &'static str, &'static str);
@@ -46,13 +47,20 @@ const NEEDED: &[Needed] = &[
     ),
     ("mount", "mount", "the guest's file systems"),
     ("dockerd", "docker.io", "runs containers on hosts of the lab"),
-    ("docker", "docker.io", "asks it to"),
+    // Of a package of its own since Debian 13.
+    ("docker", "docker-cli", "asks it to"),
     ("busybox", "busybox-static", "is the image of these containers"),
 ];
 
 /// Installs what is missing; says what and why, or nothing where nothing is
 pub(crate) fn setup() -> Result<()> {
     setup_with(&[])
+}
+
+/// The same with what tests run where it can be had
+pub(crate) fn setup_for_tests() -> Result<()> {
+    setup()?;
+    newest::docker()
 }
 
 /// The same with more that is needed
@@ -113,12 +121,22 @@ fn install(packages: &[&str]) -> Result<()> {
     let quiet = QuietServices::start()?;
     println!("  … apt-get update");
     run(apt().arg("update"))?;
+    // What a release does not have is in another package there; what is missing after all is told.
+    let known: Vec<&&str> = packages.iter().filter(|package| is_known(package)).collect();
     println!("  … apt-get install");
     let installed = run(apt()
         .args(["install", "-y", "--no-install-recommends"])
-        .args(packages));
+        .args(known));
     drop(quiet);
     installed
+}
+
+/// This release has such a package
+fn is_known(package: &str) -> bool {
+    let mut command = Command::new("apt-cache");
+    command.args(["--quiet", "show", package]);
+    let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
+    status.is_ok_and(|status| status.success())
 }
 
 /// Services of packages stay stopped while they are installed: of Open vSwitch, the lab wants

@@ -8,14 +8,14 @@ use anyhow::{Result, bail};
 use crate::build::{self, Workspace};
 use crate::command::{cargo, is_installed, quoted, run, run_labelled};
 use crate::guest::{Guest, WHOLE_RUN};
-use crate::setup::setup;
+use crate::setup::setup_for_tests;
 use crate::stage::Stages;
 
 /// Everything, or only the scenarios with these names
 pub(crate) fn test(filters: &[String]) -> Result<()> {
     let workspace = Workspace::find()?;
     let mut stages = Stages::default();
-    stages.run("set-up", setup)?;
+    stages.run("set-up", setup_for_tests)?;
     if filters.is_empty() {
         stages.run("unit tests", unit_tests)?;
         stages.run("documentation tests", || {

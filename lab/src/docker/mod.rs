@@ -6,6 +6,7 @@
 //! weaved and weavectl of such a host run there, too, from [`Docker::boot`] on.
 
 mod client;
+mod release;
 mod service;
 
 use std::fs;
@@ -16,10 +17,10 @@ use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
 
 pub use self::client::{Client, clients};
+pub use self::release::Release;
 use self::service::Service;
 use crate::command::{Background, Finished, run, run_here};
 use crate::inside::Inside;
-use crate::scenario::Skip;
 use crate::topology::Host;
 use crate::wait::{Look, wait_for, wait_until};
 use crate::weave::program;
@@ -68,12 +69,7 @@ impl Docker {
     }
 
     fn begin(host: &Host) -> Result<Self> {
-        ensure!(
-            run_here(&["sh", "-c", "command -v dockerd && command -v docker"])?
-                .status
-                .success(),
-            Skip("this machine has no Docker; cargo xtask setup installs it".to_owned())
-        );
+        host.docker().expect()?;
         let directory = host.files().join("docker");
         fs::create_dir_all(&directory)?;
         make_image(&directory)?;

@@ -13,7 +13,7 @@ use crate::topology::Host;
 const START: &str = "echo $$ >\"/run/$0.pid\"
 echo $$ >/sys/fs/cgroup/programs/cgroup.procs
 log=$1; shift
-PATH=/run/bin:$PATH TMPDIR=/run/tmp exec setpriv --pdeathsig KILL -- \"$@\" >>\"$log\" 2>&1";
+TMPDIR=/run/tmp exec setpriv --pdeathsig KILL -- \"$@\" >>\"$log\" 2>&1";
 
 /// A program under way
 #[derive(Debug)]
@@ -32,6 +32,7 @@ impl Service {
             .arg(host.files().join(format!("{name}.log")))
             .arg(program)
             .args(line)
+            .env("PATH", host.docker().path())
             .env_remove("DOCKER_HOST");
         Ok(Self {
             host: host.clone(),

@@ -1,20 +1,20 @@
-//! Which scenarios there are, and in which order they run.
+//! Which scenarios there are, those of Docker left out, and in which order they run.
 
 use std::time::Duration;
 
 use super::{
-    Kernel, Scenario, addresses, bad_input, bridge, broadcast, cut, docker, expose, hostile, isolation,
-    lab_itself, line, mtu, names, password, reset, restart, rough, systemd, three_hosts, upcalls,
+    Kernel, Scenario, addresses, bad_input, bridge, broadcast, cut, expose, hostile, isolation, lab_itself,
+    line, mtu, names, password, reset, restart, rough, systemd, three_hosts, upcalls,
 };
 
 /// For a machine that is slow and busy with other things; most take a tenth of it
-const LIMIT: Duration = Duration::from_secs(180);
+pub(super) const LIMIT: Duration = Duration::from_secs(180);
 
 /// For a gigabyte over a wire on which TCP waits for its losses
 const ROUGH: Duration = Duration::from_secs(900);
 
 /// All of them, in the order in which they run
-pub const ALL: &[Scenario] = &[
+pub(super) const ALL: &[Scenario] = &[
     Scenario {
         name: "lab-itself",
         about: "topologies, cuts and judges do what they say, without weaved",
@@ -350,82 +350,5 @@ pub const ALL: &[Scenario] = &[
         kernel: Kernel::Own,
         limit: LIMIT,
         act: bad_input::by_tcp,
-    },
-    Scenario {
-        name: "docker-itself",
-        about: "real Docker on two hosts, containers attached by their processes; nothing is left of it",
-        kernel: Kernel::Own,
-        limit: LIMIT,
-        act: docker::itself,
-    },
-    Scenario {
-        name: "docker-first-steps",
-        about: "launch, env, docker run, names across hosts, reset: as people type it",
-        kernel: Kernel::Any,
-        limit: LIMIT,
-        act: docker::first_steps,
-    },
-    Scenario {
-        name: "docker-run",
-        about: "docker run by weave-docker: names, WEAVE_CIDR, networks that are left alone, mistakes",
-        kernel: Kernel::Own,
-        limit: LIMIT,
-        act: docker::run,
-    },
-    Scenario {
-        name: "docker-flags",
-        about: "weave-docker's flags: addresses on demand, host names by rules, no names, inspections",
-        kernel: Kernel::Own,
-        limit: LIMIT,
-        act: docker::flags,
-    },
-    Scenario {
-        name: "docker-networks",
-        about: "containers on Docker's own network of the driver weave, and on one that was made by hand",
-        kernel: Kernel::Own,
-        limit: LIMIT,
-        act: docker::networks,
-    },
-    Scenario {
-        name: "docker-subnets",
-        about: "Docker's networks with subnets of their own: no address twice on two hosts",
-        kernel: Kernel::Own,
-        limit: LIMIT,
-        act: docker::subnets,
-    },
-    Scenario {
-        name: "docker-exposed",
-        about: "a host that is exposed forwards, whatever Docker has its packet filter drop",
-        kernel: Kernel::Own,
-        limit: LIMIT,
-        act: docker::exposed,
-    },
-    Scenario {
-        name: "docker-restarts",
-        about: "containers, weaved, weave-docker and Docker begin anew: same address, same name",
-        kernel: Kernel::Own,
-        limit: LIMIT,
-        act: docker::restarts,
-    },
-    Scenario {
-        name: "docker-many",
-        about: "fifty containers at once: each has an address of its own, and reaches all others",
-        kernel: Kernel::Own,
-        limit: LIMIT,
-        act: docker::many,
-    },
-    Scenario {
-        name: "docker-down",
-        about: "without weaved, who wants the network is told at once; all others are served",
-        kernel: Kernel::Own,
-        limit: LIMIT,
-        act: docker::down,
-    },
-    Scenario {
-        name: "docker-streams",
-        about: "what passes through weave-docker: exec, attach, cp, logs, large bodies both ways",
-        kernel: Kernel::Own,
-        limit: LIMIT,
-        act: docker::streams,
     },
 ];

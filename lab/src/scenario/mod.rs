@@ -1,4 +1,4 @@
-//! The scenarios: one file each, entered in [`ALL`].
+//! The scenarios: one file each, entered in a list; [`runs`] has all.
 //!
 //! A scenario gets an empty lab and fails with an error that says what was expected and what was
 //! seen instead; what it measured it prints, a line each. The runner adds what every host looked
@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
+use crate::docker::Release;
 use crate::judge::ovs;
 use crate::topology::Lab;
 
@@ -34,8 +35,6 @@ mod systemd;
 mod three_hosts;
 mod upcalls;
 
-pub use all::ALL;
-
 /// A scenario
 #[derive(Debug)]
 pub struct Scenario {
@@ -49,6 +48,45 @@ pub struct Scenario {
     pub limit: Duration,
     /// What it does
     pub act: fn(&mut Lab) -> Result<()>,
+}
+
+/// A scenario, to be run with one of the machine's Dockers
+#[derive(Debug, Clone, Copy)]
+pub struct Run {
+    /// What is run
+    pub scenario: &'static Scenario,
+    /// What Docker the hosts have, where it has any
+    pub docker: Release,
+}
+
+impl Run {
+    /// The kernel it needs
+    pub fn kernel(&self) -> Kernel {
+        match (self.docker, self.scenario.kernel) {
+            // A guest is slow, and it is not the kernel that differs.
+            (Release::Newest, Kernel::Any) => Kernel::Own,
+            (Release::Installed | Release::Newest, kernel) => kernel,
+        }
+    }
+}
+
+impl fmt::Display for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&format!("{}{}", self.scenario.name, self.docker.suffix()))
+    }
+}
+
+/// Everything there is to be run, in this order
+pub fn runs() -> impl Iterator<Item = Run> {
+    let plain = all::ALL.iter().map(|scenario| Run {
+        scenario,
+        docker: Release::Installed,
+    });
+    // Both of one scenario in a row: of every other run, one half has each.
+    let with_docker = docker::ALL
+        .iter()
+        .flat_map(|scenario| Release::ALL.map(|docker| Run { scenario, docker }));
+    plain.chain(with_docker)
 }
 
 /// The kernel that a scenario needs

@@ -15,10 +15,10 @@ use crate::weave::{Launch, launch_mesh, usual_path};
 /// They are killed; that they are no more is seen when their parents are told
 const ENDING: Duration = Duration::from_secs(2);
 
-pub(in crate::scenario) fn act(_lab: &mut Lab) -> Result<()> {
-    println!("docker: {:?}", clients());
+pub(in crate::scenario) fn act(outer: &mut Lab) -> Result<()> {
+    println!("docker: {:?}, dockerd: {}", clients(), outer.docker());
     // A lab that ends in here.
-    let mut lab = Lab::new()?;
+    let mut lab = Lab::with_docker(outer.docker())?;
     let dockers = in_a_lab(&mut lab)?;
     let names: Vec<String> = lab
         .all_hosts()
@@ -70,6 +70,8 @@ fn in_a_lab(lab: &mut Lab) -> Result<[Docker; 2]> {
         ensure!(own.trim() == "itself", "the host name is {own}");
     }
     let [one, two] = &dockers;
+    let version = ["version", "--format", "{{.Server.Version}}"];
+    println!("which is {}", one.direct().run(&version)?.ok()?.trim());
     one.direct().ping("c1", "10.32.0.2")?;
     two.direct().ping("c1", "10.32.0.1")?;
     Ok(dockers)

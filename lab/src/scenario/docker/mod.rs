@@ -1,5 +1,6 @@
 //! Containers of real Docker, with and without weave-docker.
 
+mod all;
 mod down;
 mod exposed;
 mod first_steps;
@@ -18,17 +19,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-pub(super) use self::down::act as down;
-pub(super) use self::exposed::act as exposed;
-pub(super) use self::first_steps::act as first_steps;
-pub(super) use self::flags::act as flags;
-pub(super) use self::itself::act as itself;
-pub(super) use self::many::act as many;
-pub(super) use self::networks::act as networks;
-pub(super) use self::restarts::act as restarts;
-pub(super) use self::run::act as run;
-pub(super) use self::streams::act as streams;
-pub(super) use self::subnets::act as subnets;
+pub(super) use self::all::ALL;
 use crate::docker::Docker;
 use crate::judge::dig;
 use crate::topology::{ETHERNET, Host, Lab};

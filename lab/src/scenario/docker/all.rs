@@ -1,0 +1,85 @@
+//! Which scenarios of Docker there are, and in which order they run.
+
+use crate::scenario::all::LIMIT;
+use crate::scenario::{Kernel, Scenario};
+
+/// All of them, in the order in which they run
+pub(in crate::scenario) const ALL: &[Scenario] = &[
+    Scenario {
+        name: "docker-itself",
+        about: "real Docker on two hosts, containers attached by their processes; nothing is left of it",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: super::itself::act,
+    },
+    Scenario {
+        name: "docker-first-steps",
+        about: "launch, env, docker run, names across hosts, reset: as people type it",
+        kernel: Kernel::Any,
+        limit: LIMIT,
+        act: super::first_steps::act,
+    },
+    Scenario {
+        name: "docker-run",
+        about: "docker run by weave-docker: names, WEAVE_CIDR, networks that are left alone, mistakes",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: super::run::act,
+    },
+    Scenario {
+        name: "docker-flags",
+        about: "weave-docker's flags: addresses on demand, host names by rules, no names, inspections",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: super::flags::act,
+    },
+    Scenario {
+        name: "docker-networks",
+        about: "containers on Docker's own network of the driver weave, and on one that was made by hand",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: super::networks::act,
+    },
+    Scenario {
+        name: "docker-subnets",
+        about: "Docker's networks with subnets of their own: no address twice on two hosts",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: super::subnets::act,
+    },
+    Scenario {
+        name: "docker-exposed",
+        about: "a host that is exposed forwards, whatever Docker has its packet filter drop",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: super::exposed::act,
+    },
+    Scenario {
+        name: "docker-restarts",
+        about: "containers, weaved, weave-docker and Docker begin anew: same address, same name",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: super::restarts::act,
+    },
+    Scenario {
+        name: "docker-many",
+        about: "fifty containers at once: each has an address of its own, and reaches all others",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: super::many::act,
+    },
+    Scenario {
+        name: "docker-down",
+        about: "without weaved, who wants the network is told at once; all others are served",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: super::down::act,
+    },
+    Scenario {
+        name: "docker-streams",
+        about: "what passes through weave-docker: exec, attach, cp, logs, large bodies both ways",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: super::streams::act,
+    },
+];
