@@ -27,6 +27,7 @@ mod attachment;
 mod bounded;
 mod client;
 mod connection;
+mod docker_host;
 mod endpoint;
 mod error;
 mod expose;
@@ -47,6 +48,9 @@ pub use addresses::{Addresses, AddressesError, parse_cidr};
 pub use attachment::{AttachRequest, Attached, Attachment, DetachRequest, Detached};
 pub use client::{Client, ClientError};
 pub use connection::{Connection, ConnectionState, Traffic};
+pub use docker_host::{
+    DOCKER_HOSTS, DOCKER_PORT, DOCKER_PROXY_PORT, DockerHost, DockerHostError, DockerServed,
+};
 pub use endpoint::{ContainerRequest, Endpoint, EndpointRequest, JoinRequest};
 pub use error::{ApiError, ErrorKind};
 pub use expose::{ExposeRequest, Exposed, Hidden, HideRequest};
