@@ -1,7 +1,8 @@
 //! What a container calls itself: its address on this network, before that of Docker's bridge.
 //!
 //! Docker writes a line into the container's `/etc/hosts` for each of its networks, in the order of the networks;
-//! the first that has the host's name is what the name stands for.
+//! the first that has the host's name is what the name stands for. Newer ones of Docker write the IPv4 address that a
+//! driver chose as an IPv6 address (`::ffff:10.32.0.1`), which not every C library takes for an IPv4 one.
 
 use std::io;
 use std::net::IpAddr;
@@ -48,20 +49,21 @@ pub(super) async fn prefer(path: &Path, address: IpAddr) -> io::Result<()> {
 fn preferred(text: &str, address: IpAddr) -> Option<String> {
     let words = |line: &str| -> Option<(IpAddr, String)> {
         let mut words = line.split_whitespace();
-        Some((words.next()?.parse().ok()?, words.next()?.to_owned()))
+        let found: IpAddr = words.next()?.parse().ok()?;
+        Some((found.to_canonical(), words.next()?.to_owned()))
     };
     let mut lines: Vec<&str> = text.split_inclusive('\n').collect();
     let at = lines
         .iter()
         .position(|line| words(line).is_some_and(|(found, _name)| found == address))?;
-    let (_address, name) = lines.get(at).and_then(|line| words(line))?;
-    let first = lines
+    let line = lines.remove(at);
+    let (_address, name) = words(line)?;
+    let (_written, names) = line.split_once(char::is_whitespace)?;
+    let line = format!("{address}\t{names}");
+    let others = lines
         .iter()
-        .position(|line| words(line).is_some_and(|(_address, found)| found == name))?;
-    if first < at {
-        let line = lines.remove(at);
-        lines.insert(first, line);
-    }
+        .position(|line| words(line).is_some_and(|(_address, found)| found == name));
+    lines.insert(others.map_or(at, |first| first.min(at)), &line);
     Some(lines.concat())
 }
 
@@ -82,6 +84,8 @@ mod tests {
         assert_eq!(preferred(WANTED, address).as_deref(), Some(WANTED));
         assert_eq!(preferred("# nothing\n\n127.0.0.1 localhost\n", address), None);
         assert_eq!(preferred("10.32.0.1\n", address), None);
+        let mapped = WRITTEN.replace("10.32.0.1", "::ffff:10.32.0.1");
+        assert_eq!(preferred(&mapped, address).as_deref(), Some(WANTED));
     }
 
     #[tokio::test]

@@ -33,12 +33,21 @@ pub(super) struct Joining {
 }
 
 /// Waits until the interface is where it belongs, and has weaved complete it
-pub(super) async fn complete(weaved: &Client, memory: &Memory, joining: Joining) {
-    if let Some((hosts, address)) = joining.hosts
+pub(super) async fn complete(weaved: &Client, memory: &Memory, mut joining: Joining) {
+    let hosts = joining.hosts.take();
+    // Docker writes the file before it moves the interface, or after that.
+    tokio::join!(in_hosts(hosts), on_network(weaved, memory, joining));
+}
+
+async fn in_hosts(hosts: Option<(PathBuf, IpAddr)>) {
+    if let Some((hosts, address)) = hosts
         && let Err(error) = prefer(&hosts, address).await
     {
-        log::debug!("{} stays as it is: {error}", hosts.display());
+        log::info!("{} stays as it is: {error}", hosts.display());
     }
+}
+
+async fn on_network(weaved: &Client, memory: &Memory, joining: Joining) {
     let endpoint = joining.endpoint;
     let question = JoinRequest {
         container: joining.container,
