@@ -3,19 +3,25 @@
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 
-use clap::{ArgAction, Parser, ValueEnum};
+use anyhow::ensure;
+use api::{DOCKER_PORT, DOCKER_PROXY_PORT, DockerHost, DockerHostError};
+use clap::{ArgAction, ArgGroup, Parser, ValueEnum};
+
+use crate::listen::Files;
 
 /// weave-docker: puts Docker's containers on the network that weaved controls, as a proxy to Docker's API
 /// and as the driver `weave` of Docker's networks
 #[derive(Debug, Parser)]
 #[command(name = "weave-docker", version, after_help = EXAMPLES)]
 pub(crate) struct Args {
-    /// Docker's own socket
-    #[arg(long, value_name = "PATH", default_value = "/var/run/docker.sock", value_parser = socket)]
-    pub(crate) docker: PathBuf,
-    /// Where to serve Docker's API to clients; may be given again
-    #[arg(long, value_name = "PATH", default_value = "/run/weave/docker.sock", value_parser = socket)]
-    pub(crate) proxy: Vec<PathBuf>,
+    /// Where Docker itself listens: a unix socket, or tcp://HOST:PORT without TLS
+    #[arg(long, value_name = "WHERE", default_value = "/var/run/docker.sock", value_parser = docker)]
+    pub(crate) docker: DockerHost,
+    /// Where to serve Docker's API to clients: a unix socket, or tcp://HOST:PORT; may be given again
+    #[arg(short = 'H', long, value_name = "WHERE", default_value = api::DEFAULT_DOCKER_SOCKET, value_parser = proxy)]
+    pub(crate) proxy: Vec<DockerHost>,
+    #[command(flatten)]
+    pub(crate) tls: TlsArgs,
     /// Where to answer Docker as the driver of its networks; the name of the file is that of the driver
     #[arg(long, value_name = "PATH", default_value = "/run/docker/plugins/weave.sock", value_parser = socket)]
     pub(crate) plugin_socket: PathBuf,
@@ -57,12 +63,55 @@ pub(crate) struct Args {
     pub(crate) log_level: LogLevel,
 }
 
+/// How clients by TCP are served
+#[derive(Debug, Parser)]
+#[command(group = ArgGroup::new("secured").args(["tls", "tlsverify"]).multiple(true))]
+pub(crate) struct TlsArgs {
+    /// Speak TLS with clients by TCP, whoever they are
+    #[arg(long, action = ArgAction::SetTrue, requires_all = ["tlscert", "tlskey"])]
+    tls: bool,
+    /// Speak TLS with clients by TCP that have a certificate of --tlscacert
+    #[arg(long, action = ArgAction::SetTrue, requires_all = ["tlscacert", "tlscert", "tlskey"])]
+    tlsverify: bool,
+    /// Who vouches for clients: certificates, as PEM
+    #[arg(long, value_name = "FILE", requires = "secured")]
+    tlscacert: Option<PathBuf>,
+    /// The certificate to show to clients, with those between it and the one they know, as PEM
+    #[arg(long, value_name = "FILE", requires = "secured")]
+    tlscert: Option<PathBuf>,
+    /// Its key, as PEM; SIGHUP has all three files read again
+    #[arg(long, value_name = "FILE", requires = "secured")]
+    tlskey: Option<PathBuf>,
+}
+
+impl TlsArgs {
+    /// The files, where TLS is asked for
+    pub(crate) fn files(&self, proxy: &[DockerHost]) -> anyhow::Result<Option<Files>> {
+        let (Some(certificates), Some(key)) = (&self.tlscert, &self.tlskey) else {
+            return Ok(None);
+        };
+        let by_tcp = |host: &DockerHost| matches!(host, DockerHost::Tcp { .. });
+        ensure!(
+            proxy.iter().any(by_tcp),
+            "TLS is for clients by TCP: say where, as in --proxy tcp://0.0.0.0:12376"
+        );
+        Ok(Some(Files {
+            clients: self.tlscacert.clone().filter(|_| self.tlsverify),
+            certificates: certificates.clone(),
+            key: key.clone(),
+        }))
+    }
+}
+
 const EXAMPLES: &str = "\
 Examples:
   weave-docker                                        the usual sockets
   docker -H unix:///run/weave/docker.sock run -it --name a1 IMAGE
                                                       a container on the network
   docker run --net=weave -it IMAGE                    the same without the proxy
+  weave-docker -H /run/weave/docker.sock -H tcp://0.0.0.0:12376 \\
+      --tlsverify --tlscacert ca.pem --tlscert cert.pem --tlskey key.pem
+                                                      also by TCP, for those with a certificate
   weave-docker --no-default-ipalloc                   only containers with an own WEAVE_CIDR
   docker -H unix:///run/weave/docker.sock run -e WEAVE_CIDR=10.2.1.1/24 -it IMAGE
   weave-docker --hostname-match '^aws-[0-9]+-(.*)$' --hostname-replacement 'my-app-$1'
@@ -93,6 +142,14 @@ impl From<LogLevel> for log::LevelFilter {
     }
 }
 
+fn docker(text: &str) -> Result<DockerHost, DockerHostError> {
+    DockerHost::parse(text, DOCKER_PORT)
+}
+
+fn proxy(text: &str) -> Result<DockerHost, DockerHostError> {
+    DockerHost::parse(text, DOCKER_PROXY_PORT)
+}
+
 /// A path, also as Docker's clients write it: `unix:///run/docker.sock`
 fn socket(text: &str) -> Result<PathBuf, String> {
     let path = match text.split_once("://") {
@@ -112,8 +169,6 @@ fn socket(text: &str) -> Result<PathBuf, String> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::Path;
-
     use clap::CommandFactory as _;
 
     use super::*;
@@ -124,20 +179,56 @@ mod tests {
     }
 
     #[test]
-    fn a_socket_is_a_path_however_it_is_written() {
+    fn places_are_told_as_to_dockers_clients() {
         let args = Args::parse_from([
             "weave-docker",
             "--docker=unix:///run/d.sock",
             "--proxy=/a",
-            "--proxy=/b",
+            "-Htcp://[::]",
+            "-H",
+            "127.0.0.1:1",
         ]);
-        assert_eq!(args.docker, Path::new("/run/d.sock"));
-        assert_eq!(args.proxy, [Path::new("/a"), Path::new("/b")]);
-        for wrong in ["tcp://0.0.0.0:2375", "unix://", ""] {
+        let told: Vec<String> = args.proxy.iter().map(ToString::to_string).collect();
+        assert_eq!(args.docker.to_string(), "unix:///run/d.sock");
+        assert_eq!(told, ["unix:///a", "tcp://[::]:12375", "tcp://127.0.0.1:1"]);
+        let args = Args::parse_from(["weave-docker", "--docker=tcp://h"]);
+        assert_eq!(args.docker.to_string(), "tcp://h:2375");
+        for wrong in [
+            &["--docker", "fd://"][..],
+            &["--proxy", "docker"],
+            &["--plugin-socket", "tcp://h:1"],
+        ] {
             assert!(
-                Args::try_parse_from(["weave-docker", "--docker", wrong]).is_err(),
-                "{wrong}"
+                Args::try_parse_from(["weave-docker"].iter().chain(wrong)).is_err(),
+                "{wrong:?}"
             );
+        }
+    }
+
+    #[test]
+    fn tls_is_all_there_or_not_at_all() {
+        let files = ["--tlscacert=a", "--tlscert=c", "--tlskey=k"];
+        let parsed = |flags: &[&str]| {
+            let args = Args::try_parse_from(["weave-docker"].iter().chain(flags))?;
+            args.tls.files(&args.proxy)
+        };
+        let all = |first| [&["-H", "h:1", first][..], &files].concat();
+        let verified = parsed(&all("--tlsverify")).unwrap().unwrap();
+        assert!(verified.clients.is_some());
+        let open = parsed(&all("--tls")).unwrap().unwrap();
+        assert!(
+            open.clients.is_none(),
+            "only --tlsverify asks clients who they are"
+        );
+        assert!(parsed(&["-H", "h:1"]).unwrap().is_none());
+        for wrong in [
+            &["-H", "h:1", "--tlsverify"][..],
+            &["-H", "h:1", "--tlsverify", "--tlscert=c", "--tlskey=k"],
+            &["-H", "h:1", "--tls", "--tlscert=c"],
+            &["-H", "h:1", "--tlscert=c", "--tlskey=k"],
+            &["--tls", "--tlscert=c", "--tlskey=k"],
+        ] {
+            assert!(parsed(wrong).is_err(), "{wrong:?}");
         }
     }
 }

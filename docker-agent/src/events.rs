@@ -50,7 +50,7 @@ impl Follower {
         loop {
             match self.listen().await {
                 Ok(()) => {
-                    log::info!("Docker at {} ended", self.docker.socket().display());
+                    log::info!("Docker at {} ended", self.docker.host());
                     (pause, told) = (shortest, None);
                 }
                 Err(error) => {
@@ -74,7 +74,7 @@ impl Follower {
         self.memory.docker_root(info.docker_root);
         network::ensure(&self.docker, &self.network).await?;
         self.learn().await?;
-        log::info!("following Docker at {}", self.docker.socket().display());
+        log::info!("following Docker at {}", self.docker.host());
         while let Some(event) = events.next().await {
             self.happened(&event).await;
         }

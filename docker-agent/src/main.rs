@@ -20,20 +20,23 @@ mod body;
 mod container;
 mod dockerd;
 mod events;
+mod listen;
 mod memory;
 mod network;
 mod plugin;
 mod policy;
 mod proxy;
+mod stream;
 #[cfg(test)]
 mod testing;
 mod weaved;
 
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::Socket;
+use api::{DockerHost, Socket};
 use clap::Parser as _;
 use docker::create::HostnamePolicy;
 use tokio::signal::unix::{SignalKind, signal};
@@ -43,6 +46,7 @@ use tokio_util::task::TaskTracker;
 use crate::args::Args;
 use crate::dockerd::Dockerd;
 use crate::events::Follower;
+use crate::listen::{Listener, Record, Tls};
 use crate::memory::Memory;
 use crate::plugin::Driver;
 use crate::policy::{Policies, Settings};
@@ -79,15 +83,20 @@ fn main() -> ExitCode {
 
 async fn run(args: Args) -> anyhow::Result<()> {
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    let docker = Dockerd::new(&*args.docker);
+    let mut hangup = signal(SignalKind::hangup())?;
+    let docker = Dockerd::new(args.docker.clone());
     let weaved = weaved::client(&args.socket);
     let memory = Arc::new(Memory::default());
     let settings = settings(&args)?;
     let plugin_socket = Socket::bind(&args.plugin_socket).await?;
-    let mut proxy_sockets = Vec::new();
-    for path in &args.proxy {
-        proxy_sockets.push(Socket::bind(path).await?.owned_like(&args.docker));
-    }
+    let tls = args
+        .tls
+        .files(&args.proxy)?
+        .map(Tls::load)
+        .transpose()?
+        .map(Arc::new);
+    let listeners = listen(&args, tls.as_ref()).await?;
+    let _record = record(&listeners);
 
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
@@ -115,16 +124,19 @@ async fn run(args: Args) -> anyhow::Result<()> {
         policies,
         rewrite_inspect: args.rewrite_inspect,
     };
-    tasks.spawn(proxy::serve(proxy_sockets, Arc::new(shared), stop.clone()));
+    tasks.spawn(proxy::serve(listeners, Arc::new(shared), stop.clone()));
 
     let _not_under_systemd = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
     log::info!(
         "serving Docker's API; weaved is asked at {}",
         args.socket.display()
     );
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => read_again(tls.as_deref()),
+        }
     }
     log::info!("stopping");
     let _not_under_systemd = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
@@ -135,6 +147,36 @@ async fn run(args: Args) -> anyhow::Result<()> {
     }
     log::info!("stopped");
     Ok(())
+}
+
+/// All places where clients are to come in
+async fn listen(args: &Args, tls: Option<&Arc<Tls>>) -> anyhow::Result<Vec<Listener>> {
+    let docker = match &args.docker {
+        DockerHost::Unix(path) => Some(path.as_path()),
+        DockerHost::Tcp { .. } => None,
+    };
+    let mut listeners = Vec::new();
+    for host in &args.proxy {
+        listeners.push(Listener::bind(host, docker, tls).await?);
+    }
+    Ok(listeners)
+}
+
+/// Tells those who look for it what is served
+fn record(listeners: &[Listener]) -> Option<Record> {
+    let served: Vec<_> = listeners.iter().map(Listener::served).collect();
+    let record = Record::write(Path::new(api::DOCKER_HOSTS), &served);
+    record
+        .inspect_err(|error| log::warn!("weavectl cannot be told where Docker's API is: {error}"))
+        .ok()
+}
+
+fn read_again(tls: Option<&Tls>) {
+    match tls.map(Tls::reload) {
+        None => log::info!("there are no certificates to read again"),
+        Some(Ok(())) => log::info!("the certificates were read again"),
+        Some(Err(error)) => log::warn!("the certificates stay as they were: {}", body::line(&error)),
+    }
 }
 
 fn settings(args: &Args) -> anyhow::Result<Settings> {

@@ -1,22 +1,25 @@
 //! One question to Docker, one connection.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use api::DockerHost;
 use hyper::body::{Bytes, Incoming};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::header::{CONTENT_TYPE, HOST};
 use hyper::{Method, Request, Response};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
-use tokio::net::UnixStream;
+use tokio::net::{TcpStream, UnixStream};
 
 use super::DockerError;
 use crate::body::{Body, empty, full, hold};
+use crate::stream::{Stream, tune};
 
 /// What a question may take
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// What a connection may take to come about
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// The largest answer that is held, in bytes: an inspected container is some ten thousand
 const ANSWER_LIMIT: usize = 16 << 20;
 
@@ -26,30 +29,46 @@ pub(crate) type Connected = SendRequest<Body>;
 /// Where Docker is asked
 #[derive(Debug, Clone)]
 pub(crate) struct Dockerd {
-    socket: Arc<Path>,
+    host: Arc<DockerHost>,
 }
 
 impl Dockerd {
-    /// The Docker that listens at this socket
-    pub(crate) fn new(socket: impl Into<PathBuf>) -> Self {
-        Self {
-            socket: socket.into().into(),
-        }
+    /// The Docker that listens here
+    pub(crate) fn new(host: DockerHost) -> Self {
+        Self { host: host.into() }
     }
 
-    /// The socket it listens at
-    pub(crate) fn socket(&self) -> &Path {
-        &self.socket
+    /// Where it listens
+    pub(crate) fn host(&self) -> &DockerHost {
+        &self.host
     }
 
     /// A stream of bytes to it
-    pub(crate) async fn stream(&self) -> Result<UnixStream, DockerError> {
-        UnixStream::connect(&self.socket)
-            .await
-            .map_err(|source| DockerError::Unreachable {
-                socket: self.socket.to_path_buf(),
+    pub(crate) async fn stream(&self) -> Result<Stream, DockerError> {
+        let connecting = async {
+            match &*self.host {
+                DockerHost::Unix(path) => UnixStream::connect(path).await.map(Stream::Unix),
+                DockerHost::Tcp { host, port } => {
+                    let stream = TcpStream::connect((host.as_str(), *port)).await?;
+                    tune(&stream)?;
+                    Ok(Stream::Tcp(stream))
+                }
+            }
+        };
+        match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
+            Ok(connected) => connected.map_err(|source| DockerError::Unreachable {
+                docker: self.host().clone(),
                 source,
-            })
+            }),
+            Err(_elapsed) => Err(self.late(CONNECT_TIMEOUT)),
+        }
+    }
+
+    fn late(&self, after: Duration) -> DockerError {
+        DockerError::Timeout {
+            docker: self.host().clone(),
+            after,
+        }
     }
 
     /// A connection to it, that lives as long as what is returned and the answers that came of it
@@ -60,7 +79,7 @@ impl Dockerd {
             .max_buf_size(HEAD_LIMIT)
             .handshake(TokioIo::new(stream))
             .await
-            .map_err(|source| DockerError::exchange(&self.socket, source))?;
+            .map_err(|source| DockerError::exchange(&self.host, source))?;
         tokio::spawn(async move {
             if let Err(error) = connection.with_upgrades().await {
                 log::debug!("a connection to Docker: {error}");
@@ -84,7 +103,7 @@ impl Dockerd {
         let request = request.body(body).map_err(DockerError::Question)?;
         let mut sender = self.connect().await?;
         let response = sender.send_request(request).await;
-        response.map_err(|source| DockerError::exchange(&self.socket, source))
+        response.map_err(|source| DockerError::exchange(&self.host, source))
     }
 
     /// Asks, and holds the answer's body
@@ -101,7 +120,7 @@ impl Dockerd {
                 hold(response.into_body(), ANSWER_LIMIT)
                     .await
                     .map_err(|source| DockerError::Answer {
-                        socket: self.socket.to_path_buf(),
+                        docker: self.host().clone(),
                         source,
                     })?;
             if status.is_success() {
@@ -112,10 +131,7 @@ impl Dockerd {
         };
         match tokio::time::timeout(TIMEOUT, asked).await {
             Ok(answer) => answer,
-            Err(_elapsed) => Err(DockerError::Timeout {
-                socket: self.socket.to_path_buf(),
-                after: TIMEOUT,
-            }),
+            Err(_elapsed) => Err(self.late(TIMEOUT)),
         }
     }
 

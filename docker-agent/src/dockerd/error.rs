@@ -1,9 +1,9 @@
 //! What Docker's not answering looks like.
 
 use std::io;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use api::DockerHost;
 use hyper::StatusCode;
 use serde::Deserialize;
 
@@ -14,28 +14,30 @@ use crate::body::HoldError;
 /// Unless it says otherwise, Docker may or may not have done it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DockerError {
-    /// Nobody answers at the socket; nothing was asked
-    #[error("cannot reach Docker at {}: is it running? If it listens elsewhere, give weave-docker its socket by --docker", socket.display())]
+    /// Nobody answers there; nothing was asked
+    #[error(
+        "cannot reach Docker at {docker}: is it running? If it listens elsewhere, tell weave-docker by --docker"
+    )]
     Unreachable {
         /// Where it should be
-        socket: PathBuf,
+        docker: DockerHost,
         /// What the kernel says
         #[source]
         source: io::Error,
     },
     /// No whole answer in time
-    #[error("Docker at {} did not answer within {after:?}", socket.display())]
+    #[error("Docker at {docker} did not answer within {after:?}")]
     Timeout {
-        /// The socket
-        socket: PathBuf,
+        /// Where it listens
+        docker: DockerHost,
         /// The limit
         after: Duration,
     },
     /// The connection ended early, or whoever answers does not speak HTTP
-    #[error("Docker at {} ended the connection before it answered", socket.display())]
+    #[error("Docker at {docker} ended the connection before it answered")]
     Exchange {
-        /// The socket
-        socket: PathBuf,
+        /// Where it listens
+        docker: DockerHost,
         /// What happened
         #[source]
         source: hyper::Error,
@@ -44,10 +46,10 @@ pub(crate) enum DockerError {
     #[error("a question to Docker cannot be written as HTTP")]
     Question(#[source] hyper::http::Error),
     /// The answer is too large or broke off
-    #[error("no whole answer from Docker at {}", socket.display())]
+    #[error("no whole answer from Docker at {docker}")]
     Answer {
-        /// The socket
-        socket: PathBuf,
+        /// Where it listens
+        docker: DockerHost,
         /// What is wrong with it
         #[source]
         source: HoldError,
@@ -90,9 +92,9 @@ impl DockerError {
     }
 
     /// The connection failed
-    pub(crate) fn exchange(socket: &Path, source: hyper::Error) -> Self {
+    pub(crate) fn exchange(docker: &DockerHost, source: hyper::Error) -> Self {
         Self::Exchange {
-            socket: socket.to_owned(),
+            docker: docker.clone(),
             source,
         }
     }

@@ -17,7 +17,7 @@ fn follower(directory: &Directory) -> Follower {
         dns_domain: Some("weave.local.".to_owned()),
     };
     Follower {
-        docker: Dockerd::new(directory.path("docker.sock")),
+        docker: Dockerd::new(api::DockerHost::Unix(directory.path("docker.sock"))),
         weaved: weaved.clone(),
         memory: Arc::new(Memory::default()),
         policies: Arc::new(Policies::new(settings, weaved)),

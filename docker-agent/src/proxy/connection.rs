@@ -5,7 +5,6 @@ use std::sync::Arc;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -14,9 +13,10 @@ use super::exchange::Exchange;
 use super::splice;
 use super::target::Spelled;
 use crate::dockerd::HEAD_LIMIT;
+use crate::stream::Stream;
 
 /// Answers a client until either side ends the connection; after `stop`, only what was begun
-pub(super) async fn serve(stream: UnixStream, shared: Arc<Shared>, stop: CancellationToken) {
+pub(super) async fn serve(stream: Stream, shared: Arc<Shared>, stop: CancellationToken) {
     // One is all there can be: with it the connection is no longer one of requests.
     let (take_over, mut taken_over) = mpsc::channel(1);
     let (upgrade, mut upgraded) = mpsc::channel(1);

@@ -59,7 +59,7 @@ pub(super) async fn answer(
         let body = hold(body, ANSWER_LIMIT)
             .await
             .map_err(|source| DockerError::Answer {
-                socket: shared.docker.socket().to_owned(),
+                docker: shared.docker.host().clone(),
                 source,
             })?;
         let container = finish(&shared, &body, connect).await?;

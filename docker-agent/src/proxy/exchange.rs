@@ -9,7 +9,6 @@ use hyper::body::Incoming;
 use hyper::header::UPGRADE;
 use hyper::upgrade::{OnUpgrade, on};
 use hyper::{Request, Response, StatusCode};
-use tokio::net::UnixStream;
 use tokio::sync::{Mutex, mpsc};
 
 use super::Shared;
@@ -21,6 +20,7 @@ use super::network;
 use super::splice::{Takeover, takes_over};
 use crate::body::{Body, empty, failure, hold, line, stream};
 use crate::dockerd::{Connected, DockerError};
+use crate::stream::Stream;
 
 /// What a question gets to reach Docker whose asker does not wait for the answer
 const DELIVERY: Duration = Duration::from_millis(500);
@@ -48,7 +48,7 @@ impl Exchange {
     /// Of the client at the other end of this stream
     pub(super) fn new(
         shared: Arc<Shared>,
-        client: &UnixStream,
+        client: &Stream,
         take_over: mpsc::Sender<Takeover>,
         upgrade: mpsc::Sender<(OnUpgrade, OnUpgrade)>,
     ) -> io::Result<Self> {
@@ -118,7 +118,7 @@ impl Exchange {
         let response = connected
             .send_request(request)
             .await
-            .map_err(|source| DockerError::exchange(docker.socket(), source))?;
+            .map_err(|source| DockerError::exchange(docker.host(), source))?;
         *upstream = Some(connected);
         Ok(response)
     }

@@ -24,7 +24,7 @@ pub(super) async fn answer(
     }
     let (mut head, body) = response.into_parts();
     let body = hold(body, LIMIT).await.map_err(|source| DockerError::Answer {
-        socket: shared.docker.socket().to_owned(),
+        docker: shared.docker.host().clone(),
         source,
     })?;
     let body = match docker::inspect::rewrite(&body, shared.policies.network()) {

@@ -25,12 +25,13 @@ mod tests;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::Socket;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::dockerd::Dockerd;
+use crate::listen::Listener;
 use crate::policy::Policies;
+use crate::stream::Stream;
 
 /// What open streams get to end by themselves, once the end is asked for
 const GRACE: Duration = Duration::from_secs(3);
@@ -47,14 +48,13 @@ pub(crate) struct Shared {
 }
 
 /// Serves clients until `stop`; streams that are open get a short grace
-pub(crate) async fn serve(sockets: Vec<Socket>, shared: Arc<Shared>, stop: CancellationToken) {
+pub(crate) async fn serve(listeners: Vec<Listener>, shared: Arc<Shared>, stop: CancellationToken) {
     let open = TaskTracker::new();
-    let accepting = sockets.into_iter().map(|socket| {
+    let accepting = listeners.into_iter().map(|listener| {
         let (shared, stop, open) = (Arc::clone(&shared), stop.clone(), open.clone());
         tokio::spawn(async move {
-            while let Some(stream) = stop.run_until_cancelled(socket.accept()).await {
-                open.spawn(connection::serve(stream, Arc::clone(&shared), stop.clone()));
-            }
+            let accepting = accept(&listener, &shared, &open, &stop);
+            stop.run_until_cancelled(accepting).await;
         })
     });
     for accepting in accepting.collect::<Vec<_>>() {
@@ -63,5 +63,25 @@ pub(crate) async fn serve(sockets: Vec<Socket>, shared: Arc<Shared>, stop: Cance
     open.close();
     if tokio::time::timeout(GRACE, open.wait()).await.is_err() {
         log::info!("{} streams of clients are cut off", open.len());
+    }
+}
+
+async fn accept(listener: &Listener, shared: &Arc<Shared>, open: &TaskTracker, stop: &CancellationToken) {
+    loop {
+        let (shared, stop) = (Arc::clone(shared), stop.clone());
+        match listener {
+            Listener::Unix(socket) => {
+                let stream = Stream::Unix(socket.accept().await);
+                open.spawn(connection::serve(stream, shared, stop));
+            }
+            Listener::Tcp(port) => {
+                let arrival = port.accept().await;
+                open.spawn(async move {
+                    if let Some(Some((stream, _place))) = stop.run_until_cancelled(arrival.enter()).await {
+                        connection::serve(stream, shared, stop).await;
+                    }
+                });
+            }
+        }
     }
 }

@@ -8,7 +8,8 @@ use hyper::http::request::Parts;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _, copy_bidirectional_with_sizes};
-use tokio::net::UnixStream;
+
+use crate::stream::Stream;
 
 /// What is under way in each direction, in bytes
 const BUFFER: usize = 64 << 10;
@@ -23,7 +24,7 @@ pub(super) struct Takeover {
     /// Its body
     pub(super) body: Bytes,
     /// The connection to Docker, that nothing was sent on
-    pub(super) upstream: UnixStream,
+    pub(super) upstream: Stream,
 }
 
 /// Whether this request takes its connection over if Docker agrees

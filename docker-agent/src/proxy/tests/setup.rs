@@ -2,21 +2,24 @@
 
 use std::sync::Arc;
 
-use api::Socket;
+use api::{DockerHost, DockerServed};
 use docker::create::HostnamePolicy;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::{TcpStream, UnixListener, UnixStream};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::dockerd::Dockerd;
+use crate::listen::Listener;
 use crate::policy::{Policies, Settings};
 use crate::proxy::{Shared, serve};
+use crate::stream::Stream;
 use crate::testing::{Directory, in_time};
 
 /// The proxy between the two
 pub(super) struct Setup {
     pub(super) directory: Directory,
+    port: DockerServed,
     docker: Option<UnixListener>,
     pub(super) stop: CancellationToken,
     pub(super) serving: JoinHandle<()>,
@@ -41,16 +44,21 @@ impl Setup {
         };
         let weaved = crate::weaved::client(&directory.path("weaved.sock"));
         let shared = Shared {
-            docker: Dockerd::new(&*path),
+            docker: Dockerd::new(DockerHost::Unix(path.clone())),
             policies: Arc::new(Policies::new(settings, weaved)),
             rewrite_inspect: true,
         };
         let docker = docker.then(|| UnixListener::bind(&path).unwrap());
-        let socket = Socket::bind(&directory.path("proxy.sock")).await.unwrap();
+        let host = DockerHost::Unix(directory.path("proxy.sock"));
+        let socket = Listener::bind(&host, None, None).await.unwrap();
+        let any = DockerHost::parse("127.0.0.1:0", 0).unwrap();
+        let port = Listener::bind(&any, None, None).await.unwrap();
+        let served = port.served();
         let stop = CancellationToken::new();
-        let serving = tokio::spawn(serve(vec![socket], Arc::new(shared), stop.clone()));
+        let serving = tokio::spawn(serve(vec![socket, port], Arc::new(shared), stop.clone()));
         Self {
             directory,
+            port: served,
             docker,
             stop,
             serving,
@@ -59,11 +67,17 @@ impl Setup {
 
     /// A client's connection to the proxy
     pub(super) async fn client(&self) -> Peer {
-        Peer(
-            UnixStream::connect(self.directory.path("proxy.sock"))
-                .await
-                .unwrap(),
-        )
+        let path = self.directory.path("proxy.sock");
+        Peer(Stream::Unix(UnixStream::connect(path).await.unwrap()))
+    }
+
+    /// The same by TCP
+    pub(super) async fn client_by_tcp(&self) -> Peer {
+        let DockerHost::Tcp { host, port } = &self.port.host else {
+            panic!("{:?} is a port", self.port);
+        };
+        let stream = TcpStream::connect((host.as_str(), *port)).await.unwrap();
+        Peer(Stream::Tcp(stream))
     }
 
     /// The proxy's next connection to Docker, at Docker's end
@@ -72,12 +86,12 @@ impl Setup {
         let (stream, _) = in_time("a connection to Docker", listener.accept())
             .await
             .unwrap();
-        Peer(stream)
+        Peer(Stream::Unix(stream))
     }
 }
 
 /// One end of a connection
-pub(super) struct Peer(pub(super) UnixStream);
+pub(super) struct Peer(pub(super) Stream);
 
 impl Peer {
     pub(super) async fn write(&mut self, bytes: impl AsRef<[u8]>) {

@@ -205,6 +205,30 @@ async fn a_client_that_only_ends_its_own_way_gets_the_answer() {
 }
 
 #[tokio::test]
+async fn clients_by_tcp_are_served_and_seen_to_go_as_others_are() {
+    let setup = Setup::new().await;
+    let mut client = setup.client_by_tcp().await;
+    client.write("GET /info HTTP/1.1\r\nHost: d\r\n\r\n").await;
+    client.end().await;
+    let mut docker = setup.docker().await;
+    docker.head().await;
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ninfo";
+    docker.write(answer).await;
+    assert_eq!(client.rest().await, (answer.into(), true));
+
+    for answer in ["", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"] {
+        let mut client = setup.client_by_tcp().await;
+        client.write("GET /events HTTP/1.1\r\nHost: d\r\n\r\n").await;
+        let mut docker = setup.docker().await;
+        docker.head().await;
+        docker.write(answer).await;
+        client.expect(answer).await;
+        drop(client);
+        assert!(docker.rest().await.0.is_empty(), "after {answer:?}");
+    }
+}
+
+#[tokio::test]
 async fn an_end_that_is_asked_for_lets_an_answer_finish_and_takes_the_socket_away() {
     let setup = Setup::new().await;
     let mut client = setup.client().await;
