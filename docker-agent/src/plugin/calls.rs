@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::joining::{Joining, complete};
+use super::underway::Underway;
 use super::{failed, network, no_address, said};
 use crate::addresses::specs;
 use crate::body::{Body, line};
@@ -35,6 +36,7 @@ pub(crate) struct Driver {
     rewrite_hosts: bool,
     /// Whether the containers of a network do, by Docker's id of it
     networks: Mutex<BTreeMap<String, bool>>,
+    underway: Arc<Underway>,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -92,6 +94,7 @@ impl Driver {
             multicast,
             rewrite_hosts,
             networks: Mutex::new(BTreeMap::new()),
+            underway: Arc::default(),
             tasks,
             stop,
         }
@@ -109,7 +112,7 @@ impl Driver {
             Call::Join => self.join(body),
             Call::Leave => Ok(said(&Done {})),
             Call::DeleteEndpoint => self.delete_endpoint(body).await,
-            Call::EndpointOperInfo => Ok(said(&EndpointInfo::default())),
+            Call::EndpointOperInfo => self.endpoint_info(body).await,
             Call::AllocateNetwork
             | Call::FreeNetwork
             | Call::DiscoverNew
@@ -223,7 +226,8 @@ impl Driver {
             multicast_route: endpoint.multicast,
         };
         let (weaved, memory) = (self.weaved.clone(), Arc::clone(&self.memory));
-        let work = async move { complete(&weaved, &memory, joining).await };
+        let begun = self.underway.begin(&joining.endpoint, &joining.netns);
+        let work = async move { complete(&weaved, &memory, joining, begun).await };
         self.tasks
             .spawn(self.stop.clone().run_until_cancelled_owned(work));
         Ok(said(&Joined {
@@ -238,6 +242,12 @@ impl Driver {
             },
             disable_gateway_service: endpoint.by_proxy,
         }))
+    }
+
+    async fn endpoint_info(&self, body: &[u8]) -> Result<Response<Body>, CallError> {
+        let asked: EndpointRef = request(body)?;
+        self.underway.wait(&asked.endpoint_id).await;
+        Ok(said(&EndpointInfo::default()))
     }
 
     async fn delete_endpoint(&self, body: &[u8]) -> Result<Response<Body>, CallError> {

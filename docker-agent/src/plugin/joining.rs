@@ -9,13 +9,16 @@ use model::ContainerId;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::hosts::prefer;
+use super::underway::Begun;
 use crate::memory::Memory;
 use crate::weaved::told;
 
 /// How long Docker may take to make the namespace and to move the interface
 const DEADLINE: Duration = Duration::from_secs(30);
-/// How long to wait before looking again, at first and at most
-const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(250));
+/// How often to look: in the time that Docker usually takes, and after that
+const PAUSES: (Duration, Duration) = (Duration::from_millis(3), Duration::from_millis(100));
+/// What Docker usually takes at most
+const USUAL: Duration = Duration::from_secs(2);
 
 /// An interface on its way
 #[derive(Debug)]
@@ -33,10 +36,14 @@ pub(super) struct Joining {
 }
 
 /// Waits until the interface is where it belongs, and has weaved complete it
-pub(super) async fn complete(weaved: &Client, memory: &Memory, mut joining: Joining) {
+pub(super) async fn complete(weaved: &Client, memory: &Memory, mut joining: Joining, begun: Begun) {
     let hosts = joining.hosts.take();
     // Docker writes the file before it moves the interface, or after that.
-    tokio::join!(in_hosts(hosts), on_network(weaved, memory, joining));
+    let network = async {
+        on_network(weaved, memory, joining).await;
+        drop(begun);
+    };
+    tokio::join!(in_hosts(hosts), network);
 }
 
 async fn in_hosts(hosts: Option<(PathBuf, IpAddr)>) {
@@ -54,10 +61,10 @@ async fn on_network(weaved: &Client, memory: &Memory, joining: Joining) {
         netns: joining.netns,
         multicast_route: joining.multicast_route,
     };
-    let deadline = Instant::now() + DEADLINE;
+    let begun = Instant::now();
     let mut last = None;
-    let done = timeout_at(deadline, async {
-        let (mut pause, longest) = PAUSES;
+    let done = timeout_at(begun + DEADLINE, async {
+        let (often, seldom) = PAUSES;
         // A container that has ended meanwhile takes its interface with it.
         while memory.endpoint_of(&endpoint).is_some() {
             if Path::new(&question.netns).exists() {
@@ -67,8 +74,7 @@ async fn on_network(weaved: &Client, memory: &Memory, joining: Joining) {
                     Err(error) => last = Some(told(&error)),
                 }
             }
-            sleep(pause).await;
-            pause = (pause * 2).min(longest);
+            sleep(if begun.elapsed() < USUAL { often } else { seldom }).await;
         }
         false
     })

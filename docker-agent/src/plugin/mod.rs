@@ -10,6 +10,7 @@ mod joining;
 mod network;
 #[cfg(test)]
 mod tests;
+mod underway;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -108,6 +108,29 @@ async fn a_container_gets_an_interface_and_leaves_it() {
 }
 
 #[tokio::test]
+async fn docker_hears_of_an_interface_when_it_is_complete() {
+    let setup = Setup::new();
+    let netns = setup.directory.path("netns");
+    let asked = json!({"NetworkID": "n1", "EndpointID": "e1", "SandboxKey": netns});
+    let mut questions = setup.weaved();
+    setup
+        .call(
+            Call::CreateEndpoint,
+            endpoint(json!({"works.weave.container": "key:1"})),
+        )
+        .await;
+    setup.call(Call::Join, asked.clone()).await;
+    // There is no namespace yet: Docker makes it after this answer.
+    setup.call(Call::EndpointOperInfo, asked.clone()).await;
+    in_time("a question", questions.recv()).await.unwrap();
+    assert!(questions.try_recv().is_err(), "completed without a namespace");
+    std::fs::write(&netns, "").unwrap();
+    setup.call(Call::EndpointOperInfo, asked).await;
+    let (path, _question) = questions.try_recv().unwrap();
+    assert_eq!(path, "/v1/endpoints/join", "completed before the answer");
+}
+
+#[tokio::test]
 async fn what_docker_has_chosen_is_asked_for_and_not_answered() {
     let setup = Setup::new();
     let mut questions = setup.weaved();
