@@ -5,6 +5,7 @@ mod examples;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use api::{DOCKER_PROXY_PORT, DockerHost, DockerHostError};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use self::examples::{
@@ -284,9 +285,13 @@ pub(crate) struct LookupArgs {
 /// Where Docker's clients find the proxy
 #[derive(Debug, Args)]
 pub(crate) struct ProxyArgs {
-    /// Socket of the proxy to Docker's API
-    #[arg(long, value_name = "PATH", env = "WEAVE_DOCKER_SOCKET", default_value = api::DEFAULT_DOCKER_SOCKET)]
-    pub(crate) proxy: PathBuf,
+    /// Where the proxy to Docker's API is: a unix socket, or tcp://HOST:PORT [default: where weave-docker says]
+    #[arg(long, value_name = "WHERE", env = "WEAVE_DOCKER_SOCKET", value_parser = docker_proxy)]
+    pub(crate) proxy: Option<DockerHost>,
+}
+
+fn docker_proxy(text: &str) -> Result<DockerHost, DockerHostError> {
+    DockerHost::parse(text, DOCKER_PROXY_PORT)
 }
 
 #[derive(Debug, Args)]
@@ -300,7 +305,7 @@ pub(crate) struct EnvArgs {
 
 #[derive(Debug, Args)]
 #[command(
-    override_usage = "weavectl run [--proxy <PATH>] [ADDRESS]... [DOCKER RUN OPTIONS] <IMAGE> [COMMAND]..."
+    override_usage = "weavectl run [--proxy <WHERE>] [ADDRESS]... [DOCKER RUN OPTIONS] <IMAGE> [COMMAND]..."
 )]
 pub(crate) struct RunArgs {
     #[command(flatten)]
@@ -419,6 +424,8 @@ mod tests {
             (&["env"], true),
             (&["env", "--restore"], true),
             (&["config", "--proxy", "/run/p.sock"], true),
+            (&["config", "--proxy", "tcp://[::1]:12375"], true),
+            (&["config", "--proxy", "http://h"], false),
             (&["dns-args"], true),
             (&["ps"], true),
             (&["ps", "c1", "c2"], true),

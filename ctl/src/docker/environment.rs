@@ -1,11 +1,9 @@
 //! `env`, `config` and `dns-args`: what a shell is told so that Docker's clients use the proxy, or the names.
 
-use std::os::unix::net::UnixStream;
-use std::path::Path;
-
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Result, bail};
 use api::routes;
 
+use super::proxy::{Proxy, TLS_VERIFY};
 use crate::cli::{EnvArgs, ProxyArgs};
 use crate::daemon::Daemon;
 use crate::print;
@@ -21,16 +19,23 @@ pub(crate) fn env(args: &EnvArgs) -> Result<()> {
         let original = std::env::var(ORIGINAL).ok();
         return print::text(&restored(original.as_deref()));
     }
-    let proxy = &args.proxy.proxy;
-    answers(proxy)?;
+    let proxy = found(&args.proxy)?;
     let host = std::env::var(HOST).ok();
-    print::text(&used(&endpoint(proxy)?, host.as_deref()))
+    print::text(&used(&proxy.endpoint(), host.as_deref()))
 }
 
 /// Prints the flag that makes one call of `docker` use the proxy
 pub(crate) fn config(args: &ProxyArgs) -> Result<()> {
-    answers(&args.proxy)?;
-    print::text(&format_args!("-H={}\n", endpoint(&args.proxy)?))
+    print::text(&format_args!("-H={}\n", found(args)?.endpoint()))
+}
+
+/// The proxy; what else its clients need is told
+fn found(args: &ProxyArgs) -> Result<Proxy> {
+    let proxy = Proxy::find(args.proxy.as_ref())?;
+    if let Some(hint) = proxy.hint(std::env::var(TLS_VERIFY).ok().as_deref()) {
+        eprintln!("weavectl: {hint}");
+    }
+    Ok(proxy)
 }
 
 /// Prints the flags that make a container of `docker run` ask weaved for names
@@ -48,25 +53,6 @@ pub(crate) fn dns_args(daemon: &Daemon) -> Result<()> {
             "containers of Docker's bridge cannot ask weaved for names: there is no docker0, and \
              --dns-listen-address names no address with port 53"
         ),
-    }
-}
-
-/// The proxy, as `DOCKER_HOST` has it
-pub(super) fn endpoint(proxy: &Path) -> Result<String> {
-    let path = proxy.to_str().context("the proxy's path is not UTF-8")?;
-    Ok(format!("unix://{path}"))
-}
-
-/// Fails where nobody listens
-pub(super) fn answers(proxy: &Path) -> Result<()> {
-    match UnixStream::connect(proxy) {
-        Ok(_listens) => Ok(()),
-        Err(error) => Err(error).with_context(|| {
-            format!(
-                "the proxy does not run: nobody listens on {}; weavectl launch starts it where Docker is",
-                proxy.display()
-            )
-        }),
     }
 }
 
@@ -133,11 +119,5 @@ mod tests {
             text,
             "export DOCKER_HOST=unix:///p ORIG_DOCKER_HOST='$(reboot)'\n"
         );
-    }
-
-    #[test]
-    fn a_proxy_that_does_not_run_is_told() {
-        let error = answers(Path::new("/nowhere/docker.sock")).unwrap_err();
-        assert!(error.to_string().contains("weavectl launch"), "{error}");
     }
 }

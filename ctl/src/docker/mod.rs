@@ -5,11 +5,13 @@
 mod container;
 mod environment;
 mod network;
+mod proxy;
 mod run;
 
 pub(crate) use self::container::find;
 pub(crate) use self::environment::{config, dns_args, env};
 pub(crate) use self::network::remove as remove_network;
+pub(crate) use self::proxy::{connect, served};
 pub(crate) use self::run::run;
 
 /// The client of Docker

@@ -7,16 +7,21 @@ use anyhow::{Context as _, Result};
 use api::AddressSpec;
 
 use super::CLIENT;
-use super::environment::{answers, endpoint};
+use super::proxy::{Proxy, TLS_VERIFY};
 use crate::cli::RunArgs;
 use crate::containers::specs;
 
 /// Becomes `docker run` by the proxy, with the addresses that the container is to have
 pub(crate) fn run(args: &RunArgs) -> Result<()> {
     let (addresses, rest) = split(&args.args)?;
-    answers(&args.proxy.proxy)?;
+    let proxy = Proxy::find(args.proxy.proxy.as_ref())?;
     let mut command = Command::new(CLIENT);
-    command.env("DOCKER_HOST", endpoint(&args.proxy.proxy)?);
+    command.env("DOCKER_HOST", proxy.endpoint());
+    if proxy.speaks_tls() {
+        command.env(TLS_VERIFY, "1");
+    } else {
+        command.env_remove(TLS_VERIFY);
+    }
     command.arg("run");
     if !addresses.is_empty() {
         command

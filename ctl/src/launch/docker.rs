@@ -3,35 +3,56 @@
 use std::fs;
 use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::net::UnixStream;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Child;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
-use clap::Args;
+use anyhow::{Result, bail, ensure};
+use api::{DOCKER_PORT, DOCKER_PROXY_PORT, DockerHost};
+use clap::{ArgGroup, Args};
 
 use super::settings::{checked, path};
 use super::{start, systemd};
-use crate::docker::SOCKET;
+use crate::docker::{SOCKET, connect, served};
 use crate::process::{self, wait_until};
 
 const PROGRAM: &str = "weave-docker";
+/// Where it is the driver of Docker's networks unless told otherwise
+const PLUGIN: &str = "/run/docker/plugins/weave.sock";
 const LOG_FILE: &str = "/var/log/weave-docker.log";
 /// How long it may take to serve
 const LIMIT: Duration = Duration::from_secs(10);
 
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Docker")]
+#[command(group = ArgGroup::new("secured").args(["tls", "tlsverify"]).multiple(true))]
 pub(crate) struct DockerArgs {
     /// Leave Docker alone, also where it is
     #[arg(long)]
     no_docker: bool,
-    /// Docker's own socket [default: /var/run/docker.sock, where there is one]
-    #[arg(long, value_name = "PATH", conflicts_with = "no_docker")]
+    /// Where Docker itself listens: a unix socket, or tcp://HOST:PORT without TLS
+    /// [default: /var/run/docker.sock, where there is one]
+    #[arg(long, value_name = "WHERE", conflicts_with = "no_docker")]
     docker: Option<String>,
-    /// Where to serve Docker's API; may be given again [default: /run/weave/docker.sock]
-    #[arg(long, value_name = "PATH")]
+    /// Where to serve Docker's API: a unix socket, or tcp://HOST:PORT, where everybody who reaches it is root
+    /// unless there is TLS; may be given again [default: /run/weave/docker.sock]
+    #[arg(short = 'H', long, value_name = "WHERE")]
     docker_proxy: Vec<String>,
+    /// Speak TLS with Docker's clients by TCP, whoever they are
+    #[arg(long, requires_all = ["tlscert", "tlskey"])]
+    tls: bool,
+    /// Speak TLS with Docker's clients by TCP that have a certificate of --tlscacert
+    #[arg(long, requires_all = ["tlscacert", "tlscert", "tlskey"])]
+    tlsverify: bool,
+    /// Who vouches for Docker's clients: certificates, as PEM
+    #[arg(long, value_name = "FILE", requires = "secured")]
+    tlscacert: Option<String>,
+    /// The certificate to show to Docker's clients, as PEM
+    #[arg(long, value_name = "FILE", requires = "secured")]
+    tlscert: Option<String>,
+    /// Its key, as PEM
+    #[arg(long, value_name = "FILE", requires = "secured")]
+    tlskey: Option<String>,
     /// Where to be the driver of Docker's networks; the file's name is the driver's
     /// [default: /run/docker/plugins/weave.sock]
     #[arg(long, value_name = "PATH")]
@@ -66,8 +87,8 @@ pub(crate) struct DockerArgs {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Docker {
     flags: Vec<String>,
-    /// Where it serves Docker's API
-    proxy: PathBuf,
+    /// Where it serves Docker's API; never empty
+    proxies: Vec<DockerHost>,
     /// It was asked for: there has to be one
     is_needed: bool,
 }
@@ -76,17 +97,29 @@ impl Docker {
     /// None where Docker is not, or is to be left alone
     pub(super) fn new(args: DockerArgs, weaved: &Path, log_level: Option<&str>) -> Result<Option<Self>> {
         let is_needed = args.docker.is_some();
-        let docker = checked("docker", args.docker, path)?.unwrap_or_else(|| SOCKET.to_owned());
+        let docker = checked("docker", args.docker, docker)?.unwrap_or_else(|| SOCKET.to_owned());
         let mut flags = vec![format!("--docker={docker}")];
         let mut push = |flag: &str, value: Option<&str>| {
             flags.extend(value.map(|value| format!("--{flag}={value}")));
         };
         let mut proxies = Vec::new();
         for proxy in args.docker_proxy {
-            proxies.extend(checked("docker-proxy", Some(proxy), path)?);
+            proxies.extend(checked("docker-proxy", Some(proxy), proxy_of)?);
         }
         for proxy in &proxies {
             push("proxy", Some(proxy));
+        }
+        let by_tcp = proxies.iter().any(|proxy| proxy.starts_with("tcp:"));
+        ensure!(
+            by_tcp || !(args.tls || args.tlsverify),
+            "TLS is for clients by TCP: say where, as in --docker-proxy tcp://0.0.0.0:12376"
+        );
+        for (flag, file) in [
+            ("tlscacert", args.tlscacert),
+            ("tlscert", args.tlscert),
+            ("tlskey", args.tlskey),
+        ] {
+            push(flag, checked(flag, file, path)?.as_deref());
         }
         let plugin = checked("docker-plugin", args.docker_plugin, path)?;
         push("plugin-socket", plugin.as_deref());
@@ -98,6 +131,8 @@ impl Docker {
             push("socket", weaved.to_str());
         }
         for (flag, is_set) in [
+            ("--tls", args.tls),
+            ("--tlsverify", args.tlsverify),
             ("--no-default-ipalloc", args.no_default_ipalloc),
             ("--without-dns", args.without_dns),
             ("--rewrite-inspect", args.rewrite_inspect),
@@ -109,17 +144,23 @@ impl Docker {
         if args.no_docker || !(is_needed || is_socket(Path::new(&docker))) {
             return Ok(None);
         }
-        let proxy = proxies.into_iter().next();
+        if proxies.is_empty() {
+            proxies.push(api::DEFAULT_DOCKER_SOCKET.to_owned());
+        }
+        let proxies: Result<_, _> = proxies
+            .iter()
+            .map(|proxy| DockerHost::parse(proxy, DOCKER_PROXY_PORT))
+            .collect();
         Ok(Some(Self {
             flags,
-            proxy: proxy.map_or_else(|| api::DEFAULT_DOCKER_SOCKET.into(), PathBuf::from),
+            proxies: proxies?,
             is_needed,
         }))
     }
 
     /// Starts it, unless it runs already; what there is to be told
     pub(super) fn start(&self, by_systemd: bool, weaved_log: Option<&Path>) -> Result<Option<String>> {
-        let use_it = format!("eval $(weavectl env{})", self.other_proxy());
+        let use_it = "eval $(weavectl env)";
         if self.serves() {
             return Ok(Some(format!("weave-docker runs already: {use_it}")));
         }
@@ -158,23 +199,35 @@ impl Docker {
         }
         ensure!(
             serves,
-            "weave-docker does not serve {} within {} s; its log is {}",
-            self.proxy.display(),
+            "weave-docker does not serve Docker's API within {} s; its log is {}",
             LIMIT.as_secs(),
             log.display()
         );
         Ok(())
     }
 
+    /// It says that it serves all of these, and does
     fn serves(&self) -> bool {
-        UnixStream::connect(&self.proxy).is_ok()
+        let served = served();
+        let is_served =
+            |host: &DockerHost| served.iter().any(|one| one.host == *host) && connect(host).is_ok();
+        self.proxies.iter().all(is_served)
     }
+}
 
-    fn other_proxy(&self) -> String {
-        match self.proxy == Path::new(api::DEFAULT_DOCKER_SOCKET) {
-            true => String::new(),
-            false => format!(" --proxy {}", self.proxy.display()),
-        }
+fn docker(text: &str) -> Result<String> {
+    host(DockerHost::parse(text, DOCKER_PORT)?)
+}
+
+fn proxy_of(text: &str) -> Result<String> {
+    host(DockerHost::parse(text, DOCKER_PROXY_PORT)?)
+}
+
+/// As weave-docker takes it, which runs in another directory
+fn host(host: DockerHost) -> Result<String> {
+    match host {
+        DockerHost::Unix(file) => path(&file.to_string_lossy()),
+        DockerHost::Tcp { .. } => Ok(host.to_string()),
     }
 }
 
@@ -184,21 +237,26 @@ fn is_socket(path: &Path) -> bool {
 
 /// Ends the weave-docker of this host, and removes the network that it made; what stays is told
 pub(crate) fn end() -> Result<()> {
-    let proxy = Path::new(api::DEFAULT_DOCKER_SOCKET);
-    let Ok(stream) = UnixStream::connect(proxy) else {
-        return Ok(());
-    };
-    crate::docker::remove_network();
-    if systemd::stop_docker() {
-        return Ok(());
+    let sockets = served().into_iter().filter_map(|one| match one.host {
+        DockerHost::Unix(path) => Some(path),
+        DockerHost::Tcp { .. } => None,
+    });
+    let usual = [api::DEFAULT_DOCKER_SOCKET, PLUGIN].map(Into::into);
+    for socket in sockets.chain(usual) {
+        let Ok(stream) = UnixStream::connect(socket) else {
+            continue;
+        };
+        let served_by = process::served_by(&stream).ok();
+        let Some(weave_docker) = served_by.filter(|one| one.is_named(PROGRAM)) else {
+            continue;
+        };
+        crate::docker::remove_network();
+        if systemd::stop_docker() {
+            return Ok(());
+        }
+        return weave_docker.end(LIMIT);
     }
-    let served_by = process::served_by(&stream).context("cannot tell who serves Docker's API")?;
-    ensure!(
-        served_by.is_named(PROGRAM),
-        "{} is not served by weave-docker",
-        proxy.display()
-    );
-    served_by.end(LIMIT)
+    Ok(())
 }
 
 #[cfg(test)]
@@ -213,7 +271,11 @@ mod tests {
     fn what_is_asked_for_is_passed_on() {
         let asked = DockerArgs {
             docker: Some("/run/d.sock".to_owned()),
-            docker_proxy: vec!["/run/p.sock".to_owned(), "/run/q.sock".to_owned()],
+            docker_proxy: vec!["/run/p.sock".to_owned(), ":12376".to_owned()],
+            tlsverify: true,
+            tlscacert: Some("/ca.pem".to_owned()),
+            tlscert: Some("/cert.pem".to_owned()),
+            tlskey: Some("/key.pem".to_owned()),
             hostname_match: Some("^aws-(.*)$".to_owned()),
             rewrite_inspect: true,
             ..DockerArgs::default()
@@ -224,15 +286,30 @@ mod tests {
             [
                 "--docker=/run/d.sock",
                 "--proxy=/run/p.sock",
-                "--proxy=/run/q.sock",
+                "--proxy=tcp://0.0.0.0:12376",
+                "--tlscacert=/ca.pem",
+                "--tlscert=/cert.pem",
+                "--tlskey=/key.pem",
                 "--hostname-match=^aws-(.*)$",
                 "--log-level=debug",
                 "--socket=/run/w.sock",
+                "--tlsverify",
                 "--rewrite-inspect",
             ]
         );
-        assert_eq!(docker.proxy, Path::new("/run/p.sock"));
-        assert_eq!(docker.other_proxy(), " --proxy /run/p.sock");
+        let proxies: Vec<String> = docker.proxies.iter().map(ToString::to_string).collect();
+        assert_eq!(proxies, ["unix:///run/p.sock", "tcp://0.0.0.0:12376"]);
+    }
+
+    #[test]
+    fn tls_without_a_port_is_a_mistake() {
+        let asked = DockerArgs {
+            docker: Some("tcp://127.0.0.1".to_owned()),
+            tls: true,
+            ..DockerArgs::default()
+        };
+        let error = docker(asked).unwrap_err().to_string();
+        assert!(error.contains("--docker-proxy tcp://"), "{error}");
     }
 
     #[test]

@@ -49,7 +49,7 @@ impl Listener {
     pub(crate) fn served(&self) -> DockerServed {
         match self {
             Self::Unix(socket) => DockerServed {
-                host: DockerHost::Unix(socket.path().to_owned()),
+                host: DockerHost::Unix(std::path::absolute(socket.path()).unwrap_or_default()),
                 tls: false,
             },
             Self::Tcp(port) => port.served(),
