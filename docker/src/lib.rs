@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`request`] | which request a method and a path are |
 //! | [`create`] | the body of a container's creation: whether it joins the network, and with what |
+//! | [`start`] | the body of a container's start, which may take back what its creation said |
 //! | [`inspect`] | what a container's inspection shows as its address |
 //! | [`network`] | the body of a network's creation: which driver of addresses it has |
 //! | [`names`] | the name of a container in DNS |
@@ -39,3 +40,4 @@ pub mod network;
 mod object;
 pub mod plugin;
 pub mod request;
+pub mod start;

@@ -13,6 +13,11 @@ pub enum Request {
         /// What the client calls it: its id, the beginning of that, or its name
         container: String,
     },
+    /// A container is started
+    Start {
+        /// What the client calls it
+        container: String,
+    },
     /// A network is created
     CreateNetwork,
     /// Anything else: passed on as it is
@@ -36,6 +41,9 @@ pub fn classify(method: &str, path_and_query: &str) -> Request {
             name: value(query, "name"),
         },
         ("POST", ["networks", "create"]) => Request::CreateNetwork,
+        ("POST", ["containers", container @ .., "start"]) if !container.is_empty() => Request::Start {
+            container: container.join("/"),
+        },
         ("GET", ["containers", container @ .., "json"]) if !container.is_empty() => Request::Inspect {
             container: container.join("/"),
         },
@@ -145,6 +153,18 @@ mod tests {
     }
 
     #[test]
+    fn starts_are_known_with_their_container() {
+        for (path, container) in [
+            ("/containers/c1/start", "c1"),
+            ("/v1.18/containers/5f3a/start?detachKeys=x", "5f3a"),
+            ("/v1.18/containers/web/db/start", "web/db"),
+        ] {
+            let container = container.to_owned();
+            assert_eq!(classify("POST", path), Request::Start { container }, "{path}");
+        }
+    }
+
+    #[test]
     fn creations_of_networks_are_known() {
         for path in [
             "/networks/create",
@@ -175,7 +195,9 @@ mod tests {
             ("POST", "/v1.41/Containers/create"),
             ("POST", "/v1.41/./containers/create"),
             ("POST", "/v1.41/services/create?name=c1"),
-            ("POST", "/v1.41/containers/c1/start"),
+            ("POST", "/v1.41/containers/start"),
+            ("POST", "/v1.41/exec/c1/start"),
+            ("POST", "/v1.41/containers/c1/restart"),
             ("POST", "/v1.41/containers/c1/exec"),
             ("GET", "/v1.41/containers/json"),
             ("GET", "/v1.41/containers//json"),

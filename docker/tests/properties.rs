@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use docker::create::{Dns, HostnamePolicy, Policy, Rewrite, rewrite};
 use docker::plugin::{CreateEndpoint, Wanted};
 use docker::request::{Request, classify};
-use docker::{inspect, names, plugin};
+use docker::{inspect, names, plugin, start};
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -25,6 +25,7 @@ proptest! {
     fn any_bytes_are_taken(bytes in vec(any::<u8>(), 0..300), text in ".{0,80}") {
         let _ = rewrite(&bytes, Some(&text), &policy());
         let _ = inspect::rewrite(&bytes, "weave");
+        let _ = start::mend(&bytes, &bytes, "weave");
         let _ = plugin::request::<CreateEndpoint>(&bytes);
         let _ = classify(&text, &String::from_utf8_lossy(&bytes));
         let called = names::Called { name: &text, hostname: &text, domainname: "weave.local" };
@@ -37,6 +38,7 @@ proptest! {
     fn any_json_is_taken(value in json(), name in name()) {
         let _ = rewrite(value.as_bytes(), name.as_deref(), &policy());
         let _ = inspect::rewrite(value.as_bytes(), "weave");
+        let _ = start::mend(value.as_bytes(), value.as_bytes(), "weave");
         if let Ok(request) = plugin::request::<CreateEndpoint>(value.as_bytes()) {
             prop_assert!(!Wanted::from(&request).key.is_empty());
         }

@@ -18,6 +18,7 @@ use super::host;
 use super::inspect;
 use super::network;
 use super::splice::{Takeover, takes_over};
+use super::start;
 use crate::body::{Body, empty, failure, hold, line, stream};
 use crate::dockerd::{Connected, DockerError};
 use crate::stream::Stream;
@@ -92,6 +93,7 @@ impl Exchange {
             .map_or("", |target| target.as_str());
         match classify(request.method().as_str(), target) {
             Meaning::Create { name } => create::answer(&self.shared, self, request, name.as_deref()).await,
+            Meaning::Start { container } => start::answer(&self.shared, self, request, &container).await,
             Meaning::CreateNetwork => network::answer(self, request).await,
             Meaning::Inspect { .. } if self.shared.rewrite_inspect => {
                 inspect::answer(&self.shared, self, request).await

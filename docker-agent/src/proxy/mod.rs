@@ -3,12 +3,13 @@
 //! ```text
 //!   client --- connection --- exchange --+-- passed through ------------------ Docker
 //!                  |                     +-- create: rewritten, connected ----
+//!                  |                     +-- start: mended, if an old client says more
 //!                  |                     +-- inspect: rewritten if asked for -
 //!                  +-- splice: bytes only, once a stream took over ------------
 //! ```
 //! Each connection of a client has one of its own to Docker, and what goes over the one goes over the
-//! other, in step. Bodies are streamed; only those of a creation and of an inspection that is rewritten
-//! are held.
+//! other, in step. Bodies are streamed; only those of a creation, of a start and of an inspection that is
+//! rewritten are held.
 
 mod connection;
 mod create;
@@ -18,6 +19,7 @@ mod host;
 mod inspect;
 mod network;
 mod splice;
+mod start;
 mod target;
 #[cfg(test)]
 mod tests;

@@ -173,3 +173,49 @@ async fn an_inspection_shows_the_networks_address() {
     assert_eq!(shown["NetworkSettings"]["IPAddress"], "10.32.0.1");
     assert_eq!(shown["NetworkSettings"]["IPPrefixLen"], 12);
 }
+
+#[tokio::test]
+async fn an_old_clients_start_takes_nothing_of_the_network_away() {
+    let setup = Setup::new().await;
+    let mut client = setup.client().await;
+    let asked = r#"{"HostConfig":{"NetworkMode":"none"}}"#;
+    let length = asked.len();
+    client
+        .write(format!(
+            "POST /v1.18/containers/c/start HTTP/1.1\r\nHost: d\r\nContent-Length: {length}\r\n\r\n{asked}"
+        ))
+        .await;
+    let mut inspecting = setup.docker().await;
+    let head = inspecting.head().await;
+    assert!(head.starts_with("GET /containers/c/json "), "{head}");
+    let inspected = r#"{"Id":"c1","State":{"Running":false},"HostConfig":{"NetworkMode":"default","Dns":["10.0.0.1"]},"NetworkSettings":{"Networks":{"bridge":{},"weave":{"DriverOpts":{"works.weave.container":"c1"}}}}}"#;
+    answer(&mut inspecting, "200 OK", inspected).await;
+    let mut leaving = setup.docker().await;
+    let head = leaving.head().await;
+    assert!(head.starts_with("POST /networks/bridge/disconnect "), "{head}");
+    assert_eq!(body(&mut leaving, &head).await["Container"], "c1");
+    answer(&mut leaving, "200 OK", "").await;
+    let mut docker = setup.docker().await;
+    let head = docker.head().await;
+    assert!(head.starts_with("POST /v1.18/containers/c/start "), "{head}");
+    let host = &body(&mut docker, &head).await["HostConfig"];
+    assert_eq!(
+        (&host["NetworkMode"], &host["Dns"][0]),
+        (&"default".into(), &"10.0.0.1".into())
+    );
+    docker.write("HTTP/1.1 204 No Content\r\n\r\n").await;
+    assert!(client.head().await.starts_with("HTTP/1.1 204 "));
+    // What says nothing of the host goes on, as it came, over the same connection.
+    for asked in ["", "null"] {
+        let length = asked.len();
+        client
+            .write(format!(
+                "POST /containers/c/start HTTP/1.1\r\nHost: d\r\nContent-Length: {length}\r\n\r\n{asked}"
+            ))
+            .await;
+        docker.head().await;
+        docker.expect(asked).await;
+        docker.write("HTTP/1.1 204 No Content\r\n\r\n").await;
+        assert!(client.head().await.starts_with("HTTP/1.1 204 "));
+    }
+}
