@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use docker::connected::Connected;
 use docker::names::{Called, in_domain};
 use serde::{Deserialize, Deserializer};
-use serde_json::{Map, Value};
 
 use crate::dockerd::{DockerError, Dockerd};
 
@@ -36,24 +36,6 @@ struct Settings {
     networks: BTreeMap<String, Option<Connected>>,
 }
 
-/// A container on one of Docker's networks
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "PascalCase", default)]
-pub(crate) struct Connected {
-    /// Docker's id of the network
-    #[serde(rename = "NetworkID", deserialize_with = "or_empty")]
-    pub(crate) network_id: String,
-    /// Docker's id of the interface, while there is one
-    #[serde(rename = "EndpointID", deserialize_with = "or_empty")]
-    pub(crate) endpoint_id: String,
-    /// Its address there, while it has one
-    #[serde(rename = "IPAddress", deserialize_with = "or_empty")]
-    pub(crate) address: String,
-    /// What its driver is told
-    #[serde(deserialize_with = "or_empty")]
-    pub(crate) driver_opts: Map<String, Value>,
-}
-
 impl Container {
     /// Asks Docker
     pub(crate) async fn inspect(docker: &Dockerd, id: &str) -> Result<Self, DockerError> {
@@ -71,8 +53,8 @@ impl Container {
     }
 
     /// The networks that it is on
-    pub(crate) fn connected(self) -> impl Iterator<Item = Connected> {
-        self.network_settings.networks.into_values().flatten()
+    pub(crate) fn connected(&self) -> impl Iterator<Item = &Connected> {
+        self.network_settings.networks.values().flatten()
     }
 }
 
@@ -108,14 +90,7 @@ mod tests {
             container.name_in("weave.local.").as_deref(),
             Some("c1.weave.local")
         );
-        let connected: Vec<_> = container.connected().collect();
-        assert_eq!(connected.len(), 1);
-        assert_eq!(
-            (
-                connected[0].endpoint_id.as_str(),
-                connected[0].network_id.as_str()
-            ),
-            ("e1", "n1")
-        );
+        let connected: Vec<_> = container.connected().map(|one| &one.endpoint_id).collect();
+        assert_eq!(connected, ["e1"]);
     }
 }

@@ -1,18 +1,20 @@
 //! Following Docker: what there is when it begins to answer, and which containers are connected and removed.
+//!
+//! Docker tells its drivers no names: they are given right after the process of a container has started, which
+//! is when Docker says of it what it is called.
 
-use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use api::{Client, ContainerRequest, ContainerSpec, NameRequest, reserved_for, routes};
-use docker::create::option;
-use docker::plugin::{CreateEndpoint, Wanted};
+use api::{Client, ContainerRequest, ContainerSpec, NameRequest, routes};
+use docker::connected::{Connected, Network, Networks};
+use docker::names::alias_in_domain;
 use model::ContainerId;
 use serde::Deserialize;
 
 use crate::body::line;
-use crate::container::{Connected, Container};
+use crate::container::Container;
 use crate::dockerd::{DockerError, Dockerd, Event, Events, encoded};
 use crate::memory::{Endpoint, Memory};
 use crate::network::{self, DRIVER};
@@ -110,7 +112,7 @@ impl Follower {
         }
     }
 
-    /// Gives a container its name that Docker put on the network without the proxy
+    /// Gives a container its names that Docker put on a network
     async fn name(&self, id: &str, network: &str) -> Result<(), DockerError> {
         let Some(domain) = self.policies.names_domain().await else {
             return Ok(());
@@ -121,96 +123,101 @@ impl Follower {
             Err(error) if error.is_not_found() => return Ok(()),
             Err(error) => return Err(error),
         };
-        let Some(name) = container.name_in(&domain) else {
-            return Ok(());
-        };
-        for connected in container.connected() {
-            let by_proxy = connected.driver_opts.contains_key(option::CONTAINER);
-            if by_proxy || connected.network_id != network || connected.endpoint_id.is_empty() {
-                continue;
-            }
-            let Some(key) = self.known_as(&connected).await else {
-                continue;
+        let there = container.connected().filter(|one| one.network_id == network);
+        for connected in there {
+            let key = match self.memory.endpoint_of(&connected.endpoint_id) {
+                Some(endpoint) => Some(endpoint.container),
+                // Of before this program ran.
+                None => key(connected, &self.networks().await?),
             };
+            if let Some(key) = key {
+                self.give_names(&key, names(id, &container, connected, &domain))
+                    .await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn give_names(&self, key: &ContainerId, names: Vec<String>) {
+        for name in names {
             let question = NameRequest {
                 container: Some(ContainerSpec::Name(key.to_string())),
                 addresses: Vec::new(),
-                name: Some(name.clone()),
+                name: Some(name),
             };
             if let Err(error) = self.weaved.send(&routes::ADD_NAMES, &question).await {
+                let name = question.name.unwrap_or_default();
                 log::warn!("{key} does not get the name {name}: {}", told(&error));
             }
         }
-        Ok(())
     }
 
-    /// Learns which containers and interfaces there are, of before this program ran
-    async fn learn(&self) -> Result<(), DockerError> {
+    /// The networks of this driver
+    async fn networks(&self) -> Result<Networks, DockerError> {
         let filters = encoded(&format!(r#"{{"driver":["{DRIVER}"]}}"#));
-        let networks: Vec<Ided> = self.docker.get(&format!("/networks?filters={filters}")).await?;
-        let networks: BTreeSet<String> = networks.into_iter().map(|network| network.id).collect();
+        let all: Vec<Network> = self.docker.get(&format!("/networks?filters={filters}")).await?;
+        Ok(Networks::of(DRIVER, all))
+    }
+
+    /// Learns which containers and interfaces there are, of before this program ran, and gives them the names
+    /// that they may not have got then
+    async fn learn(&self) -> Result<(), DockerError> {
+        let networks = self.networks().await?;
         let containers: Vec<Ided> = self.docker.get("/containers/json?all=1").await?;
+        let domain = self.policies.names_domain().await;
         for Ided { id } in containers {
-            match Container::inspect(&self.docker, &id).await {
-                Ok(container) => self.remember(container, &networks).await,
-                Err(error) if error.is_not_found() => {}
+            let container = match Container::inspect(&self.docker, &id).await {
+                Ok(container) => container,
+                Err(error) if error.is_not_found() => continue,
                 Err(error) => return Err(error),
+            };
+            for connected in container.connected() {
+                let Some(key) = key(connected, &networks) else {
+                    continue;
+                };
+                if connected.endpoint_id.is_empty() {
+                    continue;
+                }
+                self.remember(connected, &key);
+                if let Some(domain) = &domain {
+                    self.give_names(&key, names(&id, &container, connected, domain))
+                        .await;
+                }
             }
         }
         Ok(())
     }
 
-    async fn remember(&self, container: Container, networks: &BTreeSet<String>) {
-        for attached in container.connected() {
-            let by_proxy = attached.driver_opts.contains_key(option::CONTAINER);
-            if !by_proxy && !networks.contains(&attached.network_id) {
-                continue;
-            }
-            let Some(key) = self.known_as(&attached).await else {
-                continue;
-            };
-            let endpoint = Endpoint {
-                container: key,
-                interface: None,
-                by_proxy,
-                multicast: true,
-                address: None,
-            };
-            if !attached.endpoint_id.is_empty() {
-                self.memory.endpoint_if_unknown(&attached.endpoint_id, endpoint);
-            }
-        }
-    }
-}
-
-impl Follower {
-    /// What weaved knows a container as that is connected to a network
-    async fn known_as(&self, connected: &Connected) -> Option<ContainerId> {
-        if let Some(endpoint) = self.memory.endpoint_of(&connected.endpoint_id) {
-            return Some(endpoint.container);
-        }
-        let reserved = connected.address.parse().ok().map(reserved_for);
-        let Some(reserved) = reserved.filter(|_| !connected.driver_opts.contains_key(option::CONTAINER))
-        else {
-            return key_of(connected);
+    fn remember(&self, connected: &Connected, key: &ContainerId) {
+        let endpoint = Endpoint {
+            container: key.clone(),
+            interface: None,
+            by_proxy: connected.is_by_proxy(),
+            multicast: true,
+            address: None,
         };
-        let attached = self.weaved.ask(&routes::CONTAINERS).await.unwrap_or_default();
-        // By its address, if that was chosen before its interface was made.
-        match attached.iter().any(|one| one.container == reserved) {
-            true => Some(reserved),
-            false => key_of(connected),
-        }
+        self.memory.endpoint_if_unknown(&connected.endpoint_id, endpoint);
     }
 }
 
-/// The same, where its driver chose the address
-fn key_of(connected: &Connected) -> Option<ContainerId> {
-    let request = CreateEndpoint {
-        endpoint_id: connected.endpoint_id.clone(),
-        options: connected.driver_opts.clone(),
-        ..CreateEndpoint::default()
-    };
-    Wanted::from(&request).key.parse().ok()
+/// What weaved knows a container as on a network
+fn key(connected: &Connected, networks: &Networks) -> Option<ContainerId> {
+    connected.known_as(networks)?.parse().ok()
+}
+
+/// What a container is called on a network: its name, unless the proxy told it, and its aliases
+fn names(id: &str, container: &Container, connected: &Connected, domain: &str) -> Vec<String> {
+    let own = (!connected.is_by_proxy())
+        .then(|| container.name_in(domain))
+        .flatten();
+    let aliases = connected.aliases(id).filter_map(|alias| {
+        let name = alias_in_domain(alias, domain);
+        if name.is_none() {
+            log::debug!("{} can be no name", alias.escape_debug());
+        }
+        name
+    });
+    own.into_iter().chain(aliases).collect()
 }
 
 #[derive(Deserialize)]

@@ -4,6 +4,8 @@
 //! |---|---|
 //! | [`request`] | which request a method and a path are |
 //! | [`create`] | the body of a container's creation: whether it joins the network, and with what |
+//! | [`connected`] | a container on a network, and what weaved knows it as there |
+//! | [`files`] | `/etc/resolv.conf` and `/etc/hosts` of a container that is attached by hand |
 //! | [`start`] | the body of a container's start, which may take back what its creation said |
 //! | [`inspect`] | what a container's inspection shows as its address |
 //! | [`network`] | the body of a network's creation: which driver of addresses it has |
@@ -33,7 +35,9 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 
+pub mod connected;
 pub mod create;
+pub mod files;
 pub mod inspect;
 pub mod names;
 pub mod network;

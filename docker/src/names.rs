@@ -33,6 +33,16 @@ pub fn in_domain(called: Called<'_>, domain: &str) -> Option<String> {
     is_name(&completed).then_some(completed)
 }
 
+/// The whole name of an alias, without its last dot; nothing if it can be no name
+pub fn alias_in_domain(alias: &str, domain: &str) -> Option<String> {
+    let (alias, domain) = (alias.trim_end_matches('.'), domain.trim_end_matches('.'));
+    let whole = match is_in(alias, domain) {
+        true => alias.to_owned(),
+        false => format!("{alias}.{domain}"),
+    };
+    is_name(&whole).then_some(whole)
+}
+
 /// Whether there is something before and behind a dot
 pub(crate) fn has_domain(whole: &str) -> bool {
     whole.trim_end_matches('.').contains('.')
@@ -94,6 +104,23 @@ mod tests {
             };
             for domain in ["weave.local", "weave.local."] {
                 assert_eq!(in_domain(called, domain).as_deref(), Some(whole), "{called:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_alias_is_completed_by_the_domain() {
+        for (alias, whole) in [
+            ("web", Some("web.weave.local")),
+            ("Web.weave.LOCAL.", Some("Web.weave.LOCAL")),
+            ("db.example", Some("db.example.weave.local")),
+            ("my_service", Some("my_service.weave.local")),
+            ("", None),
+            ("a b", None),
+            (".weave.local", None),
+        ] {
+            for domain in ["weave.local", "weave.local."] {
+                assert_eq!(alias_in_domain(alias, domain).as_deref(), whole, "{alias:?}");
             }
         }
     }

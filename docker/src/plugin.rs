@@ -11,7 +11,7 @@ mod network;
 mod pool;
 
 pub use call::Call;
-pub use decide::{ENDPOINT_PREFIX, Wanted};
+pub use decide::Wanted;
 pub use ipam::{
     AddressAnswer, AddressReleased, AddressRequest, AddressSpaces, IpamCapabilities, IpamFailure, PoolAnswer,
     PoolReleased, PoolRequest,

@@ -120,7 +120,7 @@ fn an_interface_is_the_container_s_that_the_options_say() {
     assert_eq!(wanted("", ""), expected("endpoint:5152e3a0e71a", "", None));
     assert_eq!(
         wanted("", "10.3.0.2/24"),
-        expected("endpoint:5152e3a0e71a", "10.3.0.2/24", None)
+        expected("address:10.3.0.2", "10.3.0.2/24", None)
     );
     assert_eq!(
         wanted(
@@ -134,7 +134,7 @@ fn an_interface_is_the_container_s_that_the_options_say() {
             r#""works.weave.container":" ","works.weave.addresses":null,"works.weave.name":7"#,
             "10.3.0.2/24"
         ),
-        expected("endpoint:5152e3a0e71a", "10.3.0.2/24", None)
+        expected("address:10.3.0.2", "10.3.0.2/24", None)
     );
 }
 

@@ -1,5 +1,7 @@
+use api::DockerHost;
 use docker::create::HostnamePolicy;
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
 
 use super::*;
 use crate::dockerd::Actor;
@@ -17,7 +19,7 @@ fn follower(directory: &Directory) -> Follower {
         dns_domain: Some("weave.local.".to_owned()),
     };
     Follower {
-        docker: Dockerd::new(api::DockerHost::Unix(directory.path("docker.sock"))),
+        docker: Dockerd::new(DockerHost::Unix(directory.path("docker.sock"))),
         weaved: weaved.clone(),
         memory: Arc::new(Memory::default()),
         policies: Arc::new(Policies::new(settings, weaved)),
@@ -28,7 +30,10 @@ fn follower(directory: &Directory) -> Follower {
 /// A Docker with one container by the proxy, and one without
 fn docker(path: &str) -> Value {
     match path.split('?').next().unwrap() {
-        "/networks" => json!([{"Id": "n1", "Driver": "weave"}]),
+        "/networks" => json!([
+            {"Id": "n1", "Driver": "weave", "IPAM": {"Driver": "null"}},
+            {"Id": "n2", "Driver": "weave", "IPAM": {"Driver": "weave"}},
+        ]),
         "/containers/json" => json!([{"Id": "c1"}, {"Id": "c2"}]),
         "/containers/c1/json" => json!({
             "Name": "/a1", "NetworkSettings": {"Networks": {
@@ -38,7 +43,8 @@ fn docker(path: &str) -> Value {
         }),
         "/containers/c2/json" => json!({
             "Name": "/a2", "NetworkSettings": {"Networks": {
-                "weave": {"NetworkID": "n1", "EndpointID": "0123456789abcdef"},
+                "weave": {"NetworkID": "n1", "EndpointID": "0123456789abcdef", "IPAddress": "10.32.0.2"},
+                "n2": {"NetworkID": "n2", "EndpointID": "e2", "IPAddress": "10.3.0.2", "Aliases": ["db", "no name"]},
             }},
         }),
         _other => Value::Null,
@@ -69,11 +75,20 @@ async fn what_there_was_before_is_known_and_forgotten_when_it_goes() {
     for (endpoint, key, by_proxy) in [
         ("e1", "c1", true),
         ("0123456789abcdef", "endpoint:0123456789ab", false),
+        ("e2", "address:10.3.0.2", false),
     ] {
         let known = follower.memory.endpoint_of(endpoint).unwrap();
         assert_eq!((known.container.as_str(), known.by_proxy), (key, by_proxy));
     }
     assert_eq!(follower.memory.endpoint_of("e0"), None);
+    // What they are called may not have come through then.
+    for (key, name) in [
+        ("address:10.3.0.2", "a2.weave.local"),
+        ("address:10.3.0.2", "db.weave.local"),
+        ("endpoint:0123456789ab", "a2.weave.local"),
+    ] {
+        assert_eq!(next_name(&mut weaved).await, (key.to_owned(), name.to_owned()));
+    }
     follower.happened(&event("container", "destroy", "c1", &[])).await;
     let asked = in_time("weaved is asked", weaved.recv()).await.unwrap();
     assert_eq!(
@@ -84,20 +99,36 @@ async fn what_there_was_before_is_known_and_forgotten_when_it_goes() {
 }
 
 #[tokio::test]
-async fn a_container_that_is_connected_without_the_proxy_gets_its_name() {
+async fn a_container_that_is_connected_without_the_proxy_gets_its_names_there() {
     let directory = Directory::new();
     let _docker = play(&directory.path("docker.sock"), docker);
     let mut weaved = play(&directory.path("weaved.sock"), |_| json!([]));
     let follower = follower(&directory);
-    for (container, kind) in [("c1", "weave"), ("c2", "bridge"), ("c2", "weave")] {
+    for (container, kind, network) in [
+        ("c1", "weave", "n1"),
+        ("c2", "bridge", "n1"),
+        ("c2", "weave", "n1"),
+        ("c2", "weave", "n2"),
+    ] {
         let attributes = [("container", container), ("type", kind)];
         follower
-            .happened(&event("network", "connect", "n1", &attributes))
+            .happened(&event("network", "connect", network, &attributes))
             .await;
     }
+    for (key, name) in [
+        ("endpoint:0123456789ab", "a2.weave.local"),
+        ("address:10.3.0.2", "a2.weave.local"),
+        ("address:10.3.0.2", "db.weave.local"),
+    ] {
+        assert_eq!(next_name(&mut weaved).await, (key.to_owned(), name.to_owned()));
+    }
+    assert!(weaved.try_recv().is_err());
+}
+
+/// Whom weaved is asked to give which name
+async fn next_name(weaved: &mut mpsc::UnboundedReceiver<(String, Value)>) -> (String, String) {
     let (path, asked) = in_time("weaved is asked", weaved.recv()).await.unwrap();
     assert_eq!(path, "/v1/names/add");
-    assert_eq!(asked["name"], "a2.weave.local");
-    assert_eq!(asked["container"], "endpoint:0123456789ab");
-    assert!(weaved.try_recv().is_err());
+    let text = |name: &str| asked[name].as_str().unwrap().to_owned();
+    (text("container"), text("name"))
 }

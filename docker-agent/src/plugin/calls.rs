@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use api::{Client, ClientError, ContainerRequest, EndpointRequest, ErrorKind, reserved_for, routes};
-use docker::create::option;
+use api::{Client, ClientError, ContainerRequest, EndpointRequest, ErrorKind, routes};
 use docker::plugin::{
     Activated, Call, Capabilities, CreateEndpoint, CreateNetwork, DeleteNetwork, Done, EndpointCreated,
     EndpointInfo, EndpointRef, Interface, InterfaceName, IpamCapabilities, Join, Joined, Route, Wanted,
@@ -167,20 +166,8 @@ impl Driver {
             text: wanted.addresses.clone(),
             source,
         })?;
-        let by_proxy = asked.options.contains_key(option::CONTAINER);
-        // What Docker says of the address is all that it says of the container.
-        let chosen = asked
-            .interface
-            .address
-            .split('/')
-            .next()
-            .and_then(|text| text.parse().ok());
-        let container = match chosen.filter(|_| !by_proxy) {
-            Some(address) => reserved_for(address),
-            None => wanted.key.parse()?,
-        };
         let question = EndpointRequest {
-            container,
+            container: wanted.key.parse()?,
             addresses,
             name: wanted.name,
         };
@@ -190,7 +177,7 @@ impl Driver {
             container: question.container,
             address: v4.map(|address| address.ip()),
             interface: Some(made.interface.to_string()),
-            by_proxy,
+            by_proxy: wanted.by_proxy,
             multicast: self.has_multicast(&asked.network_id),
         };
         self.memory.endpoint(&asked.endpoint_id, endpoint);

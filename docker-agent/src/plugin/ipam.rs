@@ -149,6 +149,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_address_is_kept_for_what_its_container_will_be_known_as() {
+        let address = [10, 3, 0, 7].into();
+        let known = docker::connected::known_as(&serde_json::Map::new(), "e1", "10.3.0.7/24");
+        assert_eq!(known, reserved_for(address).as_str());
+    }
+
+    #[test]
     fn hosts_begin_at_different_places_and_go_through_all() {
         let subnet: Ipv4Network = "10.3.0.0/24".parse().unwrap();
         let of = |host| places(subnet, host).collect::<Vec<_>>();
