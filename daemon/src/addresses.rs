@@ -256,6 +256,16 @@ impl Network {
         self.ask(|reply| Input::Names(ForNames::List(reply))).await
     }
 
+    /// What a container's addresses are called; none where there are no names
+    pub(crate) async fn names_of(
+        &self,
+        container: &ContainerId,
+    ) -> Result<Option<Vec<(String, Ipv4Addr)>>, ApiError> {
+        let container = container.clone();
+        self.ask(|reply| Input::Names(ForNames::Of { container, reply }))
+            .await
+    }
+
     /// The addresses of a name
     pub(crate) async fn lookup(&self, name: String) -> Result<Vec<Ipv4Addr>, ApiError> {
         self.ask(|reply| Input::Names(ForNames::Lookup { name, reply }))

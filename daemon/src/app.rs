@@ -245,15 +245,23 @@ impl App {
 
     pub(crate) async fn add_names(&self, request: NameRequest) -> Result<Vec<NameEntry>, ApiError> {
         let named = self.attachments.named(&request).await?;
-        self.network
+        let container = named.container.clone();
+        let added = self
+            .network
             .add_name(named.name, named.container, named.addresses)
-            .await
+            .await?;
+        self.attachments.remember_names(&container, true).await;
+        Ok(added)
     }
 
     pub(crate) async fn remove_names(&self, request: NameRequest) -> Result<usize, ApiError> {
         let mut removed = 0;
         for filter in self.attachments.filters(&request)? {
+            let container = filter.container.clone();
             removed += self.network.remove_names(filter).await?;
+            if let Some(container) = container {
+                self.attachments.remember_names(&container, true).await;
+            }
         }
         Ok(removed)
     }

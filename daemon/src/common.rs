@@ -144,23 +144,31 @@ pub(crate) fn common(
         }
     };
     let mut names = (!args.no_dns).then(|| Names::new(own.name, own.epoch, args.dns_domain.clone()));
-    let mut has = |id: &ContainerId, name: Option<&str>, addresses: &[IpNetwork]| {
+    let mut has = |id: &ContainerId, addresses: &[IpNetwork], called: &[(String, Ipv4Addr)]| {
         for address in addresses {
-            let IpNetwork::V4(address) = address else { continue };
-            if let Some(ipam) = &mut ipam {
+            if let (Some(ipam), IpNetwork::V4(address)) = (&mut ipam, address) {
                 ipam.reclaim(id.clone(), *address, now);
             }
-            if let (Some(names), Some(name)) = (&mut names, name)
-                && let Err(error) = names.add(name, id.clone(), address.ip())
+        }
+        for (name, address) in called {
+            if let Some(names) = &mut names
+                && let Err(error) = names.add(name, id.clone(), *address)
             {
                 log::warn!("container {id} has no name: {error}");
             }
         }
     };
     for held in &own.held {
-        has(&held.id, held.name.as_deref(), &held.addresses);
+        has(&held.id, &held.addresses, &held.names);
     }
-    has(&host, own.exposed_name.as_deref(), &own.exposed);
+    let called: Vec<(String, Ipv4Addr)> = match &own.exposed_name {
+        Some(name) => ipv4(&own.exposed)
+            .into_iter()
+            .map(|address| (name.clone(), address))
+            .collect(),
+        None => Vec::new(),
+    };
+    has(&host, &own.exposed, &called);
     // Those that ended while nobody looked.
     ended.remove(&host);
     for id in own.held.iter().map(|held| &held.id).chain(&own.resting) {

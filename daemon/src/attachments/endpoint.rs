@@ -84,6 +84,7 @@ impl Attachments {
             addresses: addresses.to_vec(),
             chosen: chosen(asked, addresses),
             name,
+            names: None,
         };
         if let Err(error) = self.put_on(&record).await {
             if let Err(error) = inner.links.delete(&waiting.host_if).await {

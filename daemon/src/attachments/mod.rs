@@ -15,6 +15,7 @@ mod unclaimed;
 mod watch;
 
 use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -57,6 +58,9 @@ struct Record {
     /// What its addresses are called
     #[serde(default)]
     name: Option<String>,
+    /// All that they are called, once names were given or taken one by one
+    #[serde(default)]
+    names: Option<Vec<(String, Ipv4Addr)>>,
 }
 
 /// What a container of before has
@@ -64,7 +68,7 @@ struct Record {
 pub(crate) struct Held {
     pub(crate) id: ContainerId,
     pub(crate) addresses: Vec<IpNetwork>,
-    pub(crate) name: Option<String>,
+    pub(crate) names: Vec<(String, Ipv4Addr)>,
 }
 
 /// The containers, shared by those who ask
@@ -189,6 +193,7 @@ impl Attachments {
             }
         };
         self.has_name(&id, name, addresses).await;
+        self.remember_names(&id, false).await;
         Ok(attached)
     }
 
@@ -240,6 +245,7 @@ impl Attachments {
             addresses: addresses.clone(),
             chosen,
             name: leg.name.or_else(|| known.and_then(|known| known.name.clone())),
+            names: known.and_then(|known| known.names.clone()),
         };
         if let Err(error) = self.put_on(&record).await {
             for leftover in attached.undo(&inner.links).await {
@@ -314,6 +320,7 @@ impl Attachments {
             inner.network.forget(&id).await;
         } else {
             inner.network.give_up(&id, &detached.removed).await;
+            self.remember_names(&id, false).await;
         }
         log::info!("container {id} detached from {}", text(&detached.removed));
         Ok(Detached {
@@ -349,7 +356,7 @@ impl Attachments {
         let held = |record: &Record| Held {
             id: record.id.clone(),
             addresses: record.addresses.clone(),
-            name: record.name.clone(),
+            names: record.all_names(),
         };
         records.values().map(held).collect()
     }

@@ -7,7 +7,7 @@ use api::{ApiError, ContainerSpec, ErrorKind, NameRequest};
 use model::ContainerId;
 
 use super::container::container;
-use super::{Attachments, not_attached};
+use super::{Attachments, Record, not_attached};
 use crate::common::ipv4;
 
 /// Names to be added
@@ -78,6 +78,46 @@ impl Attachments {
             [] => vec![filter(None)],
             addresses => addresses.iter().map(|address| filter(Some(*address))).collect(),
         })
+    }
+}
+
+impl Attachments {
+    /// Has a container's names on disk one by one, so that the next run gives it the same: if some were given or
+    /// taken beside its own, or `begin` says that this has happened
+    pub(crate) async fn remember_names(&self, id: &ContainerId, begin: bool) {
+        let inner = &*self.0;
+        let mut records = inner.records.lock().await;
+        let Some(record) = records.get(id).filter(|record| begin || record.names.is_some()) else {
+            return;
+        };
+        let Ok(Some(names)) = inner.network.names_of(id).await else {
+            // There are no names on this host, or no weaved soon.
+            return;
+        };
+        if record.names.as_ref() == Some(&names) {
+            return;
+        }
+        let mut record = record.clone();
+        record.names = Some(names);
+        match inner.store.put_attachment(id.as_str(), &record) {
+            Ok(()) => drop(records.insert(id.clone(), record)),
+            Err(error) => log::error!(
+                "container {id} will have lost names after a restart: {:#}",
+                anyhow::Error::from(error)
+            ),
+        }
+    }
+}
+
+impl Record {
+    /// What each of its addresses is called
+    pub(super) fn all_names(&self) -> Vec<(String, Ipv4Addr)> {
+        let own = || {
+            let addresses = ipv4(&self.addresses).into_iter();
+            let named = addresses.filter_map(|address| Some((self.name.clone()?, address)));
+            named.collect()
+        };
+        self.names.clone().unwrap_or_else(own)
     }
 }
 

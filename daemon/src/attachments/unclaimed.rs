@@ -96,6 +96,7 @@ async fn look(links: &Links, ends: &mut BTreeSet<IfName>, spec: &ContainerSpec) 
         addresses,
         chosen: Vec::new(),
         name: name(spec),
+        names: None,
     })
 }
 
@@ -140,6 +141,7 @@ async fn from_inside(links: &Links, ends: &mut BTreeSet<IfName>, devices: &[Link
                 addresses,
                 chosen: Vec::new(),
                 name: None,
+                names: None,
             });
         }
     }

@@ -266,6 +266,12 @@ pub(super) fn names(question: ForNames, plane: &mut Plane, zone: &watch::Sender<
             let entry = |listed: dns::Listed<'_>| views::name(&listed, &directory);
             drop(reply.send(Some(names.entries().map(entry).collect())));
         }
+        (ForNames::Of { reply, .. }, None) => drop(reply.send(None)),
+        (ForNames::Of { container, reply }, Some(names)) => {
+            let of = names.names_of(&container);
+            let each = of.map(|entry| (entry.name.as_str().to_owned(), entry.address));
+            drop(reply.send(Some(each.collect())));
+        }
         (ForNames::Add { reply, .. }, None) => drop(reply.send(Err(no_names()))),
         (ForNames::Remove { reply, .. }, None) => drop(reply.send(Err(no_names()))),
         (ForNames::Lookup { reply, .. }, None) => drop(reply.send(Err(no_names()))),

@@ -105,6 +105,11 @@ pub(crate) enum ForNames {
     },
     /// Every name; none where there are no names
     List(oneshot::Sender<Option<Vec<NameEntry>>>),
+    /// Each name and address of a container of this host; none where there are no names
+    Of {
+        container: ContainerId,
+        reply: oneshot::Sender<Option<Vec<(String, Ipv4Addr)>>>,
+    },
     /// The addresses of a name
     Lookup {
         name: String,
