@@ -3,6 +3,7 @@
 mod examples;
 
 use std::ffi::OsString;
+use std::net::IpAddr;
 use std::path::PathBuf;
 
 use api::{DOCKER_PROXY_PORT, DockerHost, DockerHostError};
@@ -211,7 +212,7 @@ pub(crate) struct AttachArgs {
     /// `ip netns`, or a name or id of Docker's
     #[arg(value_name = "ADDRESS|CONTAINER", required = true)]
     pub(crate) args: Vec<String>,
-    /// Do not give the addresses the container's name
+    /// Do not give the addresses the container's name, and do not have it ask weaved for names
     #[arg(long)]
     pub(crate) without_dns: bool,
     /// Give them this name instead
@@ -220,6 +221,25 @@ pub(crate) struct AttachArgs {
     /// Do not route multicast to the interface
     #[arg(long)]
     pub(crate) no_multicast_route: bool,
+    /// Have the container's own name stand for its addresses on the network, in its /etc/hosts; of Docker's only
+    #[arg(long)]
+    pub(crate) rewrite_hosts: bool,
+    /// Also have this name stand for this address there; may be given again
+    #[arg(long = "add-host", value_name = "NAME:ADDRESS", value_parser = host)]
+    pub(crate) hosts: Vec<(String, IpAddr)>,
+}
+
+/// A name and its address, as Docker's `--add-host` has them
+fn host(text: &str) -> Result<(String, IpAddr), String> {
+    let no_host = || format!("{text:?} is no NAME:ADDRESS, as in db:10.32.0.7");
+    let (name, address) = text.split_once([':', '=']).ok_or_else(no_host)?;
+    let is_name =
+        |name: &str| !name.is_empty() && name.chars().all(|c| c.is_alphanumeric() || "-._".contains(c));
+    let address = address.trim_start_matches('[').trim_end_matches(']').parse();
+    match address {
+        Ok(address) if is_name(name) => Ok((name.to_owned(), address)),
+        Ok(_) | Err(_) => Err(no_host()),
+    }
 }
 
 #[derive(Debug, Args)]
@@ -393,6 +413,18 @@ mod tests {
             (&["dns-lookup", "c1"], true),
             (&["dns-lookup"], false),
             (&["attach", "net:default", "c1", "--without-dns"], true),
+            (
+                &[
+                    "attach",
+                    "--rewrite-hosts",
+                    "--add-host=db:10.32.0.7",
+                    "--add-host=v6:[fd00::1]",
+                    "c1",
+                ],
+                true,
+            ),
+            (&["attach", "--add-host", "db", "c1"], false),
+            (&["attach", "--add-host", "d b:10.32.0.7", "c1"], false),
             (&["status", "--format", "xml"], false),
             (&["flows", "dump", "--format", "json"], true),
             (&["flows"], false),

@@ -1,5 +1,7 @@
 //! `attach`, `detach`, and `ps`.
 
+mod by_hand;
+
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -17,12 +19,15 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(45);
 pub(crate) fn attach(args: &AttachArgs, daemon: &Daemon) -> Result<()> {
     let (addresses, container) = split(&args.args)?;
     let found = docker::find(&container, || Ok(daemon.ask(&routes::CONTAINERS)?))?;
-    let (container, id, name) = match found {
-        Some(found) => (found.spec, Some(found.id), found.name),
+    if found.is_none() && (args.rewrite_hosts || !args.hosts.is_empty()) {
+        bail!("{container} is no container of Docker's: --rewrite-hosts and --add-host are for these only");
+    }
+    let (spec, id, name) = match &found {
+        Some(found) => (found.spec.clone(), found.ids.first().cloned(), found.name.clone()),
         None => (container, None, None),
     };
     let request = AttachRequest {
-        container,
+        container: spec,
         addresses: or_default(addresses)?,
         multicast_route: !args.no_multicast_route,
         dns: !args.without_dns,
@@ -30,24 +35,38 @@ pub(crate) fn attach(args: &AttachArgs, daemon: &Daemon) -> Result<()> {
         id,
     };
     let attached = daemon.patient(PATIENCE)?.send(&routes::ATTACH, &request)?;
+    if let Some(found) = found {
+        by_hand::attached(args, &found, &attached.addresses, daemon);
+    }
     print_addresses(&attached.granted)
 }
 
 pub(crate) fn detach(args: &DetachArgs, daemon: &Daemon) -> Result<()> {
     let (addresses, container) = split(&args.args)?;
-    let container = known_as(container, daemon)?;
+    let found = docker::find(&container, || Ok(daemon.ask(&routes::CONTAINERS)?))?;
+    let taken = match &found {
+        None => take(daemon, container, addresses)?,
+        Some(found) => by_hand::detach(found, addresses, daemon)?,
+    };
+    print_addresses(&taken)
+}
+
+/// Takes addresses from what weaved knows as one container; those that it had
+fn take(daemon: &Daemon, container: ContainerSpec, addresses: AddressSpecs) -> Result<Vec<IpNetwork>> {
     let request = DetachRequest { container, addresses };
-    let detached = daemon.send(&routes::DETACH, &request)?;
-    print_addresses(&detached.addresses)
+    Ok(daemon.send(&routes::DETACH, &request)?.addresses)
 }
 
 pub(crate) fn ps(args: &PsArgs, daemon: &Daemon) -> Result<()> {
     let all = daemon.ask(&routes::CONTAINERS)?;
     let (_shown, missing) = select(all.clone(), &args.containers);
-    let names = args.containers.iter().map(|name| match missing.contains(name) {
-        true => of_docker(name, &all),
-        false => name.clone(),
-    });
+    let names = args
+        .containers
+        .iter()
+        .flat_map(|name| match missing.contains(name) {
+            true => of_docker(name, &all),
+            false => vec![name.clone()],
+        });
     let names: Vec<String> = names.collect();
     let (shown, missing) = select(all, &names);
     print::answer(&shown, args.format, |shown| text::Containers(shown))?;
@@ -61,16 +80,22 @@ pub(crate) fn ps(args: &PsArgs, daemon: &Daemon) -> Result<()> {
 /// The same name, or what weaved knows Docker's container of that name as
 ///
 /// One that does not run, and one that Docker does not know either, has no addresses to be shown.
-fn of_docker(name: &str, attached: &[Attachment]) -> String {
+fn of_docker(name: &str, attached: &[Attachment]) -> Vec<String> {
+    let is_attached = |id: &String| attached.iter().any(|one| one.container.as_str() == id);
     let spec = name.parse().ok();
     let found = spec.and_then(|spec| docker::find(&spec, || Ok(attached.to_vec())).ok().flatten());
-    found.map_or_else(|| name.to_owned(), |found| found.id.to_string())
+    let ids = found.iter().flat_map(|found| &found.ids).map(ToString::to_string);
+    let ids: Vec<String> = ids.filter(is_attached).collect();
+    match ids.is_empty() {
+        true => vec![name.to_owned()],
+        false => ids,
+    }
 }
 
-/// By what weaved knows a container, where it is Docker's
-pub(crate) fn known_as(container: ContainerSpec, daemon: &Daemon) -> Result<ContainerSpec> {
+/// By what weaved knows a container, where it is Docker's: more than one thing if it is on several networks
+pub(crate) fn known_as(container: ContainerSpec, daemon: &Daemon) -> Result<Vec<ContainerSpec>> {
     let found = docker::find(&container, || Ok(daemon.ask(&routes::CONTAINERS)?))?;
-    Ok(found.map_or(container, |found| ContainerSpec::Name(found.id.to_string())))
+    Ok(found.map_or_else(|| vec![container], |found| by_hand::specs_of(&found)))
 }
 
 /// `[ADDRESS]... CONTAINER` as its two parts

@@ -12,12 +12,16 @@ use crate::exit::NotFound;
 use crate::print;
 
 pub(crate) fn add(args: &NameArgs, daemon: &Daemon) -> Result<()> {
-    daemon.send(&routes::ADD_NAMES, &resolved(args, daemon)?)?;
+    for request in resolved(args, daemon)? {
+        daemon.send(&routes::ADD_NAMES, &request)?;
+    }
     Ok(())
 }
 
 pub(crate) fn remove(args: &NameArgs, daemon: &Daemon) -> Result<()> {
-    daemon.send(&routes::REMOVE_NAMES, &resolved(args, daemon)?)?;
+    for request in resolved(args, daemon)? {
+        daemon.send(&routes::REMOVE_NAMES, &request)?;
+    }
     Ok(())
 }
 
@@ -33,13 +37,18 @@ pub(crate) fn lookup(args: &LookupArgs, daemon: &Daemon) -> Result<()> {
     print::text(&lines.concat())
 }
 
-/// The same with the container as weaved knows it
-fn resolved(args: &NameArgs, daemon: &Daemon) -> Result<NameRequest> {
-    let mut request = request(args)?;
-    if let Some(container) = request.container.take() {
-        request.container = Some(known_as(container, daemon)?);
-    }
-    Ok(request)
+/// The same with the container as weaved knows it, which is one of Docker's for each of its networks
+fn resolved(args: &NameArgs, daemon: &Daemon) -> Result<Vec<NameRequest>> {
+    let request = request(args)?;
+    let Some(container) = request.container.clone() else {
+        return Ok(vec![request]);
+    };
+    let known = known_as(container, daemon)?.into_iter();
+    let requests = known.map(|container| NameRequest {
+        container: Some(container),
+        ..request.clone()
+    });
+    Ok(requests.collect())
 }
 
 /// `[ADDRESS]... [CONTAINER]`: what is no address, and comes last, is the container

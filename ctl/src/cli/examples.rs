@@ -59,7 +59,9 @@ EXAMPLES:
 Tunnel peers are written as nickname(short id).";
 
 pub(super) const ATTACH: &str = "\
-The addresses that the container has got are printed.
+The addresses that the container has got are printed. A container of Docker's also asks weaved for
+names from then on, where it asked others: its /etc/resolv.conf is changed, until the last of its
+addresses is detached. One that was created with --dns, or in a network of its own, asks as before.
 
 EXAMPLES:
   weavectl attach c1                               any free address; c1 is a container of Docker's, or
@@ -68,7 +70,8 @@ EXAMPLES:
   weavectl attach net:default net:10.2.1.0/24 c1   one of each
   weavectl attach 10.32.1.1/24 c1                  this one
   weavectl attach 10.32.1.1/24 10.32.2.1/24 4711   the container of process 4711
-  weavectl attach 10.32.1.1/24 /run/netns/c1";
+  weavectl attach 10.32.1.1/24 /run/netns/c1
+  weavectl attach --rewrite-hosts --add-host=db:10.32.0.7 c1";
 
 pub(super) const EXPOSE: &str = "\
 Containers of the same subnet reach this host, and it reaches them. With masquerading they also

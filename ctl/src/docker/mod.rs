@@ -4,11 +4,12 @@
 
 mod container;
 mod environment;
+mod files;
 mod network;
 mod proxy;
 mod run;
 
-pub(crate) use self::container::find;
+pub(crate) use self::container::{Found, find};
 pub(crate) use self::environment::{config, dns_args, env};
 pub(crate) use self::network::remove as remove_network;
 pub(crate) use self::proxy::{connect, served};
