@@ -137,3 +137,31 @@ pub(super) fn name(spec: &ContainerSpec) -> Option<String> {
     };
     (name != "net").then(|| name.to_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_were_changed_one_by_one_are_all_that_there_are() {
+        let record = |names: serde_json::Value| -> Record {
+            let mut record = serde_json::json!({
+                "id": "c1", "netns": null, "host_if": "v1", "mac": "02:00:00:00:00:01", "name": "c1",
+                "addresses": ["10.32.0.1/12", "10.2.1.1/24"],
+            });
+            if !names.is_null() {
+                record["names"] = names;
+            }
+            serde_json::from_value(record).unwrap()
+        };
+        let [one, two] = [[10, 32, 0, 1].into(), [10, 2, 1, 1].into()];
+        let named = |name: &str, address: Ipv4Addr| (name.to_owned(), address);
+        assert_eq!(
+            record(serde_json::Value::Null).all_names(),
+            [named("c1", one), named("c1", two)]
+        );
+        let changed = serde_json::json!([["web.weave.local", "10.2.1.1"]]);
+        assert_eq!(record(changed).all_names(), [named("web.weave.local", two)]);
+        assert_eq!(record(serde_json::json!([])).all_names(), []);
+    }
+}
