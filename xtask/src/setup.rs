@@ -50,6 +50,7 @@ const NEEDED: &[Needed] = &[
     // Of a package of its own since Debian 13.
     ("docker", "docker-cli", "asks it to"),
     ("busybox", "busybox-static", "is the image of these containers"),
+    ("openssl", "openssl", "makes certificates for Docker's clients"),
 ];
 
 /// Installs what is missing; says what and why, or nothing where nothing is

@@ -34,6 +34,27 @@ pub(in crate::scenario) const ALL: &[Scenario] = &[
         act: super::flags::act,
     },
     Scenario {
+        name: "docker-combinations",
+        about: "users, entrypoints, commands and networks in all combinations: what was asked for runs",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: super::combinations::act,
+    },
+    Scenario {
+        name: "docker-endpoints",
+        about: "weave-docker at ports, with TLS and without: certificates, strangers, crowds, mistakes",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: super::endpoints::act,
+    },
+    Scenario {
+        name: "docker-starts",
+        about: "starts of old clients, which bring a HostConfig: name servers and networks stay",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: super::starts::act,
+    },
+    Scenario {
         name: "docker-networks",
         about: "containers on Docker's own network of the driver weave, and on one that was made by hand",
         kernel: Kernel::Own,

@@ -1,7 +1,9 @@
 //! Containers of real Docker, with and without weave-docker.
 
 mod all;
+mod combinations;
 mod down;
+mod endpoints;
 mod exposed;
 mod first_steps;
 mod flags;
@@ -10,6 +12,7 @@ mod many;
 mod networks;
 mod restarts;
 mod run;
+mod starts;
 mod streams;
 mod subnets;
 

@@ -1,0 +1,114 @@
+//! Containers as all kinds of command lines ask for them: users, entrypoints, commands, networks.
+
+use anyhow::{Context as _, Result, ensure};
+use nix::sys::signal::Signal;
+
+use super::one_host;
+use crate::docker::{Client, IMAGE, clients};
+use crate::topology::Lab;
+
+/// Has images that say themselves what they run, and as whom
+const IMAGES: &str = "$docker create --name made busybox true >/dev/null
+$docker commit --change 'USER 1000' made user >/dev/null
+$docker commit --change 'ENTRYPOINT [\"echo\", \"entry\"]' made entry >/dev/null
+$docker commit --change 'ENTRYPOINT [\"echo\", \"entry\"]' --change 'CMD [\"command\"]' made both >/dev/null
+$docker commit --change 'CMD [\"echo\", \"command\"]' made command >/dev/null
+$docker commit --change 'ENTRYPOINT echo shell' made shell >/dev/null
+$docker rm made >/dev/null";
+
+/// Options, and what the container prints
+const PRINTED: [(&[&str], &str); 10] = [
+    (&[IMAGE, "echo", "plain"], "plain"),
+    (&["--entrypoint=echo", IMAGE, "own"], "own"),
+    (&["entry"], "entry"),
+    (&["entry", "more"], "entry more"),
+    (&["both"], "entry command"),
+    (&["both", "other"], "entry other"),
+    (&["--entrypoint=echo", "both"], ""),
+    (&["--entrypoint=", "both", "echo", "none"], "none"),
+    (&["command"], "command"),
+    (&["shell", "ignored"], "shell"),
+];
+
+pub(in crate::scenario) fn act(lab: &mut Lab) -> Result<()> {
+    let mut docker = one_host(lab)?;
+    docker.direct().script(IMAGES)?.ok()?;
+    for program in clients() {
+        let client = docker.proxied().version(&program);
+        commands(&client).with_context(|| format!("with {}", program.display()))?;
+    }
+    let client = docker.proxied();
+    networks(&client)?;
+    for (image, rewritten) in [(IMAGE, true), ("user", true), (IMAGE, false), ("user", false)] {
+        if !rewritten && image == IMAGE {
+            docker.end_agent(Signal::SIGTERM)?;
+            docker.start_agent(&["--no-rewrite-hosts"])?;
+        }
+        own_address(&client, image, rewritten).with_context(|| format!("{image}, rewritten: {rewritten}"))?;
+    }
+    Ok(())
+}
+
+/// What is run is what was asked for, and the network is there before it
+fn commands(client: &Client) -> Result<()> {
+    for (options, wanted) in PRINTED {
+        let line = [&["run", "--rm"], options].concat();
+        let printed = client.run(&line)?.ok()?;
+        ensure!(printed.trim_end() == wanted, "{options:?} printed {printed}");
+    }
+    let there = [
+        "run",
+        "--rm",
+        "--entrypoint=ls",
+        "both",
+        "/sys/class/net/ethwe0/address",
+    ];
+    client.run(&there)?.ok()?;
+    for (options, told) in [
+        (&[IMAGE][..], "command"),
+        (&[IMAGE, "no-such-program"], "no-such-program"),
+    ] {
+        let line = [&["run", "--rm"], options].concat();
+        let refused = client.run(&line)?.refused()?;
+        ensure!(
+            refused.to_lowercase().contains(told),
+            "{options:?} is refused by {refused}"
+        );
+    }
+    Ok(())
+}
+
+/// Who asks for nothing in whatever words is on the network and on Docker's bridge
+fn networks(client: &Client) -> Result<()> {
+    let both = ["eth0", "ethwe0"];
+    for (options, wanted) in [
+        (&["--net=bridge"][..], &both[..]),
+        (&["--net=default"], &both),
+        (&["-e", "WEAVE_CIDR="], &both),
+        (&["--net=none", "-e", "WEAVE_CIDR="], &both[1..]),
+        (&["--net=none", "-e", "WEAVE_CIDR=none"], &[]),
+        (&["--net=bridge", "-e", "WEAVE_CIDR=10.2.1.1/24"], &both),
+    ] {
+        client.sleeper("n1", options)?;
+        let mut has = client.interfaces("n1")?;
+        has.sort();
+        ensure!(has == wanted, "with {options:?} it has {has:?}");
+        client.remove(&["n1"])?;
+    }
+    Ok(())
+}
+
+/// What the host's own name stands for, to whoever the image runs as
+fn own_address(client: &Client, image: &str, rewritten: bool) -> Result<()> {
+    let line = "hostname -i; ip -o -4 address show dev ethwe0";
+    let told = client
+        .run(&["run", "--rm", "--name=h1", image, "sh", "-c", line])?
+        .ok()?;
+    let (first, interface) = told.split_once('\n').context("too little is told")?;
+    let first = first.split_whitespace().next().context("there is no address")?;
+    ensure!(
+        interface.contains(&format!(" {first}/")) == rewritten,
+        "hostname -i and the interface: {told}"
+    );
+    Ok(())
+}
