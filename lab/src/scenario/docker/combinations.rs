@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
 
 use super::one_host;
-use crate::docker::{Client, IMAGE, clients};
+use crate::docker::{Client, IMAGE};
 use crate::topology::Lab;
 
 /// Has images that say themselves what they run, and as whom
@@ -33,11 +33,8 @@ const PRINTED: [(&[&str], &str); 10] = [
 pub(in crate::scenario) fn act(lab: &mut Lab) -> Result<()> {
     let mut docker = one_host(lab)?;
     docker.direct().script(IMAGES)?.ok()?;
-    for program in clients() {
-        let client = docker.proxied().version(&program);
-        commands(&client).with_context(|| format!("with {}", program.display()))?;
-    }
     let client = docker.proxied();
+    commands(&client)?;
     networks(&client)?;
     for (image, rewritten) in [(IMAGE, true), ("user", true), (IMAGE, false), ("user", false)] {
         if !rewritten && image == IMAGE {

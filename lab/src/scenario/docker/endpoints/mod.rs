@@ -1,17 +1,19 @@
 //! Where weave-docker listens: at ports, with TLS and without, and what comes there that should not.
 
+mod strangers;
+
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
-use std::time::{Duration, Instant};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
 
+use self::strangers::{crowd, serves, strangers, version};
 use super::PATIENCE;
 use crate::docker::{Docker, IMAGE, clients};
 use crate::topology::Lab;
 use crate::wait::{Look, wait_for, wait_until};
+use crate::weave::Launch;
 
 const CERTIFICATES: &str = include_str!("certificates.sh");
 
@@ -19,13 +21,7 @@ const CERTIFICATES: &str = include_str!("certificates.sh");
 const FILES: &str = "/run/tmp/tls";
 
 /// Where TLS is spoken
-const SECURED: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 12376);
-
-/// More than weave-docker serves at a time
-const SILENT: usize = 300;
-
-/// What a client may be kept waiting by those who say nothing
-const CROWDED: Duration = Duration::from_secs(12);
+const SECURED: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 12376);
 
 /// Every kind of stream, by the client `$docker`
 const STREAMS: &str = "head -c 3000000 /dev/urandom >/run/tmp/noise
@@ -45,7 +41,7 @@ pub(in crate::scenario) fn act(lab: &mut Lab) -> Result<()> {
         .shell(&format!("set -- {FILES}\n{CERTIFICATES}"))?
         .ok()
         .context("is openssl installed?")?;
-    host.launch(&crate::weave::Launch::plain())?;
+    host.launch(&Launch::plain())?;
     let flags = secured("");
     let flags: Vec<&str> = flags.split_whitespace().collect();
     docker.start_agent(&flags)?;
@@ -164,81 +160,6 @@ fn known(docker: &Docker) -> Result<()> {
         }
     }
     docker.direct().remove(&["s1"])
-}
-
-/// Those who are not known, or do not speak TLS
-fn strangers(docker: &Docker) -> Result<()> {
-    let own = format!(
-        "--tlscacert {FILES}/ca.pem --tlscert {FILES}/stranger.pem --tlskey {FILES}/stranger-key.pem"
-    );
-    for (who, flags) in [
-        ("without a certificate", "--tls"),
-        ("with another's certificate", &format!("--tlsverify {own}")),
-        ("without TLS", ""),
-    ] {
-        // The files of the one who has no certificate are nowhere.
-        let asks = format!("export HOME=/run/tmp; docker -H tcp://{SECURED} {flags} version");
-        let told = docker.shell(&asks)?;
-        ensure!(!told.status.success(), "{who}: {told}");
-        ensure!(!told.stdout.contains("Server"), "{who}: {told}");
-        if flags.is_empty() {
-            ensure!(told.stderr.contains("this port speaks TLS"), "{who}: {told}");
-        }
-    }
-    let namespace = docker.host().namespace();
-    for said in [
-        &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03garbage"[..],
-        &[0; 70_000],
-        b"GET /containers/json HTTP/1.1\r\nHost: d\r\n\r\n",
-        b"\x16\x03\x01",
-    ] {
-        let mut stream = namespace.enter(|| Ok(TcpStream::connect_timeout(&SECURED, PATIENCE)?))?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        // It may be turned away before all is said.
-        let _said = stream.write_all(said);
-        let begun = Instant::now();
-        let mut answer = Vec::new();
-        let _reset = stream.read_to_end(&mut answer);
-        ensure!(
-            begun.elapsed() < CROWDED && !answer.windows(2).any(|two| two == b"[{"),
-            "after {:?}: {}",
-            begun.elapsed(),
-            String::from_utf8_lossy(&answer)
-        );
-    }
-    serves(docker, PATIENCE)
-}
-
-/// Many that say nothing hold up others for a while at most, and those at the socket not at all
-fn crowd(docker: &Docker) -> Result<()> {
-    let namespace = docker.host().namespace();
-    let silent: Vec<TcpStream> = namespace.enter(|| {
-        let connect = |_| Ok(TcpStream::connect_timeout(&SECURED, PATIENCE)?);
-        (0..SILENT).map(connect).collect()
-    })?;
-    let begun = Instant::now();
-    docker.proxied().run(&["version"])?.ok()?;
-    ensure!(
-        begun.elapsed() < Duration::from_secs(3),
-        "at the socket it took {:?}",
-        begun.elapsed()
-    );
-    serves(docker, CROWDED)?;
-    drop(silent);
-    Ok(())
-}
-
-/// A client with a certificate is served in time
-fn serves(docker: &Docker, deadline: Duration) -> Result<()> {
-    let begun = Instant::now();
-    docker.shell(&version("client"))?.ok()?;
-    let took = begun.elapsed();
-    ensure!(took < deadline, "a client was served after {took:?}");
-    Ok(())
-}
-
-fn version(who: &str) -> String {
-    format!("DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH={FILES}/{who} docker -H tcp://{SECURED} version")
 }
 
 /// New certificates come by a signal; where they are bad the old ones stay
