@@ -140,8 +140,8 @@ impl Plan {
     }
 }
 
-/// About how long one start of each kind takes, with what comes before and after it
-const STARTS: Duration = Duration::from_secs(2);
+/// About how long one start of each kind takes with each Docker, with what comes before and after it
+const STARTS: Duration = Duration::from_secs(5);
 
 /// About how long one pair of containers takes
 const NEWCOMERS: Duration = Duration::from_secs(1);

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use lab::docker::Release;
 use serde::{Deserialize, Serialize};
 
 use crate::containers::{self, Starts};
@@ -136,8 +137,10 @@ impl fmt::Display for Report {
         if !self.names.is_empty() {
             writeln!(f, "{}", names::table(&self.names))?;
         }
-        if !self.containers.is_empty() {
-            writeln!(f, "{}", containers::table(&self.containers))?;
+        for docker in Release::ALL {
+            if let Some(table) = containers::table(docker, &self.containers) {
+                writeln!(f, "{table}")?;
+            }
         }
         if let Some(rest) = &self.rest {
             write!(f, "{}", rest.table())?;

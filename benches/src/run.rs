@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use lab::docker::Release;
 use lab::scenario::Kernel;
 use lab::topology::Lab;
 
@@ -74,9 +75,11 @@ pub fn run(plan: &Plan, mut tell: impl FnMut(&str)) -> Result<Report> {
     // What Docker's own programs take in the guest says nothing of the network.
     if plan.wants(Measure::Containers) && !report.has_open_vswitch {
         tell("starts of Docker's containers");
-        match containers::measure(&mut Lab::new()?, plan.rounds, &mut tell) {
-            Ok(samples) => report.containers = samples,
-            Err(error) => tell(&format!("  failed: {error:#}")),
+        for docker in Release::ALL {
+            match containers::measure(docker, plan.rounds, &mut tell) {
+                Ok(samples) => report.containers.extend(samples),
+                Err(error) => tell(&format!("  {docker}: failed: {error:#}")),
+            }
         }
     }
     Ok(report)

@@ -1,5 +1,7 @@
 //! Every target, in the order in which they are told.
 
+use lab::docker::Release;
+
 use super::{Bound, Place, Target};
 use crate::containers::Starts;
 use crate::figure::Figure;
@@ -10,7 +12,7 @@ use crate::path::Way;
 use crate::report::Report;
 use crate::series::Series;
 
-pub(super) const TARGETS: [Target; 17] = [
+pub(super) const TARGETS: [Target; 18] = [
     Target {
         what: "fastdp, one stream, of kernel VXLAN + bridge",
         place: Place::OpenVswitch,
@@ -159,12 +161,17 @@ pub(super) const TARGETS: [Target; 17] = [
         unit: "/s",
     },
     Target {
-        what: "start of a container of Docker's, what the network adds",
+        what: "start of a container of Docker's, what the network adds, installed Docker",
         place: Place::Native,
-        measured: |report| {
-            let added = report.containers.iter().map(Starts::added);
-            Some(added.collect())
-        },
+        measured: |report| starts(report, Release::Installed, Starts::added),
+        bound: Bound::AtMost(100.0),
+        aim: None,
+        unit: " ms",
+    },
+    Target {
+        what: "start of a container of Docker's, what the network adds, newest Docker",
+        place: Place::Native,
+        measured: |report| starts(report, Release::Newest, Starts::added),
         bound: Bound::AtMost(100.0),
         aim: None,
         unit: " ms",
@@ -173,6 +180,11 @@ pub(super) const TARGETS: [Target; 17] = [
 
 fn ratios(report: &Report, way: Way, to: Way, figure: Figure) -> Option<Series> {
     Some(report.series(way, figure)?.ratios_to(report.series(to, figure)?))
+}
+
+fn starts(report: &Report, docker: Release, of: fn(&Starts) -> f64) -> Option<Series> {
+    let of_it = report.containers.iter().filter(|start| start.docker == docker);
+    Some(of_it.map(of).collect())
 }
 
 fn series(report: &Report, way: Way, figure: Figure) -> Option<Series> {

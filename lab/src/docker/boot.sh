@@ -18,6 +18,8 @@ fi
 
 umount "$directory/cgroup"
 mount -t proc proc /proc
+# Docker looks for interfaces by the files here.
+mount -t sysfs sysfs /sys
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 # Only a cgroup without processes passes controllers on.
 mkdir /sys/fs/cgroup/programs

@@ -5,6 +5,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use anyhow::{Result, ensure};
+use serde::{Deserialize, Serialize};
 
 use crate::command::run_here;
 use crate::scenario::Skip;
@@ -13,7 +14,7 @@ use crate::scenario::Skip;
 const NEWEST: &str = "docker-newest/root/usr/sbin";
 
 /// One of them
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub enum Release {
     /// The one that is installed
     #[default]
