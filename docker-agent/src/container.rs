@@ -33,6 +33,8 @@ struct Config {
 #[serde(rename_all = "PascalCase", default)]
 struct Settings {
     #[serde(deserialize_with = "or_empty")]
+    sandbox_key: String,
+    #[serde(deserialize_with = "or_empty")]
     networks: BTreeMap<String, Option<Connected>>,
 }
 
@@ -50,6 +52,11 @@ impl Container {
             domainname: &self.config.domainname,
         };
         in_domain(called, domain)
+    }
+
+    /// The file that its namespace is known by, while it runs
+    pub(crate) fn netns(&self) -> &str {
+        &self.network_settings.sandbox_key
     }
 
     /// The networks that it is on

@@ -179,6 +179,10 @@ impl Follower {
                     continue;
                 }
                 self.remember(connected, &key);
+                if !container.netns().is_empty() {
+                    self.memory
+                        .takes_multicast(&connected.endpoint_id, container.netns());
+                }
                 if let Some(domain) = &domain {
                     self.give_names(&key, names(&id, &container, connected, domain))
                         .await;

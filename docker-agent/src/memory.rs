@@ -19,6 +19,8 @@ struct Known {
     docker_root: Option<PathBuf>,
     /// By Docker's id of the interface
     endpoints: BTreeMap<String, Endpoint>,
+    /// The interface by which multicast goes in each container, by the file of its namespace
+    multicast: BTreeMap<String, String>,
 }
 
 /// An interface that Docker was given
@@ -76,6 +78,19 @@ impl Memory {
         self.known().endpoints.get(id).cloned()
     }
 
+    /// Whether multicast is to go by this interface of a container, and not by another that it has already
+    ///
+    /// Docker refuses a second route.
+    pub(crate) fn takes_multicast(&self, id: &str, netns: &str) -> bool {
+        let mut known = self.known();
+        let Known {
+            endpoints, multicast, ..
+        } = &mut *known;
+        multicast.retain(|_netns, by| endpoints.contains_key(by));
+        let by = multicast.entry(netns.to_owned());
+        by.or_insert_with(|| id.to_owned()) == id
+    }
+
     /// Forgets an interface; what was known of it
     pub(crate) fn forget_endpoint(&self, id: &str) -> Option<Endpoint> {
         self.known().endpoints.remove(id)
@@ -110,6 +125,19 @@ mod tests {
         assert_eq!(memory.forget_endpoint("old"), None);
         assert_eq!(memory.forget_endpoint("new"), Some(endpoint("key:1")));
         assert_eq!(memory.forget_endpoint("new"), None);
+    }
+
+    #[test]
+    fn multicast_goes_by_one_interface_of_a_container() {
+        let memory = Memory::default();
+        for (id, key) in [("e1", "key:1"), ("e2", "key:2"), ("e3", "key:3")] {
+            memory.endpoint(id, endpoint(key));
+        }
+        assert!(memory.takes_multicast("e1", "/netns/a") && memory.takes_multicast("e2", "/netns/b"));
+        assert!(!memory.takes_multicast("e3", "/netns/a"));
+        assert!(memory.takes_multicast("e1", "/netns/a"), "asked again");
+        memory.forget_endpoint("e1");
+        assert!(memory.takes_multicast("e3", "/netns/a"));
     }
 
     #[test]
