@@ -205,12 +205,16 @@ impl Driver {
             .memory
             .hosts_of(&endpoint.container)
             .filter(|_| self.rewrite_hosts);
+        let multicast = endpoint.multicast
+            && self
+                .memory
+                .takes_multicast(&asked.endpoint_id, &asked.sandbox_key);
         let joining = Joining {
             hosts: hosts.zip(endpoint.address),
             endpoint: asked.endpoint_id,
             container: endpoint.container,
             netns: asked.sandbox_key,
-            multicast_route: endpoint.multicast,
+            multicast_route: multicast,
         };
         let (weaved, memory) = (self.weaved.clone(), Arc::clone(&self.memory));
         let begun = self.underway.begin(&joining.endpoint, &joining.netns);
@@ -222,7 +226,7 @@ impl Driver {
                 src_name: interface,
                 dst_prefix: IN_CONTAINERS.to_owned(),
             },
-            static_routes: if endpoint.multicast {
+            static_routes: if multicast {
                 vec![Route::multicast()]
             } else {
                 Vec::new()
