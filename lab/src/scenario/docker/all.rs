@@ -69,6 +69,27 @@ pub(in crate::scenario) const ALL: &[Scenario] = &[
         act: super::subnets::act,
     },
     Scenario {
+        name: "docker-names",
+        about: "containers of one name, addresses that had another, host names however they are given",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: super::names::act,
+    },
+    Scenario {
+        name: "docker-aliases",
+        about: "what Docker's networks call a container is known on all hosts, also after restarts",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: super::aliases::act,
+    },
+    Scenario {
+        name: "docker-by-hand",
+        about: "weavectl attach and detach of containers that run, whichever way they came to the network",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: super::by_hand::act,
+    },
+    Scenario {
         name: "docker-exposed",
         about: "a host that is exposed forwards, whatever Docker has its packet filter drop",
         kernel: Kernel::Own,

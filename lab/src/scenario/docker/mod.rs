@@ -1,6 +1,8 @@
 //! Containers of real Docker, with and without weave-docker.
 
+mod aliases;
 mod all;
+mod by_hand;
 mod combinations;
 mod down;
 mod endpoints;
@@ -9,6 +11,7 @@ mod first_steps;
 mod flags;
 mod itself;
 mod many;
+mod names;
 mod networks;
 mod restarts;
 mod run;
