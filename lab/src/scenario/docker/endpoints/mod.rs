@@ -207,10 +207,7 @@ fn mistakes(docker: &Docker) -> Result<()> {
             "another program listens at tcp://127.0.0.1:12376",
         ),
         ("-H tcp://192.0.2.1:12378", "no address of this host"),
-        (
-            "-H tcp://no-such-host.invalid",
-            "no address of no-such-host.invalid",
-        ),
+        ("-H tcp://no..host", "no address of no..host"),
         (
             "-H /run/weave/docker.sock",
             "another program answers on /run/weave/docker.sock",

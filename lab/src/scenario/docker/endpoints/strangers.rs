@@ -40,7 +40,6 @@ pub(super) fn strangers(docker: &Docker) -> Result<()> {
         &b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03garbage"[..],
         &[0; 70_000],
         b"GET /containers/json HTTP/1.1\r\nHost: d\r\n\r\n",
-        b"\x16\x03\x01",
     ] {
         let mut stream = namespace.enter(|| Ok(TcpStream::connect_timeout(&SECURED, PATIENCE)?))?;
         stream.set_read_timeout(Some(PATIENCE))?;
@@ -59,11 +58,17 @@ pub(super) fn strangers(docker: &Docker) -> Result<()> {
     serves(docker, PATIENCE)
 }
 
-/// Many that say nothing hold up others for a while at most, and those at the socket not at all
+/// Many that say nothing, or not all, hold up others for a while at most, and those at the socket not at all
 pub(super) fn crowd(docker: &Docker) -> Result<()> {
     let namespace = docker.host().namespace();
     let silent: Vec<TcpStream> = namespace.enter(|| {
-        let connect = |_| Ok(TcpStream::connect_timeout(&SECURED, PATIENCE)?);
+        let connect = |number| {
+            let mut stream = TcpStream::connect_timeout(&SECURED, PATIENCE)?;
+            if number % 2 == 0 {
+                stream.write_all(b"\x16\x03\x01")?;
+            }
+            Ok(stream)
+        };
         (0..SILENT).map(connect).collect()
     })?;
     let begun = Instant::now();
