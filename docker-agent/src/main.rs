@@ -26,6 +26,7 @@ mod network;
 mod plugin;
 mod policy;
 mod proxy;
+mod revive;
 mod stream;
 #[cfg(test)]
 mod testing;
@@ -50,6 +51,7 @@ use crate::listen::{Listener, Record, Tls};
 use crate::memory::Memory;
 use crate::plugin::Driver;
 use crate::policy::{Policies, Settings};
+use crate::revive::Reviver;
 
 /// What a stop may take, before the process ends with the work undone
 const GRACE: Duration = Duration::from_millis(4500);
@@ -110,6 +112,12 @@ async fn run(args: Args) -> anyhow::Result<()> {
         network,
     };
     tasks.spawn(stop.clone().run_until_cancelled_owned(follower.follow()));
+    let reviver = Reviver {
+        docker: docker.clone(),
+        weaved: weaved.clone(),
+        memory: Arc::clone(&memory),
+    };
+    tasks.spawn(stop.clone().run_until_cancelled_owned(reviver.follow()));
     let driver = Driver::new(
         weaved,
         memory,

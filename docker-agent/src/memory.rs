@@ -6,12 +6,17 @@ use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use model::ContainerId;
+use tokio::sync::Notify;
 
 /// The containers and their interfaces, as far as they were seen
 ///
 /// What is forgotten costs little: weaved finds out by itself that a container ended, only later.
 #[derive(Debug, Default)]
-pub(crate) struct Memory(Mutex<Known>);
+pub(crate) struct Memory {
+    known: Mutex<Known>,
+    /// weaved did not answer when Docker wanted an interface
+    missed: Notify,
+}
 
 #[derive(Debug, Default)]
 struct Known {
@@ -39,6 +44,16 @@ pub(crate) struct Endpoint {
 }
 
 impl Memory {
+    /// weaved did not answer when Docker wanted an interface
+    pub(crate) fn weaved_missed(&self) {
+        self.missed.notify_one();
+    }
+
+    /// Waits until weaved did not answer, since the last that waited
+    pub(crate) async fn weaved_is_missed(&self) {
+        self.missed.notified().await;
+    }
+
     /// Docker keeps its files there
     pub(crate) fn docker_root(&self, path: PathBuf) {
         self.known().docker_root = Some(path);
@@ -98,7 +113,7 @@ impl Memory {
 
     fn known(&self) -> MutexGuard<'_, Known> {
         // Each change is one insertion or removal: there is no half of one.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -171,7 +171,12 @@ impl Driver {
             addresses,
             name: wanted.name,
         };
-        let made = self.weaved.send(&routes::CREATE_ENDPOINT, &question).await?;
+        let made = self.weaved.send(&routes::CREATE_ENDPOINT, &question).await;
+        let made = made.inspect_err(|error| {
+            if error.is_not_running() {
+                self.memory.weaved_missed();
+            }
+        })?;
         let v4 = made.addresses.iter().find(|address| address.is_ipv4());
         let endpoint = Endpoint {
             container: question.container,
