@@ -61,7 +61,10 @@ pub fn run_all(filters: &[String], kernel: Option<Kernel>, part: Part) -> Result
     sweep_dead()?;
     let wanted = |run: &Run| {
         let name = run.to_string();
-        let named = filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str()));
+        let named = match run.on_request {
+            true => filters.contains(&name),
+            false => filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str())),
+        };
         named && kernel.is_none_or(|kernel| run.kernel().suits(kernel))
     };
     let current = Arc::new(Mutex::new(None));

@@ -19,6 +19,7 @@ mod bench;
 mod build;
 mod command;
 mod demo;
+mod docker_py;
 mod guest;
 mod lint;
 mod newest;

@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, bail, ensure};
 
 use crate::command::{is_installed, run};
+use crate::docker_py;
 use crate::guest::KERNEL;
 use crate::newest;
 
@@ -51,6 +52,11 @@ const NEEDED: &[Needed] = &[
     ("docker", "docker-cli", "asks it to"),
     ("busybox", "busybox-static", "is the image of these containers"),
     ("openssl", "openssl", "makes certificates for Docker's clients"),
+    (
+        "pip3",
+        "python3-pip",
+        "fetches docker-py, a client whose tests Docker has to pass",
+    ),
 ];
 
 /// Installs what is missing; says what and why, or nothing where nothing is
@@ -61,7 +67,8 @@ pub(crate) fn setup() -> Result<()> {
 /// The same with what tests run where it can be had
 pub(crate) fn setup_for_tests() -> Result<()> {
     setup()?;
-    newest::docker()
+    newest::docker()?;
+    docker_py::suite()
 }
 
 /// The same with more that is needed

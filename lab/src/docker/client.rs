@@ -55,6 +55,17 @@ impl Client {
         command
     }
 
+    /// Another program that asks Docker at the same socket
+    pub fn another(&self, program: &str) -> Command {
+        let mut command = self.host.command(program);
+        command
+            .env("DOCKER_HOST", self.socket)
+            .env_remove("DOCKER_CONFIG")
+            .env_remove("DOCKER_CONTEXT")
+            .env_remove("DOCKER_TLS_VERIFY");
+        command
+    }
+
     /// Runs a shell script to its end, in which `$docker` is this program
     pub fn script(&self, script: &str) -> Result<Finished> {
         let mut command = self.host.command("sh");

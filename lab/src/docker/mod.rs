@@ -34,7 +34,7 @@ pub const IMAGE: &str = "busybox";
 const DOCKERD: &str = "unix:///run/docker.sock";
 
 /// Where weave-docker listens for clients of Docker
-const PROXY: &str = "unix:///run/weave/docker.sock";
+pub(crate) const PROXY: &str = "unix:///run/weave/docker.sock";
 
 /// How long one of the programs may take to be there; a guest's only CPU may have other things to do
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -223,7 +223,7 @@ fn parent_of(process: i32) -> Result<i32> {
 }
 
 /// An image without a registry
-fn make_image(directory: &Path) -> Result<()> {
+pub(crate) fn make_image(directory: &Path) -> Result<()> {
     let script = "mkdir -p \"$0/image/bin\" && cd \"$0/image\" \
                   && cp \"$(command -v busybox)\" bin/busybox \
                   && chroot . /bin/busybox --install -s /bin \

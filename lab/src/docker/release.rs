@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -49,8 +49,17 @@ impl Release {
         }
     }
 
+    /// One of its programs
+    pub(crate) fn program(self, name: &str) -> PathBuf {
+        let directory = self.directory();
+        directory.map_or_else(
+            || Path::new("/usr/sbin").join(name),
+            |directory| directory.join(name),
+        )
+    }
+
     /// Where a host with it looks for programs
-    pub(super) fn path(self) -> OsString {
+    pub(crate) fn path(self) -> OsString {
         let usual = std::env::var_os("PATH").unwrap_or_default();
         let mut all = vec![PathBuf::from("/run/bin")];
         all.extend(self.directory());
@@ -59,7 +68,7 @@ impl Release {
     }
 
     /// Fails with what is missing on this machine
-    pub(super) fn expect(self) -> Result<()> {
+    pub(crate) fn expect(self) -> Result<()> {
         let is_here = run_here(&["sh", "-c", "command -v dockerd && command -v docker"])?;
         ensure!(
             is_here.status.success(),

@@ -57,6 +57,8 @@ pub struct Run {
     pub scenario: &'static Scenario,
     /// What Docker the hosts have, where it has any
     pub docker: Release,
+    /// Not among those that run unless its whole name is asked for
+    pub on_request: bool,
 }
 
 impl Run {
@@ -81,12 +83,21 @@ pub fn runs() -> impl Iterator<Item = Run> {
     let plain = all::ALL.iter().map(|scenario| Run {
         scenario,
         docker: Release::Installed,
+        on_request: false,
     });
     // Both of one scenario in a row: of every other run, one half has each.
-    let with_docker = docker::ALL
-        .iter()
-        .flat_map(|scenario| Release::ALL.map(|docker| Run { scenario, docker }));
-    plain.chain(with_docker)
+    let with_docker = |scenarios: &'static [Scenario], on_request| {
+        scenarios.iter().flat_map(move |scenario| {
+            Release::ALL.map(|docker| Run {
+                scenario,
+                docker,
+                on_request,
+            })
+        })
+    };
+    plain
+        .chain(with_docker(docker::ALL, false))
+        .chain(with_docker(docker::ON_REQUEST, true))
 }
 
 /// The kernel that a scenario needs

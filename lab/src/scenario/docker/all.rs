@@ -1,7 +1,12 @@
 //! Which scenarios of Docker there are, and in which order they run.
 
+use std::time::Duration;
+
 use crate::scenario::all::LIMIT;
 use crate::scenario::{Kernel, Scenario};
+
+/// For hundreds of tests of others, twice
+const HOURS: Duration = Duration::from_secs(1800);
 
 /// All of them, in the order in which they run
 pub(in crate::scenario) const ALL: &[Scenario] = &[
@@ -124,4 +129,27 @@ pub(in crate::scenario) const ALL: &[Scenario] = &[
         limit: LIMIT,
         act: super::streams::act,
     },
+    Scenario {
+        name: "docker-systemd",
+        about: "Docker, weaved and weave-docker as units: kills, reboots, in whatever order they come up",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: super::systemd::act,
+    },
+    Scenario {
+        name: "docker-py-streams",
+        about: "docker-py's own tests of exec and builds pass by weave-docker as they do at Docker itself",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: super::docker_py::streams,
+    },
 ];
+
+/// Those that run only where their whole names are asked for
+pub(in crate::scenario) const ON_REQUEST: &[Scenario] = &[Scenario {
+    name: "docker-py",
+    about: "all of docker-py's own tests; runs on request",
+    kernel: Kernel::Own,
+    limit: HOURS,
+    act: super::docker_py::all,
+}];

@@ -4,6 +4,7 @@ mod aliases;
 mod all;
 mod by_hand;
 mod combinations;
+mod docker_py;
 mod down;
 mod endpoints;
 mod exposed;
@@ -18,6 +19,7 @@ mod run;
 mod starts;
 mod streams;
 mod subnets;
+mod systemd;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -25,7 +27,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-pub(super) use self::all::ALL;
+pub(super) use self::all::{ALL, ON_REQUEST};
 use crate::docker::Docker;
 use crate::judge::dig;
 use crate::topology::{ETHERNET, Host, Lab};

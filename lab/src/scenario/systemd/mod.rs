@@ -15,7 +15,7 @@ use crate::topology::{Container, ETHERNET, Lab};
 use crate::wait::{Look, wait_for, wait_until};
 use crate::weave::{Launch, MEETING, PORT, usual_path};
 
-mod machine;
+pub(super) mod machine;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 /// The most pings that a restart may cost, at 100 a second, where the datapath is the kernel's
