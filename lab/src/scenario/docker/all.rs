@@ -89,10 +89,17 @@ pub(in crate::scenario) const ALL: &[Scenario] = &[
     },
     Scenario {
         name: "docker-by-hand",
-        about: "weavectl attach and detach of containers that run, whichever way they came to the network",
+        about: "weavectl attach and detach of containers that run: names, restarts, what is left alone",
         kernel: Kernel::Own,
         limit: LIMIT,
         act: super::by_hand::act,
+    },
+    Scenario {
+        name: "docker-each-way",
+        about: "weavectl ps, attach, detach and dns-add know a container whichever way it came to the network",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: super::by_hand::by_every_way,
     },
     Scenario {
         name: "docker-exposed",

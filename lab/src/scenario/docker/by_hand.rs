@@ -25,7 +25,6 @@ pub(in crate::scenario) fn act(lab: &mut Lab) -> Result<()> {
     two.proxied().sleeper("far", &[])?;
     names(&one, &two).context("names")?;
     left_alone(&one).context("what is left alone")?;
-    by_every_way(&one, &two).context("each way to the network")?;
     again(&one, &two).context("a restart")?;
     refused(&one)
 }
@@ -130,8 +129,9 @@ fn left_alone(one: &Docker) -> Result<()> {
     client.run(&["network", "rm", "mine"])?.ok().map(drop)
 }
 
-/// Containers by the proxy, of Docker's networks, of several, and by hand
-fn by_every_way(one: &Docker, two: &Docker) -> Result<()> {
+/// Containers by the proxy, of Docker's networks, and of several
+pub(in crate::scenario) fn by_every_way(lab: &mut Lab) -> Result<()> {
+    let [one, two] = two_hosts(lab, &Launch::plain())?;
     let (client, host) = (one.direct(), one.host());
     for (name, subnet) in [("e1", "10.32.8.0/24"), ("e2", "10.3.0.0/24")] {
         let line = ["network", "create", "-d", "weave", "--subnet", subnet, name];
@@ -154,7 +154,7 @@ fn by_every_way(one: &Docker, two: &Docker) -> Result<()> {
         for network in others {
             by.run(&["network", "connect", network, "g1"])?.ok()?;
         }
-        one_way(&client, host, two).with_context(|| what.to_owned())?;
+        one_way(&client, host, &two).with_context(|| what.to_owned())?;
         client.remove(&["g1"])?;
         wait_until("nothing is left of it", AT_ONCE, || {
             Ok(host.weavectl(&["ps"])?.ok()?.trim().is_empty())
