@@ -60,6 +60,8 @@ pub(crate) struct Daemon {
     store: Arc<Store>,
     links: Links,
     own_devices: Vec<IfName>,
+    /// The sleeve's device
+    tap: IfName,
     inputs: mpsc::Sender<Input>,
 }
 
@@ -148,7 +150,7 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
     let topology = Arc::clone(mesh.topology());
     let plan = datapath::Plan {
         name: args.datapath.clone(),
-        tap: tap_name,
+        tap: tap_name.clone(),
         tap_queues: sleeve_threads,
         peer: name,
         vxlan_port: args.port + 1,
@@ -295,6 +297,7 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
         store,
         links,
         own_devices,
+        tap: tap_name,
         inputs,
     })
 }
@@ -311,6 +314,10 @@ impl Daemon {
         let is_bridge = self.app.datapath.master().is_some();
         let leg = self.app.host_leg.clone();
         tasks.spawn(crate::passage::keep_open(is_bridge, leg, stop.clone()));
+        if is_bridge {
+            let links = self.links.clone();
+            tasks.spawn(crate::hairpin::keep_off(links, self.tap, stop.clone()));
+        }
         if let Some(names) = self.names {
             tasks.spawn(names.serve(stop.clone()));
             let places = self.app.places.clone();

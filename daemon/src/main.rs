@@ -19,6 +19,7 @@ mod control;
 mod datapath;
 mod dns;
 mod expose;
+mod hairpin;
 mod identity;
 mod metrics;
 mod neighbours;

@@ -12,7 +12,7 @@ use model::{IfName, Mac};
 use rtnetlink::packet_route::AddressFamily;
 use rtnetlink::packet_route::address::{AddressAttribute, AddressMessage};
 use rtnetlink::packet_route::link::{
-    InfoKind, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
+    InfoBridgePort, InfoKind, InfoPortData, LinkAttribute, LinkFlags, LinkInfo, LinkLayerType, LinkMessage,
 };
 use rtnetlink::packet_route::route::{RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteType};
 
@@ -35,6 +35,8 @@ pub struct LinkState {
     pub kind: LinkKind,
     /// The index of the bridge or datapath device that it is a port of
     pub master: Option<u32>,
+    /// Its bridge sends a frame back out of it that came in by it; `false` in events
+    pub hairpin: bool,
     /// The index of the device at its other end: a veth's peer, in the namespace that `peer_netns` tells
     pub peer: Option<u32>,
     /// The kernel's number, in this namespace, for the namespace of the peer; `None` is this one
@@ -119,6 +121,7 @@ pub(crate) fn link(message: &LinkMessage) -> Option<LinkState> {
             _ => LinkKind::Physical,
         },
         master: None,
+        hairpin: false,
         peer: None,
         peer_netns: None,
         addresses: Vec::new(),
@@ -142,11 +145,24 @@ pub(crate) fn link(message: &LinkMessage) -> Option<LinkState> {
             for info in infos {
                 if let LinkInfo::Kind(kind) = info {
                     state.kind = link_kind(kind);
+                } else if let LinkInfo::PortData(InfoPortData::BridgePort(settings)) = info {
+                    state.hairpin = settings.contains(&InfoBridgePort::HairpinMode(true));
                 }
             }
         }
     }
     named.then_some(state)
+}
+
+/// The device that a message about a bridge's port is about
+pub(crate) fn bridge_port(message: &LinkMessage) -> Option<IfName> {
+    if message.header.interface_family != AddressFamily::Bridge {
+        return None;
+    }
+    message.attributes.iter().find_map(|attribute| match attribute {
+        LinkAttribute::IfName(name) => name.parse().ok(),
+        _ => None,
+    })
 }
 
 fn link_kind(kind: &InfoKind) -> LinkKind {

@@ -132,6 +132,7 @@ mod tests {
                 LinkKind::Physical
             },
             master: None,
+            hairpin: false,
             peer: None,
             peer_netns: None,
             addresses: vec![address.parse().unwrap()],

@@ -41,6 +41,11 @@ pub enum LinkEvent {
         /// Its name
         name: IfName,
     },
+    /// A device is a port of a bridge, and something about that changed
+    BridgePort {
+        /// Its name
+        name: IfName,
+    },
     /// A device got an address, or something about the address changed
     Address {
         /// The device's index
@@ -224,7 +229,10 @@ fn header(bytes: &[u8]) -> Option<(usize, u16)> {
 
 fn event(message: &RouteNetlinkMessage) -> Option<LinkEvent> {
     match message {
-        RouteNetlinkMessage::NewLink(link) => state::link(link).map(LinkEvent::Link),
+        RouteNetlinkMessage::NewLink(link) => {
+            let port = || state::bridge_port(link).map(|name| LinkEvent::BridgePort { name });
+            state::link(link).map(LinkEvent::Link).or_else(port)
+        }
         RouteNetlinkMessage::DelLink(link) => state::link(link).map(|link| LinkEvent::LinkRemoved {
             index: link.index,
             name: link.name,

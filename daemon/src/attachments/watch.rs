@@ -66,6 +66,7 @@ fn concerns_underlay(event: &LinkEvent, own: &[IfName]) -> bool {
     match event {
         LinkEvent::Link(state) => theirs(&state.name),
         LinkEvent::LinkRemoved { name, .. } => theirs(name),
+        LinkEvent::BridgePort { .. } => false,
         LinkEvent::Address { .. }
         | LinkEvent::AddressRemoved { .. }
         | LinkEvent::Route(_)

@@ -133,7 +133,10 @@ fn may_concern(event: &LinkEvent, bridge: &IfName) -> bool {
     match event {
         LinkEvent::LinkRemoved { name, .. } => name == bridge,
         LinkEvent::Address { .. } | LinkEvent::AddressRemoved { .. } | LinkEvent::Overrun => true,
-        LinkEvent::Link(_) | LinkEvent::Route(_) | LinkEvent::RouteRemoved(_) => false,
+        LinkEvent::Link(_)
+        | LinkEvent::BridgePort { .. }
+        | LinkEvent::Route(_)
+        | LinkEvent::RouteRemoved(_) => false,
     }
 }
 

@@ -6,9 +6,13 @@ use anyhow::{Context as _, Result, ensure};
 use api::Datapath;
 use model::PathKind;
 
-use crate::site::{launch_and_attach, on_one_network, ping_all_pairs};
+use crate::site::{Site, launch_and_attach, on_one_network, ping_all_pairs};
 use crate::topology::{ETHERNET, Lab};
+use crate::wait::wait_until;
 use crate::weave::{Launch, MEETING, launch_mesh};
+
+/// How long weaved may take to set right what somebody changed
+const HAIRPIN: Duration = Duration::from_secs(2);
 
 pub(super) fn all_hosts(lab: &mut Lab) -> Result<()> {
     let sites = on_one_network(lab, ["host1", "host2", "host3"], ETHERNET)?;
@@ -45,12 +49,35 @@ pub(super) fn all_hosts(lab: &mut Lab) -> Result<()> {
         "the reason for the sleeve is {reason:?}"
     );
 
+    hairpin_stays_off(one)?;
+    ping_all_pairs(&sites)?;
+
     let rate = one.iperf(two, Duration::from_secs(3))?;
     let back = three.iperf(one, Duration::from_secs(2))?;
     println!(
         "over the sleeve: {:.2} and {:.2} Gbit/s",
         rate.gigabits(),
         back.gigabits()
+    );
+    Ok(())
+}
+
+/// Others switch it on for whatever is a port of a bridge
+fn hairpin_stays_off(site: &Site) -> Result<()> {
+    let namespace = site.host.namespace();
+    let port = "weave-sleeve";
+    namespace
+        .run(&["bridge", "link", "set", "dev", port, "hairpin", "on"])?
+        .ok()?;
+    wait_until("hairpin mode is off again", HAIRPIN, || {
+        let told = namespace.ip_json(&["-d", "link", "show", "dev", port])?;
+        Ok(told[0]["linkinfo"]["info_slave_data"]["hairpin"] == false)
+    })?;
+    let log = std::fs::read_to_string(site.host.log_file())?;
+    ensure!(
+        log.contains("hairpin mode of weave-sleeve was switched on"),
+        "{} logs nothing of it: {log}",
+        site.host
     );
     Ok(())
 }

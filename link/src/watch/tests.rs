@@ -60,6 +60,26 @@ fn devices_addresses_and_routes_are_seen_coming_and_going() {
 }
 
 #[test]
+fn a_changed_port_of_a_bridge_is_seen() {
+    on_a_host(|links| async move {
+        links.ensure_bridge(&name("weave"), 1400, None).await.unwrap();
+        card("d0", &["master", "weave"]);
+        assert!(!links.link(&name("d0")).await.unwrap().unwrap().hairpin);
+        let mut watch = links.watch().await.unwrap();
+        run("bridge", &["link", "set", "dev", "d0", "hairpin", "on"]);
+        let d0 = name("d0");
+        seen(
+            &mut watch,
+            |e| matches!(e, LinkEvent::BridgePort { name } if *name == d0),
+        )
+        .await;
+        assert!(links.link(&d0).await.unwrap().unwrap().hairpin);
+        links.set_hairpin(&d0, false).await.unwrap();
+        assert!(!links.link(&d0).await.unwrap().unwrap().hairpin);
+    });
+}
+
+#[test]
 fn leaving_a_bridge_is_not_the_end_of_a_device() {
     on_a_host(|links| async move {
         links.ensure_bridge(&name("weave"), 1400, None).await.unwrap();
