@@ -137,6 +137,13 @@ pub(in crate::scenario) const ALL: &[Scenario] = &[
         act: super::streams::act,
     },
     Scenario {
+        name: "docker-tutorial",
+        about: "every line of the tutorials, as it is typed, on three hosts in a row",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: super::tutorial::act,
+    },
+    Scenario {
         name: "docker-systemd",
         about: "Docker, weaved and weave-docker as units: kills, reboots, in whatever order they come up",
         kernel: Kernel::Own,

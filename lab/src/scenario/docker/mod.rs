@@ -20,6 +20,7 @@ mod starts;
 mod streams;
 mod subnets;
 mod systemd;
+mod tutorial;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};

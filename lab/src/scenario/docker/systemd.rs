@@ -195,9 +195,13 @@ impl Kept {
         let directory = host.files().join("docker");
         fs::create_dir_all(&directory)?;
         make_image(&directory)?;
-        let image = directory.join("image.tar");
-        let image = image.to_str().context("a path that is not UTF-8")?;
-        machine.run(&["docker", "import", image, IMAGE])?.ok()?;
+        fs::copy(
+            directory.join("image.tar"),
+            Machine::disk(host, "var/lib/image.tar"),
+        )?;
+        machine
+            .run(&["docker", "import", "/var/lib/image.tar", IMAGE])?
+            .ok()?;
         let run = [
             "docker",
             "-H",

@@ -24,7 +24,7 @@ new=$directory/new
 mkdir -p "$new" "$directory/disk"
 mount -t tmpfs -o mode=755 memory "$new"
 cd "$new"
-mkdir -p bin empty run/bin run/netns run/weave-lab
+mkdir -p bin empty run/bin run/netns
 
 # Where the unit expects weaved: among the machine's own programs, which are links here.
 mount --bind /usr/bin run/bin
@@ -47,7 +47,6 @@ for asked in /lib/systemd/system/*.wants /lib/systemd/system/*.requires /lib/sys
     [ ! -d "$asked" ] || mount --bind empty "$asked"
 done
 mount --rbind /run/netns run/netns
-mount --rbind /run/weave-lab run/weave-lab
 for place in etc var/lib var/log; do
     mount --bind "$disk/$place" "/$place"
 done
