@@ -35,6 +35,7 @@ mod flow;
 mod group;
 mod ipam;
 mod names;
+mod own_file;
 mod peer;
 mod report;
 pub mod routes;
@@ -60,6 +61,7 @@ pub use ipam::{
     ReserveRequest, reserved_for,
 };
 pub use names::{DnsStatus, LookupRequest, NameEntry, NameRequest};
+pub use own_file::OwnFile;
 pub use peer::{Peer, PeerConnection, PeerRef};
 pub use report::{BroadcastRoute, MacEntry, Report, UnicastRoute};
 pub use routes::Route;

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use tokio::net::{UnixListener, UnixStream};
 
+use crate::own_file::OwnFile;
+
 /// A program that answers this slowly is not one to wait for.
 const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
 
@@ -18,7 +20,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub struct Socket {
     listener: UnixListener,
-    file: SocketFile,
+    file: OwnFile,
 }
 
 impl Socket {
@@ -50,7 +52,7 @@ impl Socket {
             Err(_absent) => {}
         }
         let listener = UnixListener::bind(path).map_err(error)?;
-        let file = SocketFile::new(path);
+        let file = OwnFile::at(path);
         fs::set_permissions(path, fs::Permissions::from_mode(0o660)).map_err(error)?;
         Ok(Self { listener, file })
     }
@@ -77,7 +79,7 @@ impl Socket {
 
     /// Where it is
     pub fn path(&self) -> &Path {
-        &self.file.path
+        self.file.path()
     }
 
     /// The next who connects
@@ -94,35 +96,6 @@ impl Socket {
             }
         }
     }
-}
-
-/// A socket's file, which goes with this unless somebody put another in its place
-#[derive(Debug)]
-struct SocketFile {
-    path: PathBuf,
-    identity: Option<(u64, u64)>,
-}
-
-impl SocketFile {
-    fn new(path: &Path) -> Self {
-        Self {
-            path: path.to_owned(),
-            identity: identity(path),
-        }
-    }
-}
-
-impl Drop for SocketFile {
-    fn drop(&mut self) {
-        if identity(&self.path) == self.identity {
-            let _gone = fs::remove_file(&self.path);
-        }
-    }
-}
-
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    let metadata = fs::symlink_metadata(path).ok()?;
-    Some((metadata.dev(), metadata.ino()))
 }
 
 /// A socket could not be bound; nothing was changed

@@ -2,17 +2,13 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use api::DockerServed;
+use api::{DockerServed, OwnFile};
 
-/// A file with a line for each place, which goes with this unless somebody put another in its place
+/// A file with a line for each place; it goes with this unless somebody put another in its place
 #[derive(Debug)]
-pub(crate) struct Record {
-    path: PathBuf,
-    identity: Option<(u64, u64)>,
-}
+pub(crate) struct Record(#[expect(dead_code, reason = "it is held until its end")] OwnFile);
 
 impl Record {
     /// Writes it, whole or not at all
@@ -24,24 +20,8 @@ impl Record {
         let new = path.with_extension("new");
         fs::write(&new, text)?;
         fs::rename(&new, path)?;
-        Ok(Self {
-            path: path.to_owned(),
-            identity: identity(path),
-        })
+        Ok(Self(OwnFile::at(path)))
     }
-}
-
-impl Drop for Record {
-    fn drop(&mut self) {
-        if identity(&self.path) == self.identity {
-            let _gone = fs::remove_file(&self.path);
-        }
-    }
-}
-
-fn identity(path: &Path) -> Option<(u64, u64)> {
-    let metadata = fs::symlink_metadata(path).ok()?;
-    Some((metadata.dev(), metadata.ino()))
 }
 
 #[cfg(test)]

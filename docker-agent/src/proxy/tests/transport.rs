@@ -1,4 +1,4 @@
-use super::setup::Setup;
+use super::setup::{Peer, Setup};
 use crate::testing::in_time;
 
 /// What a proxy may not touch: one chunk of each kind of size
@@ -191,10 +191,8 @@ async fn a_client_that_goes_away_is_seen_by_docker() {
     }
 }
 
-#[tokio::test]
-async fn a_client_that_only_ends_its_own_way_gets_the_answer() {
-    let setup = Setup::new().await;
-    let mut client = setup.client().await;
+/// Says that it will say no more, and gets the answer
+async fn ends_its_own_way(setup: &Setup, mut client: Peer) {
     client.write("GET /info HTTP/1.1\r\nHost: d\r\n\r\n").await;
     client.end().await;
     let mut docker = setup.docker().await;
@@ -205,16 +203,17 @@ async fn a_client_that_only_ends_its_own_way_gets_the_answer() {
 }
 
 #[tokio::test]
+async fn a_client_that_only_ends_its_own_way_gets_the_answer() {
+    let setup = Setup::new().await;
+    let client = setup.client().await;
+    ends_its_own_way(&setup, client).await;
+}
+
+#[tokio::test]
 async fn clients_by_tcp_are_served_and_seen_to_go_as_others_are() {
     let setup = Setup::new().await;
-    let mut client = setup.client_by_tcp().await;
-    client.write("GET /info HTTP/1.1\r\nHost: d\r\n\r\n").await;
-    client.end().await;
-    let mut docker = setup.docker().await;
-    docker.head().await;
-    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ninfo";
-    docker.write(answer).await;
-    assert_eq!(client.rest().await, (answer.into(), true));
+    let client = setup.client_by_tcp().await;
+    ends_its_own_way(&setup, client).await;
 
     for answer in ["", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"] {
         let mut client = setup.client_by_tcp().await;
