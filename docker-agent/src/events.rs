@@ -156,6 +156,9 @@ impl Follower {
     async fn networks(&self) -> Result<Networks, DockerError> {
         let filters = encoded(&format!(r#"{{"driver":["{DRIVER}"]}}"#));
         let all: Vec<Network> = self.docker.get(&format!("/networks?filters={filters}")).await?;
+        for network in &all {
+            self.memory.network(network.id(), network.has_multicast());
+        }
         Ok(Networks::of(DRIVER, all))
     }
 

@@ -1,6 +1,6 @@
 //! What is known of containers between one call and the next.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -26,6 +26,8 @@ struct Known {
     endpoints: BTreeMap<String, Endpoint>,
     /// The interface by which multicast goes in each container, by the file of its namespace
     multicast: BTreeMap<String, String>,
+    /// The networks without multicast, by Docker's ids
+    quiet: BTreeSet<String>,
 }
 
 /// An interface that Docker was given
@@ -104,6 +106,20 @@ impl Memory {
         multicast.retain(|_netns, by| endpoints.contains_key(by));
         let by = multicast.entry(netns.to_owned());
         by.or_insert_with(|| id.to_owned()) == id
+    }
+
+    /// Whether the containers of a network have multicast was said
+    pub(crate) fn network(&self, id: &str, has_multicast: bool) {
+        let mut known = self.known();
+        match has_multicast {
+            true => known.quiet.remove(id),
+            false => known.quiet.insert(id.to_owned()),
+        };
+    }
+
+    /// Whether the containers of a network have multicast; they do unless it was said that not
+    pub(crate) fn has_multicast(&self, network: &str) -> bool {
+        !self.known().quiet.contains(network)
     }
 
     /// Forgets an interface; what was known of it

@@ -7,6 +7,7 @@ use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
 
 use crate::create::option;
+use crate::multicast::multicast;
 
 /// What a container is known as begins with this, if an address was handed out for it before its interface
 const ADDRESS_PREFIX: &str = "address:";
@@ -56,6 +57,20 @@ pub struct Network {
     driver: String,
     #[serde(rename = "IPAM", deserialize_with = "or_empty")]
     ipam: Ipam,
+    #[serde(deserialize_with = "or_empty")]
+    options: Map<String, Value>,
+}
+
+impl Network {
+    /// Docker's id of it
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// Whether its containers get a route for multicast
+    pub fn has_multicast(&self) -> bool {
+        multicast(&self.options)
+    }
 }
 
 #[derive(Debug, Clone, Default, Deserialize)]

@@ -39,6 +39,7 @@ pub mod connected;
 pub mod create;
 pub mod files;
 pub mod inspect;
+pub mod multicast;
 pub mod names;
 pub mod network;
 mod object;

@@ -32,7 +32,8 @@ fn docker(path: &str) -> Value {
     match path.split('?').next().unwrap() {
         "/networks" => json!([
             {"Id": "n1", "Driver": "weave", "IPAM": {"Driver": "null"}},
-            {"Id": "n2", "Driver": "weave", "IPAM": {"Driver": "weave"}},
+            {"Id": "n2", "Driver": "weave", "IPAM": {"Driver": "weave"},
+             "Options": {"works.weave.multicast": "false"}},
         ]),
         "/containers/json" => json!([{"Id": "c1"}, {"Id": "c2"}]),
         "/containers/c1/json" => json!({
@@ -81,6 +82,8 @@ async fn what_there_was_before_is_known_and_forgotten_when_it_goes() {
         assert_eq!((known.container.as_str(), known.by_proxy), (key, by_proxy));
     }
     assert_eq!(follower.memory.endpoint_of("e0"), None);
+    let has_multicast = ["n1", "n2"].map(|network| follower.memory.has_multicast(network));
+    assert_eq!(has_multicast, [true, false]);
     // What they are called may not have come through then.
     for (key, name) in [
         ("address:10.3.0.2", "a2.weave.local"),

@@ -1,9 +1,9 @@
 //! Each call of Docker's, and what weaved is asked for it.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use api::{Client, ClientError, ContainerRequest, EndpointRequest, ErrorKind, routes};
+use docker::multicast::multicast;
 use docker::plugin::{
     Activated, Call, Capabilities, CreateEndpoint, CreateNetwork, DeleteNetwork, Done, EndpointCreated,
     EndpointInfo, EndpointRef, Interface, InterfaceName, IpamCapabilities, Join, Joined, Route, Wanted,
@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 
 use super::joining::{Joining, complete};
 use super::underway::Underway;
-use super::{failed, network, no_address, said};
+use super::{failed, no_address, said};
 use crate::addresses::specs;
 use crate::body::{Body, line};
 use crate::memory::{Endpoint, Memory};
@@ -33,8 +33,6 @@ pub(crate) struct Driver {
     multicast: bool,
     /// Whether a container's own name stands for its address on the network
     rewrite_hosts: bool,
-    /// Whether the containers of a network do, by Docker's id of it
-    networks: Mutex<BTreeMap<String, bool>>,
     underway: Arc<Underway>,
     tasks: TaskTracker,
     stop: CancellationToken,
@@ -92,7 +90,6 @@ impl Driver {
             memory,
             multicast,
             rewrite_hosts,
-            networks: Mutex::new(BTreeMap::new()),
             underway: Arc::default(),
             tasks,
             stop,
@@ -136,27 +133,14 @@ impl Driver {
 
     fn create_network(&self, body: &[u8]) -> Result<Response<Body>, CallError> {
         let asked: CreateNetwork = request(body)?;
-        let multicast = network::multicast(&asked.options);
-        self.networks
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(asked.network_id, multicast);
+        self.memory.network(&asked.network_id, multicast(&asked.options));
         Ok(said(&Done {}))
     }
 
     fn delete_network(&self, body: &[u8]) -> Result<Response<Body>, CallError> {
         let asked: DeleteNetwork = request(body)?;
-        self.networks
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&asked.network_id);
+        self.memory.network(&asked.network_id, true);
         Ok(said(&Done {}))
-    }
-
-    /// Whether the containers of a network get a route for multicast
-    fn has_multicast(&self, network: &str) -> bool {
-        let networks = self.networks.lock().unwrap_or_else(PoisonError::into_inner);
-        self.multicast && networks.get(network).copied().unwrap_or(true)
     }
 
     async fn create_endpoint(&self, body: &[u8]) -> Result<Response<Body>, CallError> {
@@ -183,7 +167,7 @@ impl Driver {
             address: v4.map(|address| address.ip()),
             interface: Some(made.interface.to_string()),
             by_proxy: wanted.by_proxy,
-            multicast: self.has_multicast(&asked.network_id),
+            multicast: self.multicast && self.memory.has_multicast(&asked.network_id),
         };
         self.memory.endpoint(&asked.endpoint_id, endpoint);
         // Docker takes only what it did not say itself.

@@ -7,7 +7,6 @@ mod calls;
 mod hosts;
 mod ipam;
 mod joining;
-mod network;
 #[cfg(test)]
 mod tests;
 mod underway;

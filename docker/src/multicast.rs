@@ -1,14 +1,14 @@
-//! What was said of a network when it was made.
+//! Whether multicast goes by a network, as was said when it was made.
 
 use serde_json::{Map, Value};
 
 /// What options of `docker network create --opt` are told under
 const GENERIC: &str = "com.docker.network.generic";
 /// Whether the containers of a network get a route for multicast; they do unless this says no
-pub(super) const MULTICAST: &str = "works.weave.multicast";
+const MULTICAST: &str = "works.weave.multicast";
 
 /// Whether a network's options let its containers have multicast
-pub(super) fn multicast(options: &Map<String, Value>) -> bool {
+pub fn multicast(options: &Map<String, Value>) -> bool {
     let generic = options.get(GENERIC).and_then(Value::as_object);
     let said = generic
         .and_then(|generic| generic.get(MULTICAST))
