@@ -8,8 +8,10 @@ use anyhow::{Context as _, Result, bail};
 use api::{AddressSpec, AddressSpecs, AttachRequest, Attachment, ContainerSpec, DetachRequest, routes};
 use ipnetwork::IpNetwork;
 
+pub(crate) use self::by_hand::specs_of;
 use crate::cli::{AttachArgs, DetachArgs, PsArgs};
 use crate::daemon::Daemon;
+use crate::docker::Found;
 use crate::exit::NotFound;
 use crate::{docker, print, text};
 
@@ -18,32 +20,37 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(45);
 
 pub(crate) fn attach(args: &AttachArgs, daemon: &Daemon) -> Result<()> {
     let (addresses, container) = split(&args.args)?;
-    let found = docker::find(&container, || Ok(daemon.ask(&routes::CONTAINERS)?))?;
+    let found = of_dockers(&container, daemon)?;
     if found.is_none() && (args.rewrite_hosts || !args.hosts.is_empty()) {
         bail!("{container} is no container of Docker's: --rewrite-hosts and --add-host are for these only");
     }
-    let (spec, id, name) = match &found {
-        Some(found) => (found.spec.clone(), found.ids.first().cloned(), found.name.clone()),
-        None => (container, None, None),
+    let dns = match found {
+        Some(_) if !args.without_dns => daemon.ask(&routes::STATUS)?.dns,
+        Some(_) | None => None,
     };
+    let (spec, id) = match &found {
+        Some(found) => (found.spec.clone(), found.ids.first().cloned()),
+        None => (container, None),
+    };
+    let own_name = || found.as_ref()?.name_in(&dns.as_ref()?.domain);
     let request = AttachRequest {
         container: spec,
         addresses: or_default(addresses)?,
         multicast_route: !args.no_multicast_route,
         dns: !args.without_dns,
-        name: args.name.clone().or(name),
+        name: args.name.clone().or_else(own_name),
         id,
     };
     let attached = daemon.patient(PATIENCE)?.send(&routes::ATTACH, &request)?;
     if let Some(found) = found {
-        by_hand::attached(args, &found, &attached.addresses, daemon);
+        by_hand::attached(args, &found, &attached.addresses, dns.as_ref());
     }
     print_addresses(&attached.granted)
 }
 
 pub(crate) fn detach(args: &DetachArgs, daemon: &Daemon) -> Result<()> {
     let (addresses, container) = split(&args.args)?;
-    let found = docker::find(&container, || Ok(daemon.ask(&routes::CONTAINERS)?))?;
+    let found = of_dockers(&container, daemon)?;
     let taken = match &found {
         None => take(daemon, container, addresses)?,
         Some(found) => by_hand::detach(found, addresses, daemon)?,
@@ -92,10 +99,9 @@ fn of_docker(name: &str, attached: &[Attachment]) -> Vec<String> {
     }
 }
 
-/// By what weaved knows a container, where it is Docker's: more than one thing if it is on several networks
-pub(crate) fn known_as(container: ContainerSpec, daemon: &Daemon) -> Result<Vec<ContainerSpec>> {
-    let found = docker::find(&container, || Ok(daemon.ask(&routes::CONTAINERS)?))?;
-    Ok(found.map_or_else(|| vec![container], |found| by_hand::specs_of(&found)))
+/// The container, if it is Docker's
+pub(crate) fn of_dockers(container: &ContainerSpec, daemon: &Daemon) -> Result<Option<Found>> {
+    docker::find(container, || Ok(daemon.ask(&routes::CONTAINERS)?))
 }
 
 /// `[ADDRESS]... CONTAINER` as its two parts

@@ -6,20 +6,30 @@ use anyhow::{Result, bail};
 use api::{ContainerSpec, LookupRequest, NameRequest, routes};
 
 use crate::cli::{LookupArgs, NameArgs};
-use crate::containers::known_as;
+use crate::containers::{of_dockers, specs_of};
 use crate::daemon::Daemon;
+use crate::docker::Found;
 use crate::exit::NotFound;
 use crate::print;
 
 pub(crate) fn add(args: &NameArgs, daemon: &Daemon) -> Result<()> {
-    for request in resolved(args, daemon)? {
+    let mut request = request(args)?;
+    let found = found(&request, daemon)?;
+    if let (None, Some(found)) = (&request.name, &found) {
+        // weaved knows it by an id.
+        let dns = daemon.ask(&routes::STATUS)?.dns;
+        request.name = dns.and_then(|dns| found.name_in(&dns.domain));
+    }
+    for request in of_each_network(request, found.as_ref()) {
         daemon.send(&routes::ADD_NAMES, &request)?;
     }
     Ok(())
 }
 
 pub(crate) fn remove(args: &NameArgs, daemon: &Daemon) -> Result<()> {
-    for request in resolved(args, daemon)? {
+    let request = request(args)?;
+    let found = found(&request, daemon)?;
+    for request in of_each_network(request, found.as_ref()) {
         daemon.send(&routes::REMOVE_NAMES, &request)?;
     }
     Ok(())
@@ -37,18 +47,25 @@ pub(crate) fn lookup(args: &LookupArgs, daemon: &Daemon) -> Result<()> {
     print::text(&lines.concat())
 }
 
+/// Docker's container that is meant, if one is
+fn found(request: &NameRequest, daemon: &Daemon) -> Result<Option<Found>> {
+    match &request.container {
+        Some(container) => of_dockers(container, daemon),
+        None => Ok(None),
+    }
+}
+
 /// The same with the container as weaved knows it, which is one of Docker's for each of its networks
-fn resolved(args: &NameArgs, daemon: &Daemon) -> Result<Vec<NameRequest>> {
-    let request = request(args)?;
-    let Some(container) = request.container.clone() else {
-        return Ok(vec![request]);
+fn of_each_network(request: NameRequest, found: Option<&Found>) -> Vec<NameRequest> {
+    let Some(found) = found else {
+        return vec![request];
     };
-    let known = known_as(container, daemon)?.into_iter();
+    let known = specs_of(found).into_iter();
     let requests = known.map(|container| NameRequest {
         container: Some(container),
         ..request.clone()
     });
-    Ok(requests.collect())
+    requests.collect()
 }
 
 /// `[ADDRESS]... [CONTAINER]`: what is no address, and comes last, is the container

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 use ::docker::create::Dns;
 use anyhow::Result;
-use api::{AddressSpecs, ClientError, ContainerSpec, ErrorKind, routes};
+use api::{AddressSpecs, ClientError, ContainerSpec, DnsStatus, ErrorKind, routes};
 use ipnetwork::IpNetwork;
 
 use super::take;
@@ -17,9 +17,11 @@ use crate::exit::{clean, one_line};
 
 /// Has a container that is attached know names; what does not work is told, since the container is attached all
 /// the same
-pub(super) fn attached(args: &AttachArgs, found: &Found, addresses: &[IpNetwork], daemon: &Daemon) {
-    if !args.without_dns {
-        warn(ask_for_names(found, daemon));
+///
+/// `dns`: whom it is to ask, if anybody.
+pub(super) fn attached(args: &AttachArgs, found: &Found, addresses: &[IpNetwork], dns: Option<&DnsStatus>) {
+    if let Some(dns) = dns {
+        warn(ask_for_names(found, dns));
     }
     if args.rewrite_hosts || !args.hosts.is_empty() {
         let own = if args.rewrite_hosts {
@@ -31,18 +33,14 @@ pub(super) fn attached(args: &AttachArgs, found: &Found, addresses: &[IpNetwork]
     }
 }
 
-fn ask_for_names(found: &Found, daemon: &Daemon) -> Result<()> {
-    // Where there are no names, nobody is asked for them.
-    let Some(dns) = daemon.ask(&routes::STATUS)?.dns else {
-        return Ok(());
-    };
+fn ask_for_names(found: &Found, dns: &DnsStatus) -> Result<()> {
     // Said when they are asked for: `weavectl dns-args`.
     let Some(server) = dns.for_containers else {
         return Ok(());
     };
     found.files.ask(&Dns {
         server,
-        domain: dns.domain,
+        domain: dns.domain.clone(),
     })
 }
 
@@ -93,8 +91,8 @@ fn is_elsewhere(error: &anyhow::Error) -> bool {
     matches!(refused, Some(ClientError::Refused(refusal)) if refusal.kind == ErrorKind::NotFound)
 }
 
-/// What weaved knows it as
-pub(super) fn specs_of(found: &Found) -> Vec<ContainerSpec> {
+/// What weaved knows it as: more than one thing if it is on several networks
+pub(crate) fn specs_of(found: &Found) -> Vec<ContainerSpec> {
     let ids = found.ids.iter();
     ids.map(|id| ContainerSpec::Name(id.to_string())).collect()
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use ::docker::connected::{Connected, Network, Networks};
+use ::docker::names::{Called, in_domain};
 use anyhow::{Context as _, Result, bail};
 use api::{Attachment, ContainerSpec};
 use model::ContainerId;
@@ -27,10 +28,22 @@ pub(crate) struct Found {
     pub(crate) spec: ContainerSpec,
     /// What it is known as: once for each way by which it is on the network, or will be
     pub(crate) ids: Vec<ContainerId>,
-    /// What it is called
-    pub(crate) name: Option<String>,
+    /// What Docker calls it
+    name: String,
     /// What it knows of names
     pub(crate) files: Files,
+}
+
+impl Found {
+    /// Its whole name in a domain, if it can have one
+    pub(crate) fn name_in(&self, domain: &str) -> Option<String> {
+        let called = Called {
+            name: &self.name,
+            hostname: &self.files.hostname,
+            domainname: &self.files.domainname,
+        };
+        in_domain(called, domain)
+    }
 }
 
 /// The container of Docker that this text means; none if it is a name of `ip netns`, or Docker has no such
@@ -182,7 +195,7 @@ impl Inspected {
         Ok(Found {
             spec: ContainerSpec::Path(format!("/proc/{}/ns/net", self.state.pid)),
             ids,
-            name: self.dns_name(),
+            name: self.name,
             files: Files {
                 hosts: self.hosts_path,
                 resolv_conf: self.resolv_conf_path,
@@ -207,16 +220,6 @@ impl Inspected {
         let others = networks.filter(|(name, _connected)| !DOCKERS.contains(&name.as_str()));
         let ids = others.filter_map(|(_name, connected)| Some(connected.as_ref()?.network_id.as_str()));
         ids.filter(|id| !id.is_empty()).collect()
-    }
-
-    /// Its full host name where it has a domain, else what Docker calls it
-    fn dns_name(&self) -> Option<String> {
-        let Config { hostname, domainname } = &self.config;
-        let name = match domainname.trim_matches('.') {
-            "" => self.name.trim_start_matches('/').to_owned(),
-            domain => format!("{hostname}.{domain}."),
-        };
-        (!name.is_empty()).then_some(name)
     }
 }
 
@@ -267,19 +270,27 @@ mod tests {
     fn a_container_that_runs_is_found_by_its_process_and_known_by_its_id() {
         let found = inspected(|_| {}).found("a1", &networks(), &[]).unwrap();
         assert_eq!(found.spec, ContainerSpec::Path("/proc/4711/ns/net".to_owned()));
-        assert_eq!((ids(&found), found.name.as_deref()), (vec![ID], Some("a1")));
+        assert_eq!(ids(&found), [ID]);
+        assert_eq!(found.name_in("weave.local.").as_deref(), Some("a1.weave.local"));
         assert_eq!(found.files.hosts, Path::new("/d/hosts"));
         assert!(!found.files.has_own_dns && !found.files.is_alone);
         assert!(inspected(|_| {}).others().is_empty(), "nothing to ask Docker for");
     }
 
     #[test]
-    fn a_host_name_with_a_domain_is_its_name() {
-        let found = inspected(|value| {
-            value["Config"] = json!({ "Hostname": "web", "Domainname": "weave.local" });
-        });
-        let name = found.found("a1", &networks(), &[]).unwrap().name;
-        assert_eq!(name.as_deref(), Some("web.weave.local."));
+    fn a_host_name_in_the_domain_is_its_name() {
+        for (hostname, domainname, name) in [
+            ("web", "weave.local", "web.weave.local"),
+            ("web.weave.local", "", "web.weave.local"),
+            ("web", "example.org", "a1.weave.local"),
+            ("web", "", "a1.weave.local"),
+        ] {
+            let found = inspected(|value| {
+                value["Config"] = json!({ "Hostname": hostname, "Domainname": domainname });
+            });
+            let found = found.found("a1", &networks(), &[]).unwrap();
+            assert_eq!(found.name_in("weave.local.").as_deref(), Some(name));
+        }
     }
 
     #[test]
