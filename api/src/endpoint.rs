@@ -38,7 +38,7 @@ pub struct Endpoint {
     pub mtu: u16,
 }
 
-/// The interface is in its container: complete what the runtime does not do
+/// The interface is in its container: complete what the runtime does not do, who sets the routes itself
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JoinRequest {
@@ -46,13 +46,6 @@ pub struct JoinRequest {
     pub container: ContainerId,
     /// The path of the container's network namespace
     pub netns: String,
-    /// Also route 224.0.0.0/4 to the interface
-    #[serde(default = "yes")]
-    pub multicast_route: bool,
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// A container, by what it is known as

@@ -43,7 +43,7 @@ pub(crate) struct Args {
     /// `docker inspect` shows the network's address as the container's own
     #[arg(long, action = ArgAction::SetTrue)]
     pub(crate) rewrite_inspect: bool,
-    /// A container's own name stands for its address on Docker's bridge
+    /// A container's own name stands for what Docker has it stand for, one of its addresses
     #[arg(long, action = ArgAction::SetTrue)]
     pub(crate) no_rewrite_hosts: bool,
     /// A label of containers whose value is the hostname, instead of their name

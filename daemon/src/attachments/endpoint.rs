@@ -125,7 +125,8 @@ impl Attachments {
             mac: None,
             mtu: inner.mtu,
             addresses: record.addresses.clone(),
-            multicast_route: request.multicast_route,
+            // The runtime sets it a moment later, and fails where there is one.
+            multicast_route: false,
             master: inner.datapath.master(),
             hairpin: false,
             moved_in: true,

@@ -203,7 +203,6 @@ impl Driver {
             endpoint: asked.endpoint_id,
             container: endpoint.container,
             netns: asked.sandbox_key,
-            multicast_route: multicast,
         };
         let (weaved, memory) = (self.weaved.clone(), Arc::clone(&self.memory));
         let begun = self.underway.begin(&joining.endpoint, &joining.netns);

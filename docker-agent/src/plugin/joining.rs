@@ -29,8 +29,6 @@ pub(super) struct Joining {
     pub(super) container: ContainerId,
     /// The file by which the container's namespace will be known
     pub(super) netns: String,
-    /// Whether multicast goes by it
-    pub(super) multicast_route: bool,
     /// Its container's `/etc/hosts`, and the address that is to be preferred there
     pub(super) hosts: Option<(PathBuf, IpAddr)>,
 }
@@ -59,7 +57,6 @@ async fn on_network(weaved: &Client, memory: &Memory, joining: Joining) {
     let question = JoinRequest {
         container: joining.container,
         netns: joining.netns,
-        multicast_route: joining.multicast_route,
     };
     let begun = Instant::now();
     let mut last = None;
