@@ -19,6 +19,7 @@ use crate::print;
 use crate::process::wait_until;
 
 mod docker;
+mod lasting;
 mod log;
 mod ready;
 mod settings;
@@ -51,6 +52,9 @@ pub(crate) fn launch(args: LaunchArgs, daemon: &Daemon) -> Result<()> {
     };
     match ready::wait(daemon, &mut started) {
         Ok(pid) => {
+            if by_systemd {
+                systemd::keep(settings.restart);
+            }
             print::text(&format_args!("weaved is running (pid {pid})\n"))?;
             start_docker(&settings, by_systemd)
         }
@@ -69,7 +73,7 @@ fn start_docker(settings: &Settings, by_systemd: bool) -> Result<()> {
     let Some(docker) = &settings.docker else {
         return Ok(());
     };
-    match docker.start(by_systemd, settings.log_file.as_deref())? {
+    match docker.start(by_systemd, settings)? {
         Some(told) => print::text(&format_args!("{told}\n")),
         None => Ok(()),
     }

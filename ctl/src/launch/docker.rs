@@ -11,7 +11,7 @@ use anyhow::{Result, bail, ensure};
 use api::{DOCKER_PORT, DOCKER_PROXY_PORT, DockerHost};
 use clap::{ArgGroup, Args};
 
-use super::settings::{checked, path};
+use super::settings::{Settings, checked, path};
 use super::{start, systemd};
 use crate::docker::{SOCKET, connect, served};
 use crate::process::{self, wait_until};
@@ -66,7 +66,8 @@ pub(crate) struct DockerArgs {
     /// `docker inspect` by the proxy shows the address on this network as the container's own
     #[arg(long)]
     rewrite_inspect: bool,
-    /// A container's own name stands for its address on Docker's bridge, not for that on this network
+    /// A container's own name stands for what Docker has it stand for: one of its addresses, and not surely that
+    /// on this network
     #[arg(long)]
     no_rewrite_hosts: bool,
     /// A label of containers whose value is the host name, instead of their name
@@ -159,13 +160,13 @@ impl Docker {
     }
 
     /// Starts it, unless it runs already; what there is to be told
-    pub(super) fn start(&self, by_systemd: bool, weaved_log: Option<&Path>) -> Result<Option<String>> {
+    pub(super) fn start(&self, by_systemd: bool, settings: &Settings) -> Result<Option<String>> {
         let use_it = "eval $(weavectl env)";
         if self.serves() {
             return Ok(Some(format!("weave-docker runs already: {use_it}")));
         }
         if by_systemd && systemd::has_docker() {
-            systemd::start_docker(&self.flags)?;
+            systemd::start_docker(&self.flags, settings.restart)?;
             return Ok(Some(format!("weave-docker is running: {use_it}")));
         }
         let Some(program) = process::find_program(PROGRAM)? else {
@@ -176,7 +177,10 @@ impl Docker {
             return Ok(None);
         };
         let beside = |log: &Path| log.with_file_name("weave-docker.log");
-        let log = weaved_log.map_or_else(|| LOG_FILE.into(), beside);
+        let log = settings
+            .log_file
+            .as_deref()
+            .map_or_else(|| LOG_FILE.into(), beside);
         let mut child = start::detached(&program, &self.flags, &log, None)?;
         self.wait(&mut child, &log)?;
         Ok(Some(format!(
@@ -251,7 +255,7 @@ pub(crate) fn end() -> Result<()> {
             continue;
         };
         crate::docker::remove_network();
-        if systemd::stop_docker() {
+        if systemd::stop_docker()? {
             return Ok(());
         }
         return weave_docker.end(LIMIT);

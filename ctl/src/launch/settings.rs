@@ -119,6 +119,10 @@ pub(crate) struct LaunchArgs {
     /// Start weaved as a process of its own even where systemd has a unit for it
     #[arg(long)]
     pub(super) no_systemd: bool,
+    /// systemd does not start weaved and weave-docker again, neither when they end by themselves nor when the
+    /// host boots
+    #[arg(long)]
+    no_restart: bool,
     #[command(flatten)]
     docker: DockerArgs,
     #[arg(value_name = "PEER", help = "Peers to connect to: host[:port]")]
@@ -134,6 +138,8 @@ pub(super) struct Settings {
     pub(super) password: Option<String>,
     /// The log that was asked for
     pub(super) log_file: Option<PathBuf>,
+    /// systemd is to start it again
+    pub(super) restart: bool,
     /// weave-docker, where Docker is
     pub(super) docker: Option<Docker>,
 }
@@ -224,6 +230,7 @@ impl Settings {
                 .map(password)
                 .transpose()?,
             log_file: checked("log-file", args.log_file, path)?.map(PathBuf::from),
+            restart: !args.no_restart,
             docker,
         })
     }

@@ -10,6 +10,7 @@ use std::time::SystemTime;
 use anyhow::{Context as _, Result, ensure};
 
 use super::Log;
+use super::lasting;
 use super::settings::Settings;
 use super::start::Started;
 
@@ -49,25 +50,28 @@ pub(super) fn has_docker() -> bool {
 }
 
 /// Starts weave-docker's unit with these flags, and waits until it serves
-pub(super) fn start_docker(flags: &[String]) -> Result<()> {
+pub(super) fn start_docker(flags: &[String], restart: bool) -> Result<()> {
     let path = Path::new(DOCKER_ENVIRONMENT);
     let text = format!("{HEADER}{}", flags_line("WEAVE_DOCKER_FLAGS", flags)?);
     write_secret(path, &text).with_context(|| format!("cannot write {}", path.display()))?;
-    systemctl("reset-failed", DOCKER_UNIT);
+    lasting::when_it_ends(DOCKER_UNIT, restart)?;
+    systemctl(&["reset-failed", DOCKER_UNIT]);
     ensure!(
-        systemctl("start", DOCKER_UNIT),
+        systemctl(&["start", DOCKER_UNIT]),
         "weave-docker did not start; its log is in journalctl -u weave-docker"
     );
+    lasting::when_the_host_boots(DOCKER_UNIT, restart);
     Ok(())
 }
 
-/// Ends weave-docker's unit, if systemd started it; whether it did
-pub(super) fn stop_docker() -> bool {
-    let stopped = systemctl("is-active", DOCKER_UNIT) && systemctl("stop", DOCKER_UNIT);
+/// Ends weave-docker's unit for good, if systemd started it; whether it did
+pub(super) fn stop_docker() -> Result<bool> {
+    let stopped = systemctl(&["is-active", "--quiet", DOCKER_UNIT]) && systemctl(&["stop", DOCKER_UNIT]);
     if stopped {
         let _none = fs::remove_file(DOCKER_ENVIRONMENT);
+        lasting::forget(DOCKER_UNIT)?;
     }
-    stopped
+    Ok(stopped)
 }
 
 /// Writes the unit's environment and starts it
@@ -79,11 +83,12 @@ pub(super) fn start(settings: &Settings) -> Result<(Started, Log)> {
     let path = Path::new(ENVIRONMENT);
     write_secret(path, &environment(settings)?)
         .with_context(|| format!("cannot write {}", path.display()))?;
+    lasting::when_it_ends(UNIT, settings.restart)?;
     let since = SystemTime::UNIX_EPOCH
         .elapsed()
         .map_or(0, |elapsed| elapsed.as_secs());
     // Starts that failed a moment ago do not count against this one.
-    systemctl("reset-failed", UNIT);
+    systemctl(&["reset-failed", UNIT]);
     let child = Command::new("systemctl")
         .args(["start", UNIT])
         .stdin(Stdio::null())
@@ -96,18 +101,28 @@ pub(super) fn start(settings: &Settings) -> Result<(Started, Log)> {
 
 /// Ends the unit, and systemd's attempts to start it again
 pub(super) fn stop() {
-    systemctl("stop", UNIT);
+    systemctl(&["stop", UNIT]);
+}
+
+/// Has systemd start the unit that runs when the host boots, or not
+pub(super) fn keep(restart: bool) {
+    lasting::when_the_host_boots(UNIT, restart);
 }
 
 /// Removes what a launch of the weaved behind this socket wrote, the network's password perhaps
 pub(super) fn forget(socket: &Path) -> Result<()> {
     let path = Path::new(ENVIRONMENT);
-    forget_file(path, socket).with_context(|| format!("cannot remove {}", path.display()))
+    let is_theirs = forget_file(path, socket).with_context(|| format!("cannot remove {}", path.display()))?;
+    if is_theirs {
+        lasting::forget(UNIT)?;
+    }
+    Ok(())
 }
 
-fn forget_file(path: &Path, socket: &Path) -> io::Result<()> {
+/// Whether it was that weaved's
+fn forget_file(path: &Path, socket: &Path) -> io::Result<bool> {
     let text = match fs::read_to_string(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         other => other?,
     };
     let flags = text
@@ -117,17 +132,20 @@ fn forget_file(path: &Path, socket: &Path) -> io::Result<()> {
     let mut words = flags.trim_matches('"').split(' ');
     let theirs = words.find_map(|flag| flag.strip_prefix("--socket="));
     if !text.starts_with(HEADER) || Path::new(theirs.unwrap_or(api::DEFAULT_SOCKET)) != socket {
-        return Ok(());
+        return Ok(false);
     }
     fs::remove_file(path)?;
     // Where it holds something else, that stays.
-    path.parent().map_or(Ok(()), |dir| fs::remove_dir(dir).or(Ok(())))
+    if let Some(directory) = path.parent() {
+        let _not_empty = fs::remove_dir(directory);
+    }
+    Ok(true)
 }
 
 /// Whether systemd did it
-fn systemctl(verb: &str, unit: &str) -> bool {
+pub(super) fn systemctl(line: &[&str]) -> bool {
     let mut command = Command::new("systemctl");
-    command.args([verb, unit]).stdin(Stdio::null());
+    command.args(line).stdin(Stdio::null());
     let status = command.stdout(Stdio::null()).stderr(Stdio::null()).status();
     status.is_ok_and(|status| status.success())
 }
@@ -209,6 +227,7 @@ mod tests {
             flags: flags.iter().map(|&flag| flag.to_owned()).collect(),
             password: password.map(ToOwned::to_owned),
             log_file: None,
+            restart: true,
             docker: None,
         }
     }

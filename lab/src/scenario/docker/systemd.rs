@@ -57,7 +57,6 @@ pub(in crate::scenario) fn act(lab: &mut Lab) -> Result<()> {
     container.is_back(&machine)?;
 
     // Once in order, and once by a power cut.
-    machine.run(&["systemctl", "enable", WEAVED, AGENT])?.ok()?;
     machine.power_off()?;
     let (machine, ready) = container.boot("all at once", &[])?;
     println!("Docker is ready {ready:.1?} after its start, {alone:.1?} without the network");

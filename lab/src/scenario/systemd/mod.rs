@@ -40,7 +40,7 @@ pub(super) fn act(lab: &mut Lab) -> Result<()> {
     ensure!(mode.trim() == "600", "the file for the password has mode {mode}");
     let unit = Unit::of(&machine)?;
     ensure!(
-        unit.is_running() && unit.restarts == "0",
+        unit.is_running() && unit.restarts == "0" && unit.enabled == "enabled",
         "after a launch: {unit:?}"
     );
     let container = one.container.namespace().name();
@@ -62,9 +62,23 @@ pub(super) fn act(lab: &mut Lab) -> Result<()> {
     connected(one, two)?;
     one.ping(two, |ping| ping)?.all_answered()?;
 
+    machine.run(&["weavectl", "stop"])?.ok()?;
+    stays_dead(&machine)?;
+    machine
+        .run(&["weavectl", "launch", "--no-docker", "--nickname", "host1", &peer])?
+        .ok()?;
+    let unit = Unit::of(&machine)?;
+    ensure!(
+        unit.enabled == "enabled" && unit.restart == "on-failure",
+        "after a launch without --no-restart: {unit:?}"
+    );
+
     machine.run(&["weavectl", "reset"])?.ok()?;
     let unit = Unit::of(&machine)?;
-    ensure!(unit.is_at_rest(), "after weavectl reset: {unit:?}");
+    ensure!(
+        unit.is_at_rest() && unit.enabled == "disabled",
+        "after weavectl reset: {unit:?}"
+    );
     let after = Traces::of(one, &machine)?;
     ensure!(
         after == before,
@@ -128,6 +142,27 @@ fn killed(machine: &Machine, one: &Site, two: &Site) -> Result<()> {
     Ok(())
 }
 
+/// Launched with --no-restart and killed
+fn stays_dead(machine: &Machine) -> Result<()> {
+    machine
+        .run(&["weavectl", "launch", "--no-docker", "--no-restart"])?
+        .ok()?;
+    let unit = Unit::of(machine)?;
+    ensure!(
+        unit.is_running() && unit.enabled == "disabled" && unit.restart == "no",
+        "after a launch with --no-restart: {unit:?}"
+    );
+    machine
+        .run(&["sh", "-c", &format!("kill -9 {}", unit.pid)])?
+        .ok()?;
+    wait_until("systemd has seen the end", PATIENCE, || {
+        let unit = Unit::of(machine)?;
+        ensure!(unit.sub != "auto-restart", "{unit:?}");
+        Ok(unit.active == "failed")
+    })?;
+    Ok(())
+}
+
 /// By what the other host says, which is one without systemd, and by the first answer to a ping: this one's side
 /// of the path may come a little later
 fn connected(one: &Site, two: &Site) -> Result<()> {
@@ -160,6 +195,10 @@ struct Unit {
     result: String,
     pid: String,
     restarts: String,
+    /// `Restart=`
+    restart: String,
+    /// Whether it is started when the host boots
+    enabled: String,
 }
 
 impl Unit {
@@ -174,6 +213,8 @@ impl Unit {
             result: property("Result")?,
             pid: property("MainPID")?,
             restarts: property("NRestarts")?,
+            restart: property("Restart")?,
+            enabled: property("UnitFileState")?,
         })
     }
 
