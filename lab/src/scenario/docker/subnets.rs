@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use super::two_hosts;
 use crate::docker::Client;
@@ -48,7 +48,10 @@ pub(in crate::scenario) fn act(lab: &mut Lab) -> Result<()> {
                 client.ping(name, &address.to_string())?;
             }
         }
-        told(&clients, network, begins)?;
+        let is_free = |address: &Ipv4Addr| !addresses.contains(address);
+        let [a, b, c] = begins;
+        let free = (200..250).map(|d| Ipv4Addr::new(a, b, c, d)).find(is_free);
+        told(&clients, network, free.context("no address is free")?)?;
     }
     for client in &clients {
         let listed = client.run(&["ps", "--quiet", "--all"])?.ok()?;
@@ -70,10 +73,8 @@ pub(in crate::scenario) fn act(lab: &mut Lab) -> Result<()> {
 
 /// An address that is asked for, and the same one on the other host, which does not get it where weaved has a
 /// say
-fn told(clients: &[Client; 2], network: &str, begins: [u8; 3]) -> Result<()> {
+fn told(clients: &[Client; 2], network: &str, address: Ipv4Addr) -> Result<()> {
     let [here, there] = clients;
-    let [a, b, c] = begins;
-    let address = Ipv4Addr::new(a, b, c, 200);
     let text = address.to_string();
     let options = ["--net", network, "--ip", &text];
     here.sleeper(&format!("{network}-told"), &options)?;
