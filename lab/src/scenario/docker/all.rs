@@ -81,6 +81,20 @@ pub(in crate::scenario) const ALL: &[Scenario] = &[
         act: super::names::act,
     },
     Scenario {
+        name: "docker-dns",
+        about: "names in containers: another domain, short ones, subdomains, either case, none, by hand",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: super::dns::act,
+    },
+    Scenario {
+        name: "docker-dns-launches",
+        about: "weaved is launched anew: names and addresses stay whose they are, or there are no names at all",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: super::dns::launched_anew,
+    },
+    Scenario {
         name: "docker-aliases",
         about: "what Docker's networks call a container is known on all hosts, also after restarts",
         kernel: Kernel::Own,

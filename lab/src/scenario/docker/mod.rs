@@ -4,6 +4,7 @@ mod aliases;
 mod all;
 mod by_hand;
 mod combinations;
+mod dns;
 mod docker_py;
 mod down;
 mod endpoints;

@@ -40,13 +40,15 @@ pub(in crate::scenario) fn act(lab: &mut Lab) -> Result<()> {
 }
 
 /// A name server that has nothing to do with weaved
-struct Server {
-    address: Ipv4Addr,
+pub(in crate::scenario) struct Server {
+    /// Where it is asked
+    pub(in crate::scenario) address: Ipv4Addr,
     _running: Background,
 }
 
 impl Server {
-    fn start(host: &Host, www: Ipv4Addr) -> Result<Self> {
+    /// Starts it on a host; `www.example.test` is this address
+    pub(in crate::scenario) fn start(host: &Host, www: Ipv4Addr) -> Result<Self> {
         let address = host.address()?;
         let mut line = vec![
             DNSMASQ.to_owned(),

@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, ensure};
 
 pub(super) use self::apart::act as while_apart;
-pub(super) use self::elsewhere::act as of_elsewhere;
+pub(super) use self::elsewhere::{Server, act as of_elsewhere};
 pub(super) use self::everywhere::act as everywhere;
 pub(super) use self::one_host::act as of_one_host;
 use crate::judge::dig::{self, Answer};
