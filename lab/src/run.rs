@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::diagnose::diagnosis;
 use crate::judge::ovs;
 use crate::namespace::{sweep_dead, sweep_process};
-use crate::scenario::{self, Kernel, Run, Skip};
+use crate::scenario::{self, Kernel, Run, Skip, When};
 use crate::topology::Lab;
 
 /// The exit code of a scenario that cannot run here
@@ -60,12 +60,8 @@ impl FromStr for Part {
 pub fn run_all(filters: &[String], kernel: Option<Kernel>, part: Part) -> Result<ExitCode> {
     sweep_dead()?;
     let wanted = |run: &Run| {
-        let name = run.to_string();
-        let named = match run.on_request {
-            true => filters.contains(&name),
-            false => filters.is_empty() || filters.iter().any(|filter| name.contains(filter.as_str())),
-        };
-        named && kernel.is_none_or(|kernel| run.kernel().suits(kernel))
+        let is_asked_for = run.when.is_met(&run.to_string(), filters);
+        is_asked_for && kernel.is_none_or(|kernel| run.kernel().suits(kernel))
     };
     let current = Arc::new(Mutex::new(None));
     pass_signals_on(Arc::clone(&current))?;
@@ -76,6 +72,10 @@ pub fn run_all(filters: &[String], kernel: Option<Kernel>, part: Part) -> Result
             Outcome::Failed => failed += 1,
             Outcome::Skipped => skipped += 1,
         }
+    }
+    if filters.is_empty() {
+        let named = scenario::runs().filter(|run| run.when != When::Always);
+        println!("{} more run where they are named: weave-lab list", named.count());
     }
     println!("{passed} passed, {failed} failed, {skipped} skipped");
     Ok(ExitCode::from(u8::from(failed > 0)))

@@ -66,7 +66,7 @@ fn main() -> ExitCode {
         Task::Test { filter } => test::test(&filter),
         Task::Bench(args) => bench::bench(&args),
         Task::Lint => lint::lint(),
-        Task::Setup => setup::setup_for_tests(),
+        Task::Setup => setup::setup_for_tests(&[]),
         Task::Guest { command } => in_guest(&command),
     };
     match done {

@@ -15,7 +15,7 @@ use crate::stage::Stages;
 pub(crate) fn test(filters: &[String]) -> Result<()> {
     let workspace = Workspace::find()?;
     let mut stages = Stages::default();
-    stages.run("set-up", setup_for_tests)?;
+    stages.run("set-up", || setup_for_tests(filters))?;
     if filters.is_empty() {
         stages.run("unit tests", unit_tests)?;
         stages.run("documentation tests", || {

@@ -27,6 +27,14 @@ impl Release {
     /// Both
     pub const ALL: [Self; 2] = [Self::Installed, Self::Newest];
 
+    /// The newest that there is on this machine
+    pub fn newest_here() -> Self {
+        match Self::Newest.expect() {
+            Ok(()) => Self::Newest,
+            Err(_missing) => Self::Installed,
+        }
+    }
+
     /// What follows the name of a scenario that is run with it
     pub fn suffix(self) -> &'static str {
         match self {

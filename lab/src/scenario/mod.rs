@@ -57,8 +57,31 @@ pub struct Run {
     pub scenario: &'static Scenario,
     /// What Docker the hosts have, where it has any
     pub docker: Release,
-    /// Not among those that run unless its whole name is asked for
-    pub on_request: bool,
+    /// What has to be asked for to have it run
+    pub when: When,
+}
+
+/// What has to be asked for to have something run
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// Nothing: it belongs to every run
+    Always,
+    /// Part of its name: what is new in it does not pay for its time in every run
+    Named,
+    /// Its whole name: it takes long
+    NamedWhole,
+}
+
+impl When {
+    /// Whether these filters ask for what is called so
+    pub fn is_met(self, name: &str, filters: &[String]) -> bool {
+        let is_named = filters.iter().any(|filter| name.contains(filter.as_str()));
+        match self {
+            Self::Always => filters.is_empty() || is_named,
+            Self::Named => is_named,
+            Self::NamedWhole => filters.iter().any(|filter| filter == name),
+        }
+    }
 }
 
 impl Run {
@@ -83,21 +106,25 @@ pub fn runs() -> impl Iterator<Item = Run> {
     let plain = all::ALL.iter().map(|scenario| Run {
         scenario,
         docker: Release::Installed,
-        on_request: false,
+        when: When::Always,
     });
-    // Both of one scenario in a row: of every other run, one half has each.
-    let with_docker = |scenarios: &'static [Scenario], on_request| {
+    let usual = Release::newest_here();
+    let with_docker = |scenarios: &'static [Scenario], when: fn(bool) -> When| {
+        // Both of one scenario in a row: of every other run, one half has each.
         scenarios.iter().flat_map(move |scenario| {
             Release::ALL.map(|docker| Run {
                 scenario,
                 docker,
-                on_request,
+                when: when(docker == usual),
             })
         })
     };
+    let by_one = |is_usual| if is_usual { When::Always } else { When::Named };
     plain
-        .chain(with_docker(docker::ALL, false))
-        .chain(with_docker(docker::ON_REQUEST, true))
+        .chain(with_docker(docker::BY_BOTH, |_is_usual| When::Always))
+        .chain(with_docker(docker::BY_ONE, by_one))
+        .chain(with_docker(docker::NAMED, |_is_usual| When::Named))
+        .chain(with_docker(docker::NAMED_WHOLE, |_is_usual| When::NamedWhole))
 }
 
 /// The kernel that a scenario needs

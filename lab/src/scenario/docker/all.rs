@@ -8,8 +8,8 @@ use crate::scenario::{Kernel, Scenario};
 /// For hundreds of tests of others, twice
 const HOURS: Duration = Duration::from_secs(1800);
 
-/// All of them, in the order in which they run
-pub(in crate::scenario) const ALL: &[Scenario] = &[
+/// Those that show what differs between Dockers: every run has them with both
+pub(in crate::scenario) const BY_BOTH: &[Scenario] = &[
     Scenario {
         name: "docker-itself",
         about: "real Docker on two hosts, containers attached by their processes; nothing is left of it",
@@ -32,6 +32,52 @@ pub(in crate::scenario) const ALL: &[Scenario] = &[
         act: super::run::act,
     },
     Scenario {
+        name: "docker-starts",
+        about: "starts of old clients, which bring a HostConfig: name servers and networks stay",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: super::starts::act,
+    },
+    Scenario {
+        name: "docker-networks",
+        about: "containers on Docker's own network of the driver weave, and on one that was made by hand",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: super::networks::act,
+    },
+    Scenario {
+        name: "docker-restarts",
+        about: "containers, weaved, weave-docker and Docker begin anew: same address, same name",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: super::restarts::act,
+    },
+    Scenario {
+        name: "docker-many",
+        about: "fifty containers at once: each has an address of its own, and reaches all others",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: super::many::act,
+    },
+    Scenario {
+        name: "docker-down",
+        about: "without weaved, who wants the network is told at once; all others are served",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: super::down::act,
+    },
+    Scenario {
+        name: "docker-systemd",
+        about: "Docker, weaved and weave-docker as units: kills, reboots, in whatever order they come up",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: super::systemd::act,
+    },
+];
+
+/// Those that every run has with the newest Docker; named, they run with both
+pub(in crate::scenario) const BY_ONE: &[Scenario] = &[
+    Scenario {
         name: "docker-flags",
         about: "weave-docker's flags: addresses on demand, host names by rules, no names, inspections",
         kernel: Kernel::Own,
@@ -51,20 +97,6 @@ pub(in crate::scenario) const ALL: &[Scenario] = &[
         kernel: Kernel::Own,
         limit: LIMIT,
         act: super::endpoints::act,
-    },
-    Scenario {
-        name: "docker-starts",
-        about: "starts of old clients, which bring a HostConfig: name servers and networks stay",
-        kernel: Kernel::Own,
-        limit: LIMIT,
-        act: super::starts::act,
-    },
-    Scenario {
-        name: "docker-networks",
-        about: "containers on Docker's own network of the driver weave, and on one that was made by hand",
-        kernel: Kernel::Own,
-        limit: LIMIT,
-        act: super::networks::act,
     },
     Scenario {
         name: "docker-subnets",
@@ -123,27 +155,6 @@ pub(in crate::scenario) const ALL: &[Scenario] = &[
         act: super::exposed::act,
     },
     Scenario {
-        name: "docker-restarts",
-        about: "containers, weaved, weave-docker and Docker begin anew: same address, same name",
-        kernel: Kernel::Own,
-        limit: LIMIT,
-        act: super::restarts::act,
-    },
-    Scenario {
-        name: "docker-many",
-        about: "fifty containers at once: each has an address of its own, and reaches all others",
-        kernel: Kernel::Own,
-        limit: LIMIT,
-        act: super::many::act,
-    },
-    Scenario {
-        name: "docker-down",
-        about: "without weaved, who wants the network is told at once; all others are served",
-        kernel: Kernel::Own,
-        limit: LIMIT,
-        act: super::down::act,
-    },
-    Scenario {
         name: "docker-streams",
         about: "what passes through weave-docker: exec, attach, cp, logs, large bodies both ways",
         kernel: Kernel::Own,
@@ -157,27 +168,23 @@ pub(in crate::scenario) const ALL: &[Scenario] = &[
         limit: LIMIT,
         act: super::tutorial::act,
     },
-    Scenario {
-        name: "docker-systemd",
-        about: "Docker, weaved and weave-docker as units: kills, reboots, in whatever order they come up",
-        kernel: Kernel::Own,
-        limit: LIMIT,
-        act: super::systemd::act,
-    },
-    Scenario {
-        name: "docker-py-streams",
-        about: "docker-py's own tests of exec and builds pass by weave-docker as they do at Docker itself",
-        kernel: Kernel::Own,
-        limit: LIMIT,
-        act: super::docker_py::streams,
-    },
 ];
 
+/// Those that run where they are named
+pub(in crate::scenario) const NAMED: &[Scenario] = &[Scenario {
+    name: "docker-py-streams",
+    about: "docker-py's own tests of exec and builds pass by weave-docker as they do at Docker itself",
+    // The kernel has no part in it, and a guest would take hours.
+    kernel: Kernel::Plain,
+    limit: LIMIT,
+    act: super::docker_py::streams,
+}];
+
 /// Those that run only where their whole names are asked for
-pub(in crate::scenario) const ON_REQUEST: &[Scenario] = &[Scenario {
+pub(in crate::scenario) const NAMED_WHOLE: &[Scenario] = &[Scenario {
     name: "docker-py",
     about: "all of docker-py's own tests; runs on request",
-    kernel: Kernel::Own,
+    kernel: Kernel::Plain,
     limit: HOURS,
     act: super::docker_py::all,
 }];

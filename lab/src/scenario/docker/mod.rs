@@ -29,7 +29,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-pub(super) use self::all::{ALL, ON_REQUEST};
+pub(super) use self::all::{BY_BOTH, BY_ONE, NAMED, NAMED_WHOLE};
 use crate::docker::Docker;
 use crate::judge::dig;
 use crate::topology::{ETHERNET, Host, Lab};
