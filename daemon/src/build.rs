@@ -236,6 +236,7 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
             trusted_subnets: args.trusted_subnets.clone(),
             default_subnet: handout.map(|handout| handout.default_subnet),
             dns_domain: args.dns_domain.clone(),
+            has_names: !args.no_dns,
             restart_grace: args.restart_grace,
             mode,
             sleeve_threads,

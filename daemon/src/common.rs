@@ -143,7 +143,8 @@ pub(crate) fn common(
             ))
         }
     };
-    let mut names = (!args.no_dns).then(|| Names::new(own.name, own.epoch, args.dns_domain.clone()));
+    // Without names, too: that there are none here replaces what others know of a run before this one.
+    let mut names = Names::new(own.name, own.epoch, args.dns_domain.clone());
     let mut has = |id: &ContainerId, addresses: &[IpNetwork], called: &[(String, Ipv4Addr)]| {
         for address in addresses {
             if let (Some(ipam), IpNetwork::V4(address)) = (&mut ipam, address) {
@@ -151,7 +152,7 @@ pub(crate) fn common(
             }
         }
         for (name, address) in called {
-            if let Some(names) = &mut names
+            if !args.no_dns
                 && let Err(error) = names.add(name, id.clone(), *address)
             {
                 log::warn!("container {id} has no name: {error}");

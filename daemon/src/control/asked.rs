@@ -259,7 +259,7 @@ pub(super) fn names(question: ForNames, plane: &mut Plane, zone: &watch::Sender<
         }
     };
     let directory = Directory::of(plane);
-    let names = plane.names.as_mut().map(|names| &mut names.state);
+    let names = plane.facts.has_names.then_some(&mut plane.names.state);
     match (question, names) {
         (ForNames::List(reply), None) => drop(reply.send(None)),
         (ForNames::List(reply), Some(names)) => {

@@ -24,6 +24,8 @@ pub(crate) struct Facts {
     pub(crate) default_subnet: Option<Ipv4Network>,
     /// The domain of containers' names
     pub(crate) dns_domain: dns::Domain,
+    /// Names are given and answered here; those of others are passed on in any case
+    pub(crate) has_names: bool,
     pub(crate) restart_grace: Duration,
     /// How the sleeve's frames name their peers
     pub(crate) mode: Mode,

@@ -40,10 +40,10 @@ pub(crate) const NAMES: Channel = Channel(3);
 const MAX_NICKNAMES: usize = 4096;
 
 /// What peers know in common, as far as this host takes part in it
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Common {
     pub(crate) ipam: Option<Ipam>,
-    pub(crate) names: Option<Names>,
+    pub(crate) names: Names,
     /// What peers called themselves in the last run
     pub(crate) nicknames: BTreeMap<PeerName, NickName>,
 }
@@ -58,8 +58,7 @@ pub(crate) struct Plane {
     pub(crate) topology: Arc<Topology>,
     /// Where addresses are handed out
     pub(crate) ipam: Option<Shared<Ipam>>,
-    /// Where there are names
-    pub(crate) names: Option<Shared<Names>>,
+    pub(crate) names: Shared<Names>,
     /// What peers call themselves, also of those who are gone: people know them by it
     pub(crate) nicknames: Arc<BTreeMap<PeerName, NickName>>,
     settling: Settling,
@@ -83,7 +82,7 @@ impl Plane {
         let mut plane = Self {
             topology: Arc::clone(mesh.topology()),
             ipam: common.ipam.map(|ipam| Shared::new(ipam, facts.name, ADDRESSES)),
-            names: common.names.map(|names| Shared::new(names, facts.name, NAMES)),
+            names: Shared::new(common.names, facts.name, NAMES),
             nicknames: Arc::new(common.nicknames),
             settling: Settling::new(held, now + facts.restart_grace),
             expire_at: (facts.mode == Mode::Bridge).then(|| now + EXPIRE),
@@ -187,10 +186,8 @@ impl Plane {
             ipam.state.handle_timeout(now);
             ipam.handle_timeout(now);
         }
-        if let Some(names) = &mut self.names {
-            names.state.handle_timeout(now);
-            names.handle_timeout(now);
-        }
+        self.names.state.handle_timeout(now);
+        self.names.handle_timeout(now);
         if self.settling.handle_timeout(now) {
             self.commands.push_back(Command::Settle);
         }
@@ -209,8 +206,8 @@ impl Plane {
             self.expire_at,
             self.ipam.as_ref().and_then(|ipam| ipam.state.poll_timeout()),
             self.ipam.as_ref().and_then(Shared::poll_timeout),
-            self.names.as_ref().and_then(|names| names.state.poll_timeout()),
-            self.names.as_ref().and_then(Shared::poll_timeout),
+            self.names.state.poll_timeout(),
+            self.names.poll_timeout(),
         ];
         times.into_iter().flatten().min()
     }
@@ -240,15 +237,13 @@ impl Plane {
             self.addresses_said(output);
             return true;
         }
-        if let Some(names) = &mut self.names {
-            names.flood();
-            if let Some(zone) = names.state.take_zone() {
-                self.commands.push_back(Command::PublishNames(zone));
-                return true;
-            }
+        self.names.flood();
+        if let Some(zone) = self.names.state.take_zone() {
+            self.commands.push_back(Command::PublishNames(zone));
+            return true;
         }
         let message = self.ipam.as_mut().and_then(Shared::poll_send);
-        let Some((peer, channel, bytes)) = message.or_else(|| self.names.as_mut()?.poll_send()) else {
+        let Some((peer, channel, bytes)) = message.or_else(|| self.names.poll_send()) else {
             return false;
         };
         if let Err(error) = self.mesh.send(peer, channel, bytes, now) {
@@ -285,9 +280,7 @@ impl Plane {
         if let Some(ipam) = &mut self.ipam {
             ipam.state.reachable(&peers, now);
         }
-        if let Some(names) = &mut self.names {
-            names.state.reachable(&peers, now);
-        }
+        self.names.state.reachable(&peers, now);
         let news = self
             .topology
             .peers
@@ -339,9 +332,7 @@ impl Plane {
                 if let Some(ipam) = &mut self.ipam {
                     ipam.up(peer, now);
                 }
-                if let Some(names) = &mut self.names {
-                    names.up(peer, now);
-                }
+                self.names.up(peer, now);
                 self.settling.heard_of(peer, now);
                 self.keep_neighbours();
             }
@@ -381,10 +372,8 @@ impl Plane {
                 peer,
                 channel,
                 ref bytes,
-            } if self.names.as_ref().is_some_and(|names| names.is_on(channel)) => {
-                if let Some(names) = &mut self.names {
-                    names.heard(peer, bytes, &self.topology, now);
-                }
+            } if self.names.is_on(channel) => {
+                self.names.heard(peer, bytes, &self.topology, now);
             }
             Event::Message { peer, channel, .. } => log::debug!("message from {peer} on unknown {channel:?}"),
             Event::TopologyChanged(topology) => {
@@ -392,9 +381,7 @@ impl Plane {
                 if let Some(ipam) = &mut self.ipam {
                     ipam.topology_changed(&self.topology, &topology, now);
                 }
-                if let Some(names) = &mut self.names {
-                    names.topology_changed(&self.topology, &topology, now);
-                }
+                self.names.topology_changed(&self.topology, &topology, now);
                 self.topology = topology;
                 self.publish();
                 self.tell_reachable(now);
@@ -413,9 +400,7 @@ impl Plane {
         if let Some(ipam) = &mut self.ipam {
             ipam.down(peer);
         }
-        if let Some(names) = &mut self.names {
-            names.down(peer);
-        }
+        self.names.down(peer);
     }
 
     /// On a bridge a station of a peer that is gone, or has another short id, would be sent to nobody

@@ -138,7 +138,7 @@ pub(crate) fn status(plane: &Plane, now: Instant) -> StatusReport {
 fn mesh_drops(plane: &Plane) -> BTreeMap<String, u64> {
     let counters = plane.mesh.counters();
     let addresses = plane.ipam.as_ref().map_or(0, |ipam| ipam.malformed());
-    let names = plane.names.as_ref().map_or(0, |names| names.malformed());
+    let names = plane.names.malformed();
     [
         ("gossip: connections that speak something else", counters.foreign),
         ("gossip: connections refused", counters.refused),

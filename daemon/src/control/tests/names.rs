@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use model::ContainerId;
+use model::{ContainerId, PathKind};
 
 use crate::control::world::{Setup, Wire, World};
 
@@ -90,4 +90,22 @@ fn names_go_with_their_host_and_nothing_stale_comes_back_with_it() {
         }
     }
     panic!("the name of a host that is back is not");
+}
+
+#[test]
+fn a_host_that_is_back_without_names_has_none_anywhere() {
+    let mut world = World::pair(USUAL, USUAL);
+    world.run(Duration::from_secs(4));
+    let address = Ipv4Addr::new(10, 32, 0, 1);
+    world.name(0, "web", id("a"), address);
+    world.run(Duration::from_secs(1));
+    assert_eq!(answered(&world, 1, "web.weave.local"), [address]);
+    world.kill(0);
+    world.boot(0);
+    world.wait("the name is gone", Duration::from_secs(8), |world| {
+        answered(world, 1, "web.weave.local").is_empty()
+    });
+    world.run(Duration::from_secs(8));
+    assert!(world.path(1, 0, Some(PathKind::Fastdp)), "{}", world.line(1));
+    assert!(answered(&world, 1, "web.weave.local").is_empty(), "it is back");
 }

@@ -227,6 +227,7 @@ impl Host {
             trusted_subnets: Vec::new(),
             default_subnet: None,
             dns_domain: Domain::default(),
+            has_names: true,
             restart_grace: timers.restart_grace,
             mode: if self.has_openvswitch() {
                 Mode::Tagged
@@ -238,8 +239,9 @@ impl Host {
         let neighbours = Neighbours::new(settings, rng);
         let held = held.iter().map(|held| held.peer).collect();
         let common = Common {
-            names: Some(Names::new(self.name(), self.starts, Domain::default())),
-            ..Common::default()
+            names: Names::new(self.name(), self.starts, Domain::default()),
+            ipam: None,
+            nicknames: BTreeMap::new(),
         };
         self.listening.clear();
         self.plane = Some(Plane::new(facts, mesh, neighbours, common, held, now));

@@ -173,7 +173,7 @@ impl World {
 
     fn names(&mut self, host: usize, change: impl FnOnce(&mut Names)) {
         let plane = self.hosts[host].plane.as_mut().unwrap();
-        change(&mut plane.names.as_mut().unwrap().state);
+        change(&mut plane.names.state);
         self.carry_out(host);
     }
 
