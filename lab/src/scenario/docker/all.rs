@@ -39,39 +39,11 @@ pub(in crate::scenario) const BY_BOTH: &[Scenario] = &[
         act: super::starts::act,
     },
     Scenario {
-        name: "docker-networks",
-        about: "containers on Docker's own network of the driver weave, and on one that was made by hand",
-        kernel: Kernel::Own,
-        limit: LIMIT,
-        act: super::networks::act,
-    },
-    Scenario {
         name: "docker-restarts",
         about: "containers, weaved, weave-docker and Docker begin anew: same address, same name",
         kernel: Kernel::Own,
         limit: LIMIT,
         act: super::restarts::act,
-    },
-    Scenario {
-        name: "docker-many",
-        about: "fifty containers at once: each has an address of its own, and reaches all others",
-        kernel: Kernel::Own,
-        limit: LIMIT,
-        act: super::many::act,
-    },
-    Scenario {
-        name: "docker-down",
-        about: "without weaved, who wants the network is told at once; all others are served",
-        kernel: Kernel::Own,
-        limit: LIMIT,
-        act: super::down::act,
-    },
-    Scenario {
-        name: "docker-systemd",
-        about: "Docker, weaved and weave-docker as units: kills, reboots, in whatever order they come up",
-        kernel: Kernel::Own,
-        limit: LIMIT,
-        act: super::systemd::act,
     },
 ];
 
@@ -167,6 +139,34 @@ pub(in crate::scenario) const BY_ONE: &[Scenario] = &[
         kernel: Kernel::Own,
         limit: LIMIT,
         act: super::tutorial::act,
+    },
+    Scenario {
+        name: "docker-networks",
+        about: "containers on Docker's own network of the driver weave, and on one that was made by hand",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: super::networks::act,
+    },
+    Scenario {
+        name: "docker-many",
+        about: "fifty containers at once: each has an address of its own, and reaches all others",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: super::many::act,
+    },
+    Scenario {
+        name: "docker-down",
+        about: "without weaved, who wants the network is told at once; all others are served",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: super::down::act,
+    },
+    Scenario {
+        name: "docker-systemd",
+        about: "Docker, weaved and weave-docker as units: kills, reboots, in whatever order they come up",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: super::systemd::act,
     },
 ];
 
