@@ -23,6 +23,8 @@ use crate::weaved::told;
 
 /// How long to wait for a Docker that does not answer, at first and at most
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(1));
+/// How often more a container is asked for that Docker does not show in time
+const PATIENCE: u32 = 5;
 /// What is listened to
 const FILTERS: &str = r#"{"type":["container","network"],"event":["destroy","connect"]}"#;
 
@@ -117,11 +119,16 @@ impl Follower {
         let Some(domain) = self.policies.names_domain().await else {
             return Ok(());
         };
-        let container = match Container::inspect(&self.docker, id).await {
-            Ok(container) => container,
-            // It has ended again.
-            Err(error) if error.is_not_found() => return Ok(()),
-            Err(error) => return Err(error),
+        let mut patience = PATIENCE;
+        let container = loop {
+            match Container::inspect(&self.docker, id).await {
+                Ok(container) => break container,
+                // It has ended again.
+                Err(error) if error.is_not_found() => return Ok(()),
+                // Docker shows no container whose start has not ended, which takes a slow host long.
+                Err(error) if error.is_late() && patience > 0 => patience -= 1,
+                Err(error) => return Err(error),
+            }
         };
         let there = container.connected().filter(|one| one.network_id == network);
         for connected in there {

@@ -104,6 +104,11 @@ impl DockerError {
         matches!(self, Self::Refused { status, .. } if *status == StatusCode::NOT_FOUND)
     }
 
+    /// Docker has too much to do, or is at something that the question has to wait for
+    pub(crate) fn is_late(&self) -> bool {
+        matches!(self, Self::Timeout { .. })
+    }
+
     /// It exists already, or somebody else is at it
     pub(crate) fn is_conflict(&self) -> bool {
         matches!(self, Self::Refused { status, .. } if *status == StatusCode::CONFLICT)
