@@ -1,14 +1,12 @@
 //! `expose` and `hide`: the host's own leg on the network.
 
-use std::io::Write as _;
-
 use anyhow::Result;
 use api::{ExposeRequest, HideRequest, routes};
 
 use crate::cli::{ExposeArgs, HideArgs};
 use crate::containers::{PATIENCE, or_default, print_addresses, specs};
 use crate::daemon::Daemon;
-use crate::exit::clean;
+use crate::print;
 
 pub(crate) fn expose(args: &ExposeArgs, daemon: &Daemon) -> Result<()> {
     let request = ExposeRequest {
@@ -18,8 +16,7 @@ pub(crate) fn expose(args: &ExposeArgs, daemon: &Daemon) -> Result<()> {
     };
     let exposed = daemon.patient(PATIENCE)?.send(&routes::EXPOSE, &request)?;
     for warning in &exposed.warnings {
-        // With standard error gone there is nobody left to tell.
-        let _nobody = writeln!(std::io::stderr(), "weavectl: warning: {}", clean(warning));
+        print::warning(warning);
     }
     print_addresses(&exposed.addresses)
 }

@@ -1,4 +1,4 @@
-//! The one way to standard output.
+//! The one way to standard output, and that of warnings to standard error.
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use crate::cli::Format;
+use crate::exit::clean;
 
 /// Prints an answer as JSON, or as the text that `as_text` makes of it
 pub(crate) fn answer<'a, Answer, Text>(
@@ -32,6 +33,12 @@ where
 /// That the reader went away is no failure: `weavectl report | head` has shown what was asked for.
 pub(crate) fn text(text: &(impl Display + ?Sized)) -> Result<()> {
     write(&text.to_string(), io::stdout().lock()).context("cannot write to standard output")
+}
+
+/// Tells what did not work beside what was asked for
+pub(crate) fn warning(text: &str) {
+    // With standard error gone there is nobody left to tell.
+    let _nobody = writeln!(io::stderr(), "weavectl: warning: {}", clean(text));
 }
 
 fn write(text: &str, mut to: impl Write) -> io::Result<()> {

@@ -1,7 +1,6 @@
 //! Containers of Docker's that are attached and detached by hand: what is done beside what weaved does, and for
 //! each of the networks by which one is known.
 
-use std::io::Write as _;
 use std::net::IpAddr;
 
 use ::docker::create::Dns;
@@ -13,7 +12,8 @@ use super::take;
 use crate::cli::AttachArgs;
 use crate::daemon::Daemon;
 use crate::docker::Found;
-use crate::exit::{clean, one_line};
+use crate::exit::one_line;
+use crate::print;
 
 /// Has a container that is attached know names; what does not work is told, since the container is attached all
 /// the same
@@ -104,11 +104,6 @@ fn ips(addresses: &[IpNetwork]) -> Vec<IpAddr> {
 /// Tells what did not work
 fn warn(done: Result<()>) {
     if let Err(error) = done {
-        // With standard error gone there is nobody left to tell.
-        let _nobody = writeln!(
-            std::io::stderr(),
-            "weavectl: warning: {}",
-            clean(&one_line(&error))
-        );
+        print::warning(&one_line(&error));
     }
 }

@@ -1,12 +1,13 @@
 //! Whether systemd starts a unit again: when it has ended by itself, and when the host has booted.
 
 use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
 use super::systemd::systemctl;
+use crate::print;
 
 /// Drop-ins that are gone after a reboot (systemd.unit(5))
 const DROP_INS: &str = "/run/systemd/system";
@@ -35,11 +36,7 @@ pub(super) fn when_the_host_boots(unit: &str, again: bool) {
     }
     let verb = if again { "enable" } else { "disable" };
     if !systemctl(&[verb, unit]) {
-        // With standard error gone there is nobody left to tell.
-        let _nobody = writeln!(
-            io::stderr(),
-            "weavectl: warning: systemctl {verb} {unit} failed: see to that yourself"
-        );
+        print::warning(&format!("systemctl {verb} {unit} failed: see to that yourself"));
     }
 }
 
