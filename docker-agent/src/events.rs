@@ -119,16 +119,8 @@ impl Follower {
         let Some(domain) = self.policies.names_domain().await else {
             return Ok(());
         };
-        let mut patience = PATIENCE;
-        let container = loop {
-            match Container::inspect(&self.docker, id).await {
-                Ok(container) => break container,
-                // It has ended again.
-                Err(error) if error.is_not_found() => return Ok(()),
-                // Docker shows no container whose start has not ended, which takes a slow host long.
-                Err(error) if error.is_late() && patience > 0 => patience -= 1,
-                Err(error) => return Err(error),
-            }
+        let Some(container) = self.container(id).await? else {
+            return Ok(());
         };
         let there = container.connected().filter(|one| one.network_id == network);
         for connected in there {
@@ -143,6 +135,20 @@ impl Follower {
             }
         }
         Ok(())
+    }
+
+    /// What Docker shows of a container; none if it has ended again
+    async fn container(&self, id: &str) -> Result<Option<Container>, DockerError> {
+        let mut patience = PATIENCE;
+        loop {
+            match Container::inspect(&self.docker, id).await {
+                Ok(container) => return Ok(Some(container)),
+                Err(error) if error.is_not_found() => return Ok(None),
+                // Docker shows no container whose start has not ended, which takes a slow host long.
+                Err(error) if error.is_late() && patience > 0 => patience -= 1,
+                Err(error) => return Err(error),
+            }
+        }
     }
 
     async fn give_names(&self, key: &ContainerId, names: Vec<String>) {
@@ -176,10 +182,8 @@ impl Follower {
         let containers: Vec<Ided> = self.docker.get("/containers/json?all=1").await?;
         let domain = self.policies.names_domain().await;
         for Ided { id } in containers {
-            let container = match Container::inspect(&self.docker, &id).await {
-                Ok(container) => container,
-                Err(error) if error.is_not_found() => continue,
-                Err(error) => return Err(error),
+            let Some(container) = self.container(&id).await? else {
+                continue;
             };
             for connected in container.connected() {
                 let Some(key) = key(connected, &networks) else {
