@@ -174,20 +174,25 @@ async fn a_docker_that_is_not_there_is_told() {
     client.expect("{\"message\":\"cannot reach Docker at ").await;
 }
 
+/// Asks, goes away after so much of the answer, and is seen to go
+async fn goes_away(setup: &Setup, mut client: Peer, question: &str, answer: &str) {
+    client
+        .write(format!("{question} HTTP/1.1\r\nHost: d\r\n\r\n"))
+        .await;
+    let mut docker = setup.docker().await;
+    docker.head().await;
+    docker.write(answer).await;
+    client.expect(answer).await;
+    drop(client);
+    assert!(docker.rest().await.0.is_empty(), "after {answer:?}");
+}
+
 #[tokio::test]
 async fn a_client_that_goes_away_is_seen_by_docker() {
     let setup = Setup::new().await;
     for answer in ["", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"] {
-        let mut client = setup.client().await;
-        client
-            .write("POST /containers/c/wait HTTP/1.1\r\nHost: d\r\n\r\n")
-            .await;
-        let mut docker = setup.docker().await;
-        docker.head().await;
-        docker.write(answer).await;
-        client.expect(answer).await;
-        drop(client);
-        assert!(docker.rest().await.0.is_empty(), "after {answer:?}");
+        let client = setup.client().await;
+        goes_away(&setup, client, "POST /containers/c/wait", answer).await;
     }
 }
 
@@ -216,14 +221,8 @@ async fn clients_by_tcp_are_served_and_seen_to_go_as_others_are() {
     ends_its_own_way(&setup, client).await;
 
     for answer in ["", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"] {
-        let mut client = setup.client_by_tcp().await;
-        client.write("GET /events HTTP/1.1\r\nHost: d\r\n\r\n").await;
-        let mut docker = setup.docker().await;
-        docker.head().await;
-        docker.write(answer).await;
-        client.expect(answer).await;
-        drop(client);
-        assert!(docker.rest().await.0.is_empty(), "after {answer:?}");
+        let client = setup.client_by_tcp().await;
+        goes_away(&setup, client, "GET /events", answer).await;
     }
 }
 
