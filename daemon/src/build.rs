@@ -313,8 +313,13 @@ impl Daemon {
         tasks.spawn(self.server.serve(self.app.clone(), stop.clone()));
         tasks.spawn(self.app.host_leg.clone().watch(stop.clone()));
         let is_bridge = self.app.datapath.master().is_some();
-        let leg = self.app.host_leg.clone();
-        tasks.spawn(crate::passage::keep_open(is_bridge, leg, stop.clone()));
+        let leg = &self.app.host_leg;
+        tasks.spawn(crate::passage::keep_open(
+            leg.device().clone(),
+            is_bridge,
+            leg.is_exposed(),
+            stop.clone(),
+        ));
         if is_bridge {
             let links = self.links.clone();
             tasks.spawn(crate::hairpin::keep_off(links, self.tap, stop.clone()));

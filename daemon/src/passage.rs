@@ -7,23 +7,26 @@
 //! program that others there use, `iptables`: only that knows which of the kernel's two filters is in use. A
 //! chain that lets everything pass is left as it is.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use link::RulesetWatch;
 use model::IfName;
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::expose::HostLeg;
 use crate::program::{self, ProgramError};
 
 /// Docker makes dozens of changes when it starts: one look after they are done is enough.
 const QUIET: Duration = Duration::from_millis(100);
 /// The older filter tells nobody of changes; and br_netfilter may be loaded at any time
 const LOOK: Duration = Duration::from_secs(5);
+/// How often a chain is looked at of whose changes the kernel tells
+const SELDOM: Duration = Duration::from_secs(60);
 /// Another `iptables` may hold the lock for a moment
 const PATIENCE: Duration = Duration::from_secs(10);
 /// One for each version of IP
 const PROGRAMS: [&str; 2] = ["iptables", "ip6tables"];
+const TABLE: &str = "filter";
 const CHAIN: &str = "FORWARD";
 
 /// What a rule of ours accepts
@@ -51,16 +54,66 @@ impl Way {
     }
 }
 
-/// Keeps the ways open until `stop`, whatever others do to the rules; `is_bridge` tells what the host's own
-/// device is
-pub(crate) async fn keep_open(is_bridge: bool, leg: HostLeg, stop: CancellationToken) {
-    let device = leg.device().clone();
-    let mut changes = RulesetWatch::open().ok();
+/// One of the programs, and what was last seen by it
+#[derive(Debug)]
+struct Filter {
+    program: &'static str,
+    /// Whether the kernel tells of what it changes; asked when it is first needed
+    is_told_of: Option<bool>,
+    wanted: Vec<Way>,
+    /// When the chain was last seen to be as wanted
+    seen: Option<Instant>,
+}
+
+impl Filter {
+    const fn new(program: &'static str) -> Self {
+        Self {
+            program,
+            is_told_of: None,
+            wanted: Vec::new(),
+            seen: None,
+        }
+    }
+
+    /// Whether the chain has to be looked at: running a program costs more than all else that an idle host does
+    async fn is_due(&mut self, wanted: &[Way], heard: bool) -> bool {
+        if wanted != self.wanted {
+            return true;
+        }
+        if wanted.is_empty() {
+            return false;
+        }
+        let Some(seen) = self.seen else { return true };
+        heard || seen.elapsed() >= SELDOM || !self.is_told_of().await
+    }
+
+    async fn is_told_of(&mut self) -> bool {
+        match self.is_told_of {
+            Some(known) => known,
+            None => {
+                let version = run(self.program, &["-V"]).await;
+                let is_told_of = version.is_ok_and(|version| version.contains("nf_tables"));
+                *self.is_told_of.insert(is_told_of)
+            }
+        }
+    }
+}
+
+/// Keeps the ways of a device open until `stop`, whatever others do to the rules; `is_bridge` tells what it is
+pub(crate) async fn keep_open(
+    device: IfName,
+    is_bridge: bool,
+    mut exposed: watch::Receiver<bool>,
+    stop: CancellationToken,
+) {
+    let mut changes = RulesetWatch::of_chain(TABLE, CHAIN).ok();
+    let mut filters = PROGRAMS.map(Filter::new);
     let mut told = false;
-    let mut was_exposed = false;
+    let mut heard = true;
     loop {
-        let is_exposed = !leg.addresses().await.is_empty();
-        for program in PROGRAMS {
+        let is_exposed = *exposed.borrow_and_update();
+        for filter in &mut filters {
+            let program = filter.program;
             let wanted: Vec<Way> = Way::ALL
                 .into_iter()
                 .filter(|way| match way {
@@ -68,10 +121,13 @@ pub(crate) async fn keep_open(is_bridge: bool, leg: HostLeg, stop: CancellationT
                     Way::Out | Way::In => is_exposed,
                 })
                 .collect();
-            if wanted.is_empty() && !was_exposed {
+            if !filter.is_due(&wanted, heard || changes.is_none()).await {
                 continue;
             }
-            match reconcile(program, &device, &wanted).await {
+            let reconciled = reconcile(program, &device, &wanted).await;
+            filter.seen = reconciled.is_ok().then(Instant::now);
+            filter.wanted = wanted;
+            match reconciled {
                 Ok(false) => {}
                 Ok(true) => log::info!("{program}: what {device} forwards is accepted as it is to be"),
                 Err(error) if !told => {
@@ -81,7 +137,6 @@ pub(crate) async fn keep_open(is_bridge: bool, leg: HostLeg, stop: CancellationT
                 Err(error) => log::debug!("{program}: {error}"),
             }
         }
-        was_exposed = is_exposed;
         let changed = async {
             match &mut changes {
                 Some(watch) => watch.changed().await,
@@ -90,11 +145,22 @@ pub(crate) async fn keep_open(is_bridge: bool, leg: HostLeg, stop: CancellationT
         };
         tokio::select! {
             () = stop.cancelled() => return,
-            () = tokio::time::sleep(LOOK) => {}
+            () = tokio::time::sleep(LOOK) => heard = false,
+            told = exposed.changed() => match told {
+                Ok(()) => heard = false,
+                // Who tells of it has ended: so does this program.
+                Err(_ended) => return,
+            },
             changed = changed => match changed {
-                Ok(()) => tokio::time::sleep(QUIET).await,
+                Ok(()) => {
+                    tokio::time::sleep(QUIET).await;
+                    heard = true;
+                }
                 Err(_broken) => changes = None,
             },
+        }
+        if let Some(watch) = &mut changes {
+            heard |= watch.forget();
         }
     }
 }

@@ -42,6 +42,7 @@ mod attach;
 mod error;
 mod ioctl;
 mod links;
+mod messages;
 mod names;
 mod netns;
 mod offload;

@@ -27,6 +27,7 @@ use rtnetlink::sys::{AsyncSocket, AsyncSocketExt, SocketAddr, TokioSocket};
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
+use crate::messages::{Message, Messages};
 use crate::state::{self, LinkState, RouteState};
 
 /// Something that happened in a network namespace
@@ -190,21 +191,17 @@ fn is(error: &io::Error, errno: Errno) -> bool {
 
 /// Appends what one datagram tells; `false` if part of it cannot be read
 fn decode(datagram: &[u8], events: &mut Vec<LinkEvent>) -> bool {
-    let mut rest = datagram;
-    while let Some((length, kind)) = header(rest) {
-        let Some((message, after)) = rest.split_at_checked(length) else {
+    for message in Messages::of(datagram) {
+        let Ok(Message { kind, bytes }) = message else {
             return false;
         };
-        rest = after
-            .get(length.next_multiple_of(4) - length..)
-            .unwrap_or_default();
         if matches!(kind, NLMSG_NOOP | NLMSG_ERROR | NLMSG_DONE) {
             continue;
         }
         if kind == NLMSG_OVERRUN {
             return false;
         }
-        match NetlinkMessage::<RouteNetlinkMessage>::deserialize(message) {
+        match NetlinkMessage::<RouteNetlinkMessage>::deserialize(bytes) {
             Ok(message) => {
                 if let NetlinkPayload::InnerMessage(inner) = message.payload {
                     events.extend(event(&inner));
@@ -216,15 +213,7 @@ fn decode(datagram: &[u8], events: &mut Vec<LinkEvent>) -> bool {
             }
         }
     }
-    rest.is_empty()
-}
-
-/// The length and type of the message at the start, if a message is there
-fn header(bytes: &[u8]) -> Option<(usize, u16)> {
-    let (length, rest) = bytes.split_first_chunk::<4>()?;
-    let (kind, _) = rest.split_first_chunk::<2>()?;
-    let length = usize::try_from(u32::from_ne_bytes(*length)).ok()?;
-    (length >= NETLINK_HEADER).then_some((length, u16::from_ne_bytes(*kind)))
+    true
 }
 
 fn event(message: &RouteNetlinkMessage) -> Option<LinkEvent> {
@@ -262,7 +251,6 @@ const RECEIVE_BUFFER: usize = 2 << 20;
 /// The kernel does not send larger ones (NLMSG_GOODSIZE is a page, a link with many virtual
 /// functions takes 32 KiB)
 const DATAGRAM: usize = 64 << 10;
-const NETLINK_HEADER: usize = 16;
 
 #[cfg(test)]
 mod tests;

@@ -16,7 +16,7 @@ use ipnetwork::{IpNetwork, Ipv4Network};
 use link::{LinkEvent, Links, RulesetWatch};
 use model::{IfName, Mac};
 use serde::{Deserialize, Serialize};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::nft::NftError;
@@ -51,6 +51,8 @@ struct Inner {
     places: Places,
     /// Held through a change, so that there is one at a time
     state: Mutex<State>,
+    /// Whether there are addresses
+    is_exposed: watch::Sender<bool>,
 }
 
 #[derive(Debug, Default)]
@@ -73,6 +75,7 @@ impl HostLeg {
         let kept: Vec<Exposure> = store.value(Slot::EXPOSURES)?.unwrap_or_default();
         let name = store.value(Slot::EXPOSED_NAME)?;
         places.set_exposed(kept.iter().map(|exposure| &exposure.address));
+        let is_exposed = watch::Sender::new(!kept.is_empty());
         let exposures = kept.into_iter().map(|exposure| (exposure.address, exposure));
         let leg = Self(Arc::new(Inner {
             links,
@@ -85,6 +88,7 @@ impl HostLeg {
                 rules: None,
                 name,
             }),
+            is_exposed,
         }));
         leg.repair().await;
         Ok(leg)
@@ -111,6 +115,11 @@ impl HostLeg {
     /// The addresses
     pub(crate) async fn addresses(&self) -> Vec<IpNetwork> {
         self.0.state.lock().await.exposures.keys().copied().collect()
+    }
+
+    /// Whether there are any, at each time
+    pub(crate) fn is_exposed(&self) -> watch::Receiver<bool> {
+        self.0.is_exposed.subscribe()
     }
 
     /// The Ethernet address that they are at
@@ -154,7 +163,7 @@ impl HostLeg {
         inner.keep(&wanted)?;
         state.exposures = wanted;
         state.rules = rules;
-        inner.places.set_exposed(state.exposures.keys());
+        inner.tell(&state.exposures);
         drop(state);
         let mut warnings = Vec::new();
         if let Err(error) = inner.announce(addresses).await {
@@ -191,7 +200,7 @@ impl HostLeg {
         let rules = inner.make_rules(&wanted).await.map_err(failed)?;
         state.exposures = wanted;
         state.rules = rules;
-        inner.places.set_exposed(state.exposures.keys());
+        inner.tell(&state.exposures);
         Ok(gone)
     }
 
@@ -229,7 +238,7 @@ impl HostLeg {
     pub(crate) async fn watch(self, stop: CancellationToken) {
         let watches = async {
             let links = self.0.links.watch().await.context("cannot watch addresses")?;
-            let rules = RulesetWatch::open().context("cannot watch nftables")?;
+            let rules = RulesetWatch::of_table(self.0.device.as_str()).context("cannot watch nftables")?;
             anyhow::Ok((links, rules))
         };
         let (mut links, mut rules) = match watches.await {
@@ -264,6 +273,7 @@ impl HostLeg {
                 continue;
             }
             tokio::time::sleep(QUIET).await;
+            rules.forget();
             whole = self.repair().await;
         }
     }
@@ -273,6 +283,14 @@ impl Inner {
     fn keep(&self, exposures: &BTreeMap<IpNetwork, Exposure>) -> Result<(), ApiError> {
         let all: Vec<Exposure> = exposures.values().copied().collect();
         self.store.put(Slot::EXPOSURES, &all).map_err(unkept)
+    }
+
+    /// Tells others which addresses there are
+    fn tell(&self, exposures: &BTreeMap<IpNetwork, Exposure>) {
+        self.places.set_exposed(exposures.keys());
+        let is_exposed = !exposures.is_empty();
+        self.is_exposed
+            .send_if_modified(|was| std::mem::replace(was, is_exposed) != is_exposed);
     }
 
     /// What the rules should say
