@@ -40,7 +40,6 @@ mod testing;
 mod views;
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Parser as _;
 use tokio::signal::unix::{SignalKind, signal};
@@ -48,29 +47,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::config::Args;
 use crate::shutdown::{Ending, Shutdown};
 
-/// What a stop may take, before the process ends with the work undone.
-const GRACE: Duration = Duration::from_millis(4500);
-
 fn main() -> ExitCode {
     let args = Args::parse();
-    env_logger::Builder::new()
-        .filter_level(args.log_level.into())
-        .init();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build();
-    let ended = match runtime {
-        Ok(runtime) => runtime.block_on(run(args)),
-        Err(error) => Err(error.into()),
-    };
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            log::error!("{error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    service::run(args.log_level, 1, run(args))
 }
 
 async fn run(args: Args) -> anyhow::Result<()> {
@@ -82,18 +61,14 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let daemon = build::build(&args, &shutdown).await?;
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let running = daemon.spawn(&shutdown);
-    let _not_under_systemd = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    service::ready();
     tokio::select! {
         () = shutdown.token().cancelled() => {}
         _ = terminate.recv() => shutdown.ask(Ending::Signal),
         _ = interrupt.recv() => shutdown.ask(Ending::Signal),
     }
     let ending = shutdown.ending();
-    log::info!("stopping");
-    let _not_under_systemd = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
-    if tokio::time::timeout(GRACE, running.drain(ending)).await.is_err() {
-        log::warn!("not everything stopped within {GRACE:?}; ending all the same");
-    }
+    service::stop(running.drain(ending)).await;
     if ending == Ending::Reset {
         reset::reset(&args.datapath, &args.state_dir, &args.socket).await?;
     }

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 
 use anyhow::ensure;
 use api::{DOCKER_PORT, DOCKER_PROXY_PORT, DockerHost, DockerHostError};
-use clap::{ArgAction, ArgGroup, Parser, ValueEnum};
+use clap::{ArgAction, ArgGroup, Parser};
+use service::LogLevel;
 
 use crate::listen::Files;
 
@@ -117,30 +118,6 @@ Examples:
   weave-docker --hostname-match '^aws-[0-9]+-(.*)$' --hostname-replacement 'my-app-$1'
 
 Exit status: 0 after a stop that was asked for, 1 when it could not start, 2 for a wrong command line.";
-
-/// `--log-level`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LogLevel {
-    /// Every request
-    Debug,
-    /// What changes
-    Info,
-    /// What needs a look
-    Warning,
-    /// What ends the program
-    Error,
-}
-
-impl From<LogLevel> for log::LevelFilter {
-    fn from(level: LogLevel) -> Self {
-        match level {
-            LogLevel::Debug => Self::Debug,
-            LogLevel::Info => Self::Info,
-            LogLevel::Warning => Self::Warn,
-            LogLevel::Error => Self::Error,
-        }
-    }
-}
 
 fn docker(text: &str) -> Result<DockerHost, DockerHostError> {
     DockerHost::parse(text, DOCKER_PORT)

@@ -35,7 +35,6 @@ mod weaved;
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 use api::{DockerHost, Socket};
 use clap::Parser as _;
@@ -53,34 +52,9 @@ use crate::plugin::Driver;
 use crate::policy::{Policies, Settings};
 use crate::revive::Reviver;
 
-/// What a stop may take, before the process ends with the work undone
-const GRACE: Duration = Duration::from_millis(4500);
-
 fn main() -> ExitCode {
     let args = Args::parse();
-    env_logger::Builder::new()
-        .filter_level(args.log_level.into())
-        .init();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build();
-    let ended = match runtime {
-        Ok(runtime) => {
-            let ended = runtime.block_on(run(args));
-            // What is still open was given its grace.
-            runtime.shutdown_background();
-            ended
-        }
-        Err(error) => Err(error.into()),
-    };
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            log::error!("{error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    service::run(args.log_level, 2, run(args))
 }
 
 async fn run(args: Args) -> anyhow::Result<()> {
@@ -134,7 +108,7 @@ async fn run(args: Args) -> anyhow::Result<()> {
     };
     tasks.spawn(proxy::serve(listeners, Arc::new(shared), stop.clone()));
 
-    let _not_under_systemd = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+    service::ready();
     log::info!(
         "serving Docker's API; weaved is asked at {}",
         args.socket.display()
@@ -146,13 +120,9 @@ async fn run(args: Args) -> anyhow::Result<()> {
             _ = hangup.recv() => read_again(tls.as_deref()),
         }
     }
-    log::info!("stopping");
-    let _not_under_systemd = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     stop.cancel();
     tasks.close();
-    if tokio::time::timeout(GRACE, tasks.wait()).await.is_err() {
-        log::warn!("not everything stopped within {GRACE:?}; ending all the same");
-    }
+    service::stop(tasks.wait()).await;
     log::info!("stopped");
     Ok(())
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use clap::{ArgAction, Parser, ValueEnum};
 use ipnetwork::{IpNetwork, Ipv4Network};
 use model::{IfName, NickName, PeerName, Target};
+use service::LogLevel;
 
 pub(crate) use self::ipalloc::{IpallocInit, IpallocRange, Lease};
 pub(crate) use self::password::password;
@@ -153,30 +154,6 @@ Examples:
 
 weavectl launch starts weaved in the background. Exit status: 0 after a stop that was asked for,
 1 when it could not start or had to end, 2 for a wrong command line.";
-
-/// `--log-level`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LogLevel {
-    /// Every packet that leaves the usual way
-    Debug,
-    /// What changes
-    Info,
-    /// What needs a look
-    Warning,
-    /// What ends the daemon
-    Error,
-}
-
-impl From<LogLevel> for log::LevelFilter {
-    fn from(level: LogLevel) -> Self {
-        match level {
-            LogLevel::Debug => Self::Debug,
-            LogLevel::Info => Self::Info,
-            LogLevel::Warning => Self::Warn,
-            LogLevel::Error => Self::Error,
-        }
-    }
-}
 
 /// A flag that says on or off
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
