@@ -1,10 +1,11 @@
 //! A client's connection, from its first request to its end.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -14,6 +15,9 @@ use super::splice;
 use super::target::Spelled;
 use crate::dockerd::HEAD_LIMIT;
 use crate::stream::Stream;
+
+/// How long a client may take for a request's head, and be silent before it: as long as Docker lets it
+pub(super) const HEAD_PATIENCE: Duration = Duration::from_secs(5 * 60);
 
 /// Answers a client until either side ends the connection; after `stop`, only what was begun
 pub(super) async fn serve(stream: Stream, shared: Arc<Shared>, stop: CancellationToken) {
@@ -33,6 +37,8 @@ pub(super) async fn serve(stream: Stream, shared: Arc<Shared>, stop: Cancellatio
         .preserve_header_case(true)
         .auto_date_header(false)
         .max_buf_size(HEAD_LIMIT)
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_PATIENCE)
         .serve_connection(TokioIo::new(Spelled::new(stream)), service)
         .with_upgrades();
     let mut stopping = false;

@@ -1,4 +1,8 @@
+use tokio::io::AsyncReadExt as _;
+use tokio::time::{Instant, timeout};
+
 use super::setup::{Peer, Setup};
+use crate::proxy::connection::HEAD_PATIENCE;
 use crate::testing::in_time;
 
 /// What a proxy may not touch: one chunk of each kind of size
@@ -104,7 +108,7 @@ async fn large_bodies_pass_both_ways_and_are_not_held() {
         client
     });
     assert!(
-        tokio::time::timeout(std::time::Duration::from_millis(200), &mut sent)
+        timeout(std::time::Duration::from_millis(200), &mut sent)
             .await
             .is_err()
     );
@@ -241,4 +245,25 @@ async fn an_end_that_is_asked_for_lets_an_answer_finish_and_takes_the_socket_awa
     client.expect("info").await;
     in_time("the end", setup.serving).await.unwrap();
     assert!(!setup.directory.path("proxy.sock").exists());
+}
+
+#[tokio::test]
+async fn a_client_that_asks_nothing_more_loses_its_place() {
+    for begun in ["", "GET /_ping HTTP/1.1\r\nHost: d\r\n"] {
+        let setup = Setup::new().await;
+        let mut client = setup.client_by_tcp().await;
+        client.write("GET /_ping HTTP/1.1\r\nHost: d\r\n\r\n").await;
+        let mut docker = setup.docker().await;
+        docker.head().await;
+        docker.write("HTTP/1.1 204 No Content\r\n\r\n").await;
+        client.head().await;
+        client.write(begun).await;
+        // Whenever all wait, the clock goes on to whatever is due next.
+        tokio::time::pause();
+        let since = Instant::now();
+        let end = timeout(2 * HEAD_PATIENCE, client.0.read(&mut [0])).await;
+        assert_eq!(end.expect("it is not waited for").unwrap(), 0);
+        assert!(since.elapsed() >= HEAD_PATIENCE);
+        tokio::time::resume();
+    }
 }
