@@ -69,6 +69,9 @@ pub static CREATE_ENDPOINT: Route<EndpointRequest, Endpoint> =
 pub static JOIN_ENDPOINT: Route<JoinRequest, Attached> = Route::new(Method::POST, "/v1/endpoints/join");
 /// Removes an interface and its names; its addresses are kept for some time, for a container that restarts
 pub static DELETE_ENDPOINT: Route<ContainerRequest, ()> = Route::new(Method::POST, "/v1/endpoints/delete");
+/// Removes an interface of which its runtime knows nothing any more, and frees what its container had; a conflict
+/// while a process is in that
+pub static ABANDON_ENDPOINT: Route<ContainerRequest, ()> = Route::new(Method::POST, "/v1/endpoints/abandon");
 /// Gives this host addresses on the network
 pub static EXPOSE: Route<ExposeRequest, Exposed> = Route::new(Method::POST, "/v1/expose");
 /// Takes them
@@ -120,6 +123,7 @@ mod tests {
             (&FORGET_CONTAINER.method, FORGET_CONTAINER.path),
             (&CREATE_ENDPOINT.method, CREATE_ENDPOINT.path),
             (&JOIN_ENDPOINT.method, JOIN_ENDPOINT.path),
+            (&ABANDON_ENDPOINT.method, ABANDON_ENDPOINT.path),
             (&DELETE_ENDPOINT.method, DELETE_ENDPOINT.path),
             (&EXPOSE.method, EXPOSE.path),
             (&HIDE.method, HIDE.path),

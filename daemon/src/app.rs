@@ -162,6 +162,11 @@ impl App {
         self.attachments.join_endpoint(request).await
     }
 
+    /// Removes one of which its runtime knows nothing any more
+    pub(crate) async fn abandon_endpoint(&self, request: ContainerRequest) -> Result<(), ApiError> {
+        self.attachments.abandon(&request.container).await
+    }
+
     /// Removes one
     pub(crate) async fn delete_endpoint(&self, request: ContainerRequest) -> Result<(), ApiError> {
         self.attachments.delete_endpoint(&request.container).await

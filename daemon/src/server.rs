@@ -101,6 +101,9 @@ fn router(app: App) -> Router {
     let router = route(router, &routes::JOIN_ENDPOINT, |app, request| async move {
         app.join_endpoint(request).await
     });
+    let router = route(router, &routes::ABANDON_ENDPOINT, |app, request| async move {
+        app.abandon_endpoint(request).await
+    });
     let router = route(router, &routes::DELETE_ENDPOINT, |app, request| async move {
         app.delete_endpoint(request).await
     });

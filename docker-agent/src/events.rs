@@ -3,6 +3,8 @@
 //! Docker tells its drivers no names: they are given right after the process of a container has started, which
 //! is when Docker says of it what it is called.
 
+mod forgotten;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -79,10 +81,19 @@ impl Follower {
         network::ensure(&self.docker, &self.network).await?;
         self.learn().await?;
         log::info!("following Docker at {}", self.docker.host());
-        while let Some(event) = events.next().await {
-            self.happened(&event).await;
+        let happen = async {
+            while let Some(event) = events.next().await {
+                self.happened(&event).await;
+            }
+        };
+        let sweep = async {
+            self.sweep().await;
+            std::future::pending().await
+        };
+        tokio::select! {
+            () = happen => Ok(()),
+            ended = sweep => ended,
         }
-        Ok(())
     }
 
     async fn happened(&self, event: &Event) {

@@ -40,6 +40,13 @@ pub fn known_as(options: &Map<String, Value>, endpoint: &str, address: &str) -> 
     }
 }
 
+/// Whether something is known so of which nothing was told but its interface
+pub fn is_of_the_driver(known_as: &str) -> bool {
+    [ADDRESS_PREFIX, ENDPOINT_PREFIX]
+        .iter()
+        .any(|prefix| known_as.starts_with(prefix))
+}
+
 /// What is told by one of the driver's options, unless it is blank
 pub(crate) fn text<'a>(options: &'a Map<String, Value>, name: &str) -> Option<&'a str> {
     let told = options.get(name).and_then(Value::as_str);

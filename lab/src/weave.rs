@@ -213,10 +213,15 @@ impl Host {
             .with_context(|| format!("{line:?} printed {printed:?}"))
     }
 
+    /// `weavectl ps`
+    pub fn attachments(&self) -> Result<Vec<Attachment>> {
+        self.ask(&["ps", "--format", "json"])
+    }
+
     /// Its own addresses on the network
     pub fn exposed(&self) -> Result<Vec<IpAddr>> {
-        let all: Vec<Attachment> = self.ask(&["ps", "--format", "json"])?;
-        let own = all
+        let own = self
+            .attachments()?
             .into_iter()
             .filter(|one| one.container.as_str() == "weave:expose");
         Ok(own

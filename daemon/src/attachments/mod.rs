@@ -4,6 +4,7 @@
 //! acknowledged, so a kill in between leaves a container that the next start finds unclaimed and takes on,
 //! never one that was promised and is not there.
 
+mod abandoned;
 mod container;
 mod endpoint;
 mod error;

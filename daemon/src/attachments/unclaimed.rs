@@ -66,7 +66,8 @@ fn host_ends(devices: &[LinkState]) -> BTreeSet<IfName> {
         .collect()
 }
 
-fn entries(directory: &Path) -> impl Iterator<Item = String> {
+/// The names in a directory
+pub(super) fn entries(directory: &Path) -> impl Iterator<Item = String> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().into_string().ok())
 }

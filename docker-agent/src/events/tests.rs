@@ -135,3 +135,61 @@ async fn next_name(weaved: &mut mpsc::UnboundedReceiver<(String, Value)>) -> (St
     let text = |name: &str| asked[name].as_str().unwrap().to_owned();
     (text("container"), text("name"))
 }
+
+/// Docker's ids of containers that it has no more
+const GONE: [&str; 2] = [
+    "0000000000000000000000000000000000000000000000000000000000000000",
+    "0000000000000000000000000000000000000000000000000000000000000001",
+];
+
+/// What weaved has: of this Docker, of what there is no more, and of others
+fn attached(path: &str) -> Value {
+    let one = |container: &str, netns: Option<&str>| json!({"container": container, "netns": netns, "mac": "02:00:00:00:00:01", "addresses": []});
+    match path {
+        "/v1/containers" => json!([
+            one("endpoint:0123456789ab", Some("/var/run/docker/netns/2")),
+            one("address:10.3.0.2", None),
+            one(GONE[0], None),
+            one(GONE[1], Some("/run/docker/netns/3")),
+            one("endpoint:ffffffffffff", Some("/run/elsewhere/netns/4")),
+            one("address:10.3.0.9", None),
+            one(&GONE[0].replace('0', "f"), Some("/proc/1234/ns/net")),
+            one("blue", Some("blue")),
+            one("weave:expose", None),
+        ]),
+        _other => Value::Null,
+    }
+}
+
+#[tokio::test]
+async fn what_docker_does_not_know_is_taken_from_the_network() {
+    let directory = Directory::new();
+    let _docker = play(&directory.path("docker.sock"), docker);
+    let mut weaved = play(&directory.path("weaved.sock"), attached);
+    let follower = follower(&directory);
+    let gone = [GONE[0], GONE[1], "address:10.3.0.9", "endpoint:ffffffffffff"];
+    let strangers = follower.strangers().await.unwrap();
+    let strangers: Vec<&str> = strangers.iter().map(|(id, _mac)| id.as_str()).collect();
+    assert_eq!(strangers, gone);
+
+    // Seen once, nothing is done yet.
+    tokio::time::pause();
+    let mut questions = Vec::new();
+    let asked = async {
+        while questions.len() < 3 + gone.len() {
+            questions.push(weaved.recv().await.unwrap());
+        }
+    };
+    tokio::select! {
+        () = follower.sweep() => panic!("it ended with strangers there"),
+        () = asked => {}
+    }
+    tokio::time::resume();
+    let paths: Vec<&str> = questions.iter().map(|(path, _body)| path.as_str()).collect();
+    assert_eq!(paths[..3], ["/v1/containers"; 3]);
+    let removed: Vec<_> = gone
+        .iter()
+        .map(|gone| ("/v1/endpoints/abandon".to_owned(), json!({"container": gone})))
+        .collect();
+    assert_eq!(questions[3..], removed);
+}

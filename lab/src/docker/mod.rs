@@ -61,11 +61,16 @@ impl Docker {
         }
         for docker in &mut all {
             docker.wait_dockerd()?;
-            let image = docker.host.files().join("docker/image.tar");
-            let image = image.to_str().context("a path that is not UTF-8")?;
-            docker.direct().run(&["import", image, IMAGE])?.ok()?;
+            docker.import()?;
         }
         all.try_into().map_err(|_all| anyhow::anyhow!("as many as hosts"))
+    }
+
+    /// Gives dockerd the one image; it has it unless it lost its state
+    pub fn import(&self) -> Result<()> {
+        let image = self.host.files().join("docker/image.tar");
+        let image = image.to_str().context("a path that is not UTF-8")?;
+        self.direct().run(&["import", image, IMAGE])?.ok().map(drop)
     }
 
     fn begin(host: &Host) -> Result<Self> {

@@ -74,6 +74,13 @@ pub(in crate::scenario) const BY_ONE: &[Scenario] = &[
         act: super::endpoints::act,
     },
     Scenario {
+        name: "docker-forgotten",
+        about: "Docker is killed and loses its state: what it has forgotten is taken from the network",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: super::forgotten::act,
+    },
+    Scenario {
         name: "docker-subnets",
         about: "Docker's networks with subnets of their own: no address twice on two hosts",
         kernel: Kernel::Own,

@@ -11,6 +11,7 @@ mod endpoints;
 mod exposed;
 mod first_steps;
 mod flags;
+mod forgotten;
 mod itself;
 mod many;
 mod names;
