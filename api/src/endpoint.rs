@@ -38,7 +38,9 @@ pub struct Endpoint {
     pub mtu: u16,
 }
 
-/// The interface is in its container: complete what the runtime does not do, who sets the routes itself
+/// The interface is in its container: complete what the runtime does not do
+///
+/// It may be asked again; what is there stays.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JoinRequest {
@@ -46,6 +48,9 @@ pub struct JoinRequest {
     pub container: ContainerId,
     /// The path of the container's network namespace
     pub netns: String,
+    /// Have multicast go by this interface, where it goes by no other; at first the runtime sees to that
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub multicast_route: bool,
 }
 
 /// A container, by what it is known as

@@ -204,7 +204,7 @@ impl Follower {
                     continue;
                 }
                 self.remember(connected, &key);
-                if !container.netns().is_empty() {
+                if !container.netns().is_empty() && self.memory.has_multicast(&connected.network_id) {
                     self.memory
                         .takes_multicast(&connected.endpoint_id, container.netns());
                 }
@@ -222,7 +222,7 @@ impl Follower {
             container: key.clone(),
             interface: None,
             by_proxy: connected.is_by_proxy(),
-            multicast: true,
+            multicast: self.memory.has_multicast(&connected.network_id),
             address: None,
         };
         self.memory.endpoint_if_unknown(&connected.endpoint_id, endpoint);

@@ -1,5 +1,7 @@
 //! What is known of containers between one call and the next.
 
+mod multicast;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -7,6 +9,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use model::ContainerId;
 use tokio::sync::Notify;
+
+use self::multicast::Ways;
 
 /// The containers and their interfaces, as far as they were seen
 ///
@@ -24,8 +28,7 @@ struct Known {
     docker_root: Option<PathBuf>,
     /// By Docker's id of the interface
     endpoints: BTreeMap<String, Endpoint>,
-    /// The interface by which multicast goes in each container, by the file of its namespace
-    multicast: BTreeMap<String, String>,
+    multicast: Ways,
     /// The networks without multicast, by Docker's ids
     quiet: BTreeSet<String>,
 }
@@ -43,6 +46,17 @@ pub(crate) struct Endpoint {
     pub(crate) multicast: bool,
     /// Its address, as Docker has it
     pub(crate) address: Option<IpAddr>,
+}
+
+/// An interface that multicast is to go by, after another has left
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Heir {
+    /// Docker's id of it
+    pub(crate) endpoint: String,
+    /// What weaved knows its container as
+    pub(crate) container: ContainerId,
+    /// The file of the container's namespace
+    pub(crate) netns: String,
 }
 
 impl Memory {
@@ -103,9 +117,24 @@ impl Memory {
         let Known {
             endpoints, multicast, ..
         } = &mut *known;
-        multicast.retain(|_netns, by| endpoints.contains_key(by));
-        let by = multicast.entry(netns.to_owned());
-        by.or_insert_with(|| id.to_owned()) == id
+        multicast.keep(|endpoint| endpoints.contains_key(endpoint));
+        multicast.come(netns, id)
+    }
+
+    /// By which interface multicast is to go when this one leaves its container, if that has another
+    pub(crate) fn multicast_after(&self, id: &str) -> Option<Heir> {
+        let mut known = self.known();
+        let Known {
+            endpoints, multicast, ..
+        } = &mut *known;
+        multicast.keep(|endpoint| endpoint == id || endpoints.contains_key(endpoint));
+        let (netns, endpoint) = multicast.leave(id)?;
+        let container = endpoints.get(&endpoint)?.container.clone();
+        Some(Heir {
+            endpoint,
+            container,
+            netns,
+        })
     }
 
     /// Whether the containers of a network have multicast was said

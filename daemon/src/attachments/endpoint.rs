@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use api::{AddressSpec, ApiError, Attached, Endpoint, EndpointRequest, ErrorKind, JoinRequest};
 use ipnetwork::IpNetwork;
-use link::{Attach, Links, NetnsRef, Waiting};
+use link::{Attach, LinkEvent, LinkState, Links, NetnsRef, Waiting, Watch};
 use model::{ContainerId, IfName};
 
 use super::error::{attach_error, netns_error, store_error, waiting_error};
@@ -22,8 +22,8 @@ use crate::common::ipv4;
 
 /// How long the runtime may take to name the interface after it has moved it
 const NAMING: Duration = Duration::from_secs(5);
-/// How often that is looked for
-const LOOK: Duration = Duration::from_millis(2);
+/// How often it is looked for where the kernel tells nothing: it may be gone
+const LOOK: Duration = Duration::from_millis(250);
 
 impl Attachments {
     /// Makes an interface for a container that is about to start
@@ -125,8 +125,8 @@ impl Attachments {
             mac: None,
             mtu: inner.mtu,
             addresses: record.addresses.clone(),
-            // The runtime sets it a moment later, and fails where there is one.
-            multicast_route: false,
+            // At first the runtime sets it, a moment later, and fails where there is one.
+            multicast_route: request.multicast_route,
             master: inner.datapath.master(),
             hairpin: false,
             moved_in: true,
@@ -177,6 +177,7 @@ impl Attachments {
             ApiError::new(ErrorKind::Internal, text)
         };
         let inside = Links::open_in(&opened).await.map_err(|error| failed(&error))?;
+        let mut watch = inside.watch().await.map_err(|error| failed(&error))?;
         let looked = async {
             loop {
                 let host = links
@@ -185,16 +186,16 @@ impl Attachments {
                     .map_err(|error| failed(&error))?;
                 let host = host.ok_or_else(|| not_attached(&record.id))?;
                 let all = inside.list().await.map_err(|error| failed(&error))?;
-                let named = all.into_iter().find(|device| {
-                    let is_other_end = Some(device.index) == host.peer && device.peer == Some(host.index);
-                    // The runtime switches it on after it has named it, and perhaps given it another
-                    // address of the hardware.
-                    is_other_end && device.up
-                });
+                let named = all
+                    .into_iter()
+                    .find(|device| Some(device.index) == host.peer && is_in_place(device, host.index));
                 if let Some(device) = named {
                     return Ok(device.name);
                 }
-                tokio::time::sleep(LOOK).await;
+                tokio::select! {
+                    () = tells_of(&mut watch, host.index) => {}
+                    () = tokio::time::sleep(LOOK) => {}
+                }
             }
         };
         let name = tokio::time::timeout(NAMING, looked).await.map_err(|_elapsed| {
@@ -258,4 +259,21 @@ impl Attachments {
             log::warn!("container {id} has no name: {}", error.message);
         }
     }
+}
+
+/// Returns when the kernel tells of a device that may be the other end of this one
+async fn tells_of(watch: &mut Watch, other_end: u32) {
+    while let Some(event) = watch.next().await {
+        let may_be = matches!(&event, LinkEvent::Link(device) if is_in_place(device, other_end));
+        if may_be || event == LinkEvent::Overrun {
+            return;
+        }
+    }
+    std::future::pending().await
+}
+
+/// Whether the runtime is done with an interface: it switches it on after it has named it, and perhaps
+/// given it another address of the hardware
+fn is_in_place(device: &LinkState, other_end: u32) -> bool {
+    device.up && device.peer == Some(other_end)
 }

@@ -445,6 +445,7 @@ impl Host {
         let request = JoinRequest {
             container: container.parse().unwrap(),
             netns: format!("/run/netns/{netns}"),
+            multicast_route: false,
         };
         self.attachments.join_endpoint(request).await
     }

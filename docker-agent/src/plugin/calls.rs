@@ -13,6 +13,7 @@ use hyper::Response;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::heir::take_over;
 use super::joining::{Joining, complete};
 use super::underway::Underway;
 use super::{failed, no_address, said};
@@ -246,6 +247,13 @@ impl Driver {
                 self.memory.endpoint(&asked.endpoint_id, endpoint);
                 return Err(error.into());
             }
+        }
+        if self.multicast
+            && let Some(heir) = self.memory.multicast_after(&asked.endpoint_id)
+        {
+            let work = take_over(self.weaved.clone(), Arc::clone(&self.memory), heir);
+            self.tasks
+                .spawn(self.stop.clone().run_until_cancelled_owned(work));
         }
         if !endpoint.by_proxy {
             // Nobody comes back as that: Docker does not tell the driver which container it is for.

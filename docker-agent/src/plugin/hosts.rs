@@ -7,14 +7,10 @@
 use std::io;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-/// How long Docker may take to write its line
-const DEADLINE: Duration = Duration::from_secs(5);
-/// How often that is looked for
-const PAUSE: Duration = Duration::from_millis(2);
+use super::patience::{SLOW, pause};
 
 /// Where Docker keeps the file that is `/etc/hosts` in a container
 pub(crate) fn path(docker_root: &Path, container: &str) -> Option<PathBuf> {
@@ -25,7 +21,7 @@ pub(crate) fn path(docker_root: &Path, container: &str) -> Option<PathBuf> {
 
 /// Puts the line of this address first, as soon as it is there
 pub(super) async fn prefer(path: &Path, address: IpAddr) -> io::Result<()> {
-    let deadline = Instant::now() + DEADLINE;
+    let begun = Instant::now();
     loop {
         let text = tokio::fs::read_to_string(path).await;
         if let Ok(text) = &text
@@ -37,11 +33,11 @@ pub(super) async fn prefer(path: &Path, address: IpAddr) -> io::Result<()> {
                 false => tokio::fs::write(path, preferred).await,
             };
         }
-        if Instant::now() >= deadline {
+        if begun.elapsed() >= SLOW {
             let missing = || io::Error::other(format!("Docker has not written {address} into it"));
             return Err(text.err().unwrap_or_else(missing));
         }
-        sleep(PAUSE).await;
+        sleep(pause(begun.elapsed())).await;
     }
 }
 

@@ -9,16 +9,13 @@ use model::ContainerId;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::hosts::prefer;
+use super::patience::{SLOW, pause};
 use super::underway::Begun;
 use crate::memory::Memory;
 use crate::weaved::told;
 
-/// How long Docker may take to make the namespace and to move the interface
-const DEADLINE: Duration = Duration::from_secs(30);
-/// How often to look: in the time that Docker usually takes, and after that
-const PAUSES: (Duration, Duration) = (Duration::from_millis(3), Duration::from_millis(100));
-/// What Docker usually takes at most
-const USUAL: Duration = Duration::from_secs(2);
+/// What takes longer has failed in a way of which Docker told nothing
+const DEADLINE: Duration = Duration::from_secs(600);
 
 /// An interface on its way
 #[derive(Debug)]
@@ -57,21 +54,28 @@ async fn on_network(weaved: &Client, memory: &Memory, joining: Joining) {
     let question = JoinRequest {
         container: joining.container,
         netns: joining.netns,
+        // Docker sets it.
+        multicast_route: false,
     };
     let begun = Instant::now();
-    let mut last = None;
+    let mut reason = format!("there is no {}", question.netns);
+    let mut is_told = false;
     let done = timeout_at(begun + DEADLINE, async {
-        let (often, seldom) = PAUSES;
         // A container that has ended meanwhile takes its interface with it.
         while memory.endpoint_of(&endpoint).is_some() {
             if Path::new(&question.netns).exists() {
                 // The file is there before it is a namespace, and that before it has the interface.
                 match weaved.send(&routes::JOIN_ENDPOINT, &question).await {
                     Ok(_attached) => return true,
-                    Err(error) => last = Some(told(&error)),
+                    Err(error) => reason = told(&error),
                 }
             }
-            sleep(if begun.elapsed() < USUAL { often } else { seldom }).await;
+            if begun.elapsed() >= SLOW && !is_told {
+                is_told = true;
+                let container = &question.container;
+                log::warn!("{container} is not complete on the network yet: {reason}");
+            }
+            sleep(pause(begun.elapsed())).await;
         }
         false
     })
@@ -80,8 +84,8 @@ async fn on_network(weaved: &Client, memory: &Memory, joining: Joining) {
         Ok(true) => log::info!("{} is on the network", question.container),
         Ok(false) => log::debug!("{} ended before it was on the network", question.container),
         Err(_elapsed) => {
-            let reason = last.unwrap_or_else(|| format!("there is no {}", question.netns));
-            log::warn!("{} is not complete on the network: {reason}", question.container);
+            let container = &question.container;
+            log::warn!("{container} is not complete on the network: {reason}");
         }
     }
 }

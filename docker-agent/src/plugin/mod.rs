@@ -4,9 +4,11 @@
 //! answered within five seconds, if need be with an error that says what to do.
 
 mod calls;
+mod heir;
 mod hosts;
 mod ipam;
 mod joining;
+mod patience;
 #[cfg(test)]
 mod tests;
 mod underway;

@@ -203,6 +203,44 @@ async fn a_network_without_multicast_has_no_route_for_it() {
 }
 
 #[tokio::test]
+async fn multicast_goes_by_the_next_interface_when_the_first_has_left() {
+    let setup = Setup::new();
+    let mut questions = setup.weaved();
+    let netns = setup.directory.path("netns");
+    for endpoint in ["e1", "e2"] {
+        let options = json!({"works.weave.container": format!("key:{endpoint}")});
+        let create = json!({"NetworkID": "n1", "EndpointID": endpoint, "Interface": {}, "Options": options});
+        setup.call(Call::CreateEndpoint, create).await;
+        let join = json!({"EndpointID": endpoint, "SandboxKey": netns});
+        let joined = setup.call(Call::Join, join).await;
+        let has_route = joined["StaticRoutes"] != Value::Null;
+        assert_eq!(has_route, endpoint == "e1", "Docker refuses a second one");
+    }
+    setup
+        .call(
+            Call::DeleteEndpoint,
+            json!({"NetworkID": "n1", "EndpointID": "e1"}),
+        )
+        .await;
+    let expected = json!({"container": "key:e2", "netns": netns, "multicast_route": true});
+    loop {
+        let (path, question) = in_time("a question", questions.recv()).await.unwrap();
+        if path == "/v1/endpoints/join" {
+            assert_eq!(question, expected);
+            break;
+        }
+    }
+    setup
+        .call(
+            Call::DeleteEndpoint,
+            json!({"NetworkID": "n1", "EndpointID": "e2"}),
+        )
+        .await;
+    let (path, _question) = in_time("a question", questions.recv()).await.unwrap();
+    assert_eq!(path, "/v1/endpoints/delete");
+}
+
+#[tokio::test]
 async fn a_weaved_that_does_not_run_or_answer_is_told_in_time() {
     let setup = Setup::new();
     let told = setup.call(Call::CreateEndpoint, endpoint(json!({}))).await;

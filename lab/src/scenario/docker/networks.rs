@@ -5,9 +5,9 @@ use std::net::Ipv4Addr;
 use anyhow::{Result, ensure};
 
 use super::{PATIENCE, two_hosts};
-use crate::docker::IMAGE;
+use crate::docker::{Client, IMAGE};
 use crate::topology::Lab;
-use crate::wait::wait_until;
+use crate::wait::{Look, wait_for, wait_until};
 use crate::weave::Launch;
 
 pub(in crate::scenario) fn act(lab: &mut Lab) -> Result<()> {
@@ -50,6 +50,8 @@ pub(in crate::scenario) fn act(lab: &mut Lab) -> Result<()> {
     let left = here.interfaces("b1")?;
     ensure!(left == ["eth0"], "after disconnect: {left:?}");
 
+    multicast_goes_on(&here, "a1")?;
+
     here.remove(&["a1", "b1"])?;
     here.run(&["network", "rm", "mine"])?.ok()?;
     // Another may have its address at once only if it asks for it.
@@ -62,5 +64,44 @@ pub(in crate::scenario) fn act(lab: &mut Lab) -> Result<()> {
         other.is_some() && other != Some(second),
         "a new container has {printed}"
     );
+    Ok(())
+}
+
+/// Of two networks one has a container's multicast, and the other takes it over
+fn multicast_goes_on(client: &Client, container: &str) -> Result<()> {
+    let line = [
+        "network",
+        "create",
+        "--driver=weave",
+        "--ipam-driver=weave",
+        "--subnet=10.3.0.0/24",
+        "far",
+    ];
+    client.run(&line)?.ok()?;
+    // Older ones of Docker give no number to an interface twice, newer ones do.
+    let way = |others: &[&str]| {
+        wait_for("multicast goes by one interface", PATIENCE, || {
+            let routes = client.exec(container, &["ip", "route"])?;
+            let ways = routes
+                .lines()
+                .filter(|route| route.starts_with("224.0.0.0/4 dev "));
+            let ways: Vec<&str> = ways.filter_map(|route| route.split(' ').nth(2)).collect();
+            Ok(match *ways.as_slice() {
+                [way] if !others.contains(&way) => Look::Done(way.to_owned()),
+                [] | [_, ..] => Look::NotYet(routes),
+            })
+        })
+        .map(|(way, _took)| way)
+    };
+    let first = way(&[])?;
+    client.run(&["network", "connect", "far", container])?.ok()?;
+    ensure!(way(&[])? == first, "multicast goes by another network already");
+    client.run(&["network", "disconnect", "weave", container])?.ok()?;
+    let second = way(&[&first])?;
+    client.run(&["network", "connect", "weave", container])?.ok()?;
+    ensure!(way(&[])? == second, "multicast goes by another network already");
+    client.run(&["network", "disconnect", "far", container])?.ok()?;
+    way(&[&second])?;
+    client.run(&["network", "rm", "far"])?.ok()?;
     Ok(())
 }
