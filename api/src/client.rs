@@ -246,6 +246,11 @@ impl ClientError {
         matches!(self, Self::NotRunning { .. } | Self::NotListening { .. })
     }
 
+    /// The connection ended without a whole answer, as it does where weaved ends at that moment
+    pub fn is_cut_off(&self) -> bool {
+        matches!(self, Self::Exchange(error) if !error.is_parse()) || matches!(self, Self::Body(_))
+    }
+
     fn unconnected(socket: &Path, error: io::Error) -> Self {
         let socket = socket.to_owned();
         if error.kind() == io::ErrorKind::NotFound {

@@ -2,10 +2,10 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use api::{Stopping, routes};
+use api::{ClientError, Route, Stopping, routes};
 use model::IfName;
 
 use crate::cli::ResetArgs;
@@ -15,11 +15,13 @@ use crate::process::{self, Process, wait_until};
 
 /// How long weaved may take to end after it said that it would
 const STOP_LIMIT: Duration = Duration::from_secs(10);
+/// How long the kernel may take to close the socket of a weaved that was killed, and how often is asked again
+const ENDING: (Duration, Duration) = (Duration::from_secs(5), Duration::from_millis(20));
 /// A reset also removes every interface, and tells every peer.
 const RESET_LIMIT: Duration = Duration::from_secs(60);
 
 pub(crate) fn stop(daemon: &Daemon) -> Result<()> {
-    match daemon.ask(&routes::STOP) {
+    match ask(daemon, &routes::STOP) {
         Ok(Stopping { pid }) => wait_for_end(pid, STOP_LIMIT, daemon),
         Err(error) if error.is_not_running() => bail!("weaved is not running"),
         Err(error) => Err(error.into()),
@@ -32,7 +34,7 @@ pub(crate) fn reset(args: &ResetArgs, daemon: &Daemon) -> Result<()> {
     if daemon.socket() == Path::new(api::DEFAULT_SOCKET) {
         launch::end_docker()?;
     }
-    match daemon.patient(RESET_LIMIT)?.ask(&routes::RESET) {
+    match ask(&daemon.patient(RESET_LIMIT)?, &routes::RESET) {
         Ok(Stopping { pid }) => wait_for_end(pid, RESET_LIMIT, daemon),
         Err(error) if error.is_not_running() && args.force => clean_up(args, datapath, daemon),
         Err(error) if error.is_not_running() => {
@@ -43,6 +45,18 @@ pub(crate) fn reset(args: &ResetArgs, daemon: &Daemon) -> Result<()> {
         Err(error) => Err(error.into()),
     }?;
     launch::forget(daemon.socket())
+}
+
+/// Asks weaved to end; one that ends while it is asked is asked again, until its socket tells that it has ended
+fn ask(daemon: &Daemon, route: &Route<(), Stopping>) -> Result<Stopping, ClientError> {
+    let (limit, pause) = ENDING;
+    let begun = Instant::now();
+    loop {
+        match daemon.ask(route) {
+            Err(error) if error.is_cut_off() && begun.elapsed() < limit => std::thread::sleep(pause),
+            answered => return answered,
+        }
+    }
 }
 
 fn wait_for_end(pid: u32, limit: Duration, daemon: &Daemon) -> Result<()> {

@@ -348,3 +348,24 @@ fn is_whole(question: &str) -> bool {
         .find_map(|line| line.strip_prefix("content-length: "));
     body.len() >= length.map_or(0, |length| length.parse().unwrap())
 }
+
+#[tokio::test]
+async fn a_daemon_that_ends_while_it_is_asked_is_told_from_one_that_talks_nonsense() {
+    for (said, is_cut_off) in [
+        (&b""[..], true),
+        (b"HTTP/1.1 200 OK\r\n", true),
+        (b"nonsense\r\n", false),
+    ] {
+        let dir = Directory::new("cut-off");
+        let socket = dir.0.join("weaved.sock");
+        let listener = UnixListener::bind(&socket).unwrap();
+        let ends = tokio::spawn(async move {
+            let (mut stream, _address) = listener.accept().await.unwrap();
+            stream.write_all(said).await.unwrap();
+        });
+        let error = Client::new(&socket).ask(&routes::HEALTH).await.unwrap_err();
+        assert_eq!(error.is_cut_off(), is_cut_off, "{said:?}: {error:?}");
+        assert!(!error.is_not_running());
+        ends.await.unwrap();
+    }
+}
