@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-use super::systemd::systemctl;
+use super::systemd::{remove, systemctl};
 use crate::print;
 
 /// Drop-ins that are gone after a reboot (systemd.unit(5))
@@ -52,16 +52,9 @@ fn drop_in(unit: &str) -> PathBuf {
 }
 
 fn removed(path: &Path) -> io::Result<bool> {
-    match fs::remove_file(path) {
+    match remove(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        other => {
-            other?;
-            // Where it holds something else, that stays.
-            if let Some(directory) = path.parent() {
-                let _not_empty = fs::remove_dir(directory);
-            }
-            Ok(true)
-        }
+        other => other.map(|()| true),
     }
 }
 

@@ -134,12 +134,17 @@ fn forget_file(path: &Path, socket: &Path) -> io::Result<bool> {
     if !text.starts_with(HEADER) || Path::new(theirs.unwrap_or(api::DEFAULT_SOCKET)) != socket {
         return Ok(false);
     }
+    remove(path)?;
+    Ok(true)
+}
+
+/// Removes a file, and its directory unless that holds something else
+pub(super) fn remove(path: &Path) -> io::Result<()> {
     fs::remove_file(path)?;
-    // Where it holds something else, that stays.
     if let Some(directory) = path.parent() {
         let _not_empty = fs::remove_dir(directory);
     }
-    Ok(true)
+    Ok(())
 }
 
 /// Whether systemd did it
