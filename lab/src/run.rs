@@ -102,7 +102,7 @@ fn run_apart(run: Run, current: &Mutex<Option<u32>>) -> Result<Outcome> {
         if let Some(status) = child.try_wait()? {
             break Some(status);
         }
-        if begun.elapsed() > run.scenario.limit {
+        if begun.elapsed() > run.limit() {
             kill(Pid::from_raw(i32::try_from(pid)?), Signal::SIGTERM).ok();
             std::thread::sleep(Duration::from_secs(2));
             child.kill().ok();
@@ -132,7 +132,7 @@ fn run_apart(run: Run, current: &Mutex<Option<u32>>) -> Result<Outcome> {
     }
     if outcome == Outcome::Failed {
         if status.is_none() {
-            println!("    ended after its limit of {:?}", run.scenario.limit);
+            println!("    ended after its limit of {:?}", run.limit());
         }
         for line in complaints {
             println!("    {line}");

@@ -5,9 +5,6 @@ use std::time::Duration;
 use crate::scenario::all::LIMIT;
 use crate::scenario::{Kernel, Scenario};
 
-/// For three Dockers on the one CPU of a guest
-const IN_A_GUEST: Duration = Duration::from_secs(600);
-
 /// For hundreds of tests of others, twice
 const HOURS: Duration = Duration::from_secs(1800);
 
@@ -147,7 +144,7 @@ pub(in crate::scenario) const BY_ONE: &[Scenario] = &[
         name: "docker-tutorial",
         about: "every line of the tutorials, as it is typed, on three hosts in a row",
         kernel: Kernel::Own,
-        limit: IN_A_GUEST,
+        limit: LIMIT,
         act: super::tutorial::act,
     },
     Scenario {

@@ -10,6 +10,7 @@ use api::Attachment;
 use super::one_host;
 use crate::command::Background;
 use crate::docker::IMAGE;
+use crate::scenario::docker_s_pace;
 use crate::topology::Lab;
 use crate::wait::wait_until;
 
@@ -30,13 +31,18 @@ pub(in crate::scenario) fn act(lab: &mut Lab) -> Result<()> {
             "run", "-d", "--name", name, "-e", &asked, IMAGE, "sleep", "1000000",
         ])
     };
+    let limit = docker_s_pace() * LIMIT;
     let begun = Instant::now();
-    let starting: Vec<Background> = names.iter().map(start).collect::<Result<_>>()?;
-    for one in starting {
-        one.wait(LIMIT.saturating_sub(begun.elapsed()))?.ok()?;
+    // Docker itself gives up on its bridge in a guest, whose one CPU does everything, where more start.
+    let at_once = if docker_s_pace() == 1 { COUNT } else { 5 };
+    for names in names.chunks(at_once) {
+        let starting: Vec<Background> = names.iter().map(start).collect::<Result<_>>()?;
+        for one in starting {
+            one.wait(limit.saturating_sub(begun.elapsed()))?.ok()?;
+        }
     }
-    println!("{COUNT} containers at once: {:.1?}", begun.elapsed());
-    let complete = wait_until("all are complete", LIMIT, || {
+    println!("{COUNT} containers, {at_once} at once: {:.1?}", begun.elapsed());
+    let complete = wait_until("all are complete", limit, || {
         let listed = docker.host().weavectl(&["ps", "--format", "json"])?.ok()?;
         let listed: Vec<Attachment> = serde_json::from_str(&listed)?;
         Ok(listed.iter().filter(|one| one.netns.is_some()).count() == COUNT)
