@@ -150,6 +150,8 @@ impl Namespace {
 pub struct Process {
     /// Its id
     pub pid: i32,
+    /// The id of the one that started it
+    pub parent: Option<i32>,
     /// Its name
     pub name: String,
 }
@@ -250,14 +252,23 @@ fn processes_in(namespaces: &[PathBuf]) -> Result<Vec<Process>> {
             continue;
         };
         if wanted.contains(&(namespace.dev(), namespace.ino())) && pid != nix::unistd::getpid().as_raw() {
-            let name = fs::read_to_string(path.join("comm")).unwrap_or_default();
+            let status = fs::read_to_string(path.join("status")).unwrap_or_default();
             found.push(Process {
                 pid,
-                name: name.trim().to_owned(),
+                parent: field(&status, "PPid:").and_then(|id| id.parse().ok()),
+                name: field(&status, "Name:").unwrap_or_default().to_owned(),
             });
         }
     }
     Ok(found)
+}
+
+/// What a line of /proc/PID/status says
+fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix(name))
+        .map(str::trim)
 }
 
 fn entries(directory: &Path) -> Result<Vec<(String, PathBuf)>> {
@@ -291,5 +302,13 @@ mod tests {
         assert_eq!(scope.prefix(), "wl41n2-");
         assert_eq!(owner_of("41n2-a"), Some(41));
         assert_eq!(owner_of("eth0"), None);
+    }
+
+    #[test]
+    fn a_process_says_who_started_it() {
+        let status = "Name:\tip6tables\nUmask:\t0022\nPid:\t12\nPPid:\t7\n";
+        assert_eq!(field(status, "PPid:"), Some("7"));
+        assert_eq!(field(status, "Name:"), Some("ip6tables"));
+        assert_eq!(field("", "Name:"), None);
     }
 }

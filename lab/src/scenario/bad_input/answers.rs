@@ -1,9 +1,12 @@
 //! What answers to bad input have to be like, and what they must not change.
 
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
 
 use crate::command::Finished;
 use crate::topology::Host;
+use crate::wait::{Look, wait_for};
 
 /// The exit code for a command line that is not understood
 const USAGE: i32 = 2;
@@ -87,15 +90,29 @@ pub(super) fn state_of(host: &Host) -> Result<State> {
     };
     Ok(State {
         devices: host.namespace().devices()?.into_iter().collect(),
-        processes: host
-            .namespace()
-            .processes()?
-            .into_iter()
-            .map(|process| process.name)
-            .collect(),
+        processes: lasting_processes(host)?,
         containers: told(&["ps"]),
         targets: told(&["status", "targets"]),
         addresses: told(&["status", "ipam"]),
         names: told(&["status", "dns"]),
     })
+}
+
+/// The names of the processes, once there are none that weaved runs for a moment: it looks at the
+/// packet filter when something changes there, whoever asks what meanwhile
+fn lasting_processes(host: &Host) -> Result<Vec<String>> {
+    let look = || {
+        let all = host.namespace().processes()?;
+        let is_weaved = |id| {
+            all.iter()
+                .any(|process| process.pid == id && process.name == "weaved")
+        };
+        let passing = all.iter().find(|process| process.parent.is_some_and(is_weaved));
+        Ok(match passing {
+            Some(process) => Look::NotYet(format!("{process:?}")),
+            None => Look::Done(all.into_iter().map(|process| process.name).collect()),
+        })
+    };
+    let (names, _took) = wait_for("weaved runs no other program", Duration::from_secs(5), look)?;
+    Ok(names)
 }
