@@ -2,13 +2,17 @@
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
 
 use crate::command::{Background, Finished};
 use crate::namespace::Namespace;
+
+/// How long an answer is waited for after a later request has been answered
+const LINGER: Duration = Duration::from_millis(500);
+const POLL: Duration = Duration::from_millis(2);
 
 /// A ping to be made
 #[derive(Debug, Clone)]
@@ -85,36 +89,108 @@ impl Ping {
     }
 
     /// Makes it from a namespace and waits for its end
+    ///
+    /// Of `ping -c`, an answer to the last request counts for no longer than an interval as soon as there was
+    /// any answer, which is too short on a busy machine. So it is one without end that is ended, and of which
+    /// only the first requests count.
     pub fn run(&self, from: &Namespace) -> Result<Pings> {
-        let window = self.interval.saturating_mul(self.count) + self.patience;
-        let finished = self
-            .start_counted(from, Some(self.count))?
-            .wait(window * 2 + Duration::from_secs(5))?;
-        Pings::parse(&finished)
+        let mut ping = self.start(from)?.0;
+        let end = Instant::now() + self.interval * self.count * 2 + self.patience;
+        let mut overtaken = None;
+        while ping.is_running()? {
+            let seen = Seen::of(&ping.printed(), &ping.complained(), self.count);
+            if seen.answered + seen.refused >= self.count || Instant::now() >= end {
+                break;
+            }
+            // What was sent before it is lost, or on its way by a slower one.
+            if seen.is_passed
+                && overtaken.get_or_insert_with(Instant::now).elapsed() >= LINGER.min(self.patience)
+            {
+                break;
+            }
+            std::thread::sleep(POLL);
+        }
+        let finished = match ping.is_running()? {
+            true => ping.stop(Signal::SIGINT)?,
+            false => ping.wait(Duration::ZERO)?,
+        };
+        Pings::of_first(self.count, &finished)
     }
 
     /// Makes it without end, beside the scenario
     pub fn start(&self, from: &Namespace) -> Result<Pinging> {
-        Ok(Pinging(self.start_counted(from, None)?))
-    }
-
-    fn start_counted(&self, from: &Namespace, count: Option<u32>) -> Result<Background> {
         let mut words = vec![
             "-n".to_owned(),
             "-D".to_owned(),
             format!("-i{:.3}", self.interval.as_secs_f64()),
             format!("-s{}", self.size),
-            format!("-W{:.1}", self.patience.as_secs_f64()),
         ];
         let fragments = if self.dont_fragment { "do" } else { "dont" };
         words.push(format!("-M{fragments}"));
-        words.extend(count.map(|count| format!("-c{count}")));
         words.extend(self.device.as_ref().map(|device| format!("-I{device}")));
         words.push(self.to.to_string());
         let mut command = from.tied_command("ping");
         command.args(&words);
-        Background::start(command)
+        Ok(Pinging(Background::start(command)?))
     }
+}
+
+/// What a ping under way has printed of its first requests
+#[derive(Debug, PartialEq, Eq)]
+struct Seen {
+    answered: u32,
+    /// Those of which somebody told that they do not get there
+    refused: u32,
+    /// The last of them, or a later one, was answered
+    is_passed: bool,
+}
+
+impl Seen {
+    fn of(printed: &str, complained: &str, count: u32) -> Self {
+        let all: BTreeSet<u32> = answers(printed).map(|answer| answer.request).collect();
+        let lines = printed.lines().chain(complained.lines());
+        let refused = lines.filter(|line| is_refusal(line)).count();
+        Self {
+            answered: number(all.range(..=count).count()),
+            refused: number(refused),
+            is_passed: all.range(count..).next().is_some(),
+        }
+    }
+}
+
+/// An answer to an echo request
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Answer {
+    /// The number of the request, from 1
+    request: u32,
+    /// When it came, in seconds
+    came: f64,
+    is_duplicate: bool,
+}
+
+fn answers(printed: &str) -> impl Iterator<Item = Answer> {
+    printed.lines().filter(|line| is_answer(line)).filter_map(|line| {
+        let (_before, after) = line.split_once("icmp_seq=")?;
+        Some(Answer {
+            request: after.split(' ').next()?.parse().ok()?,
+            came: stamp(line)?,
+            is_duplicate: line.ends_with("(DUP!)"),
+        })
+    })
+}
+
+fn is_answer(line: &str) -> bool {
+    line.contains(" bytes from ")
+}
+
+fn is_refusal(line: &str) -> bool {
+    let told = line.contains("icmp_seq=") && !is_answer(line);
+    // There are warnings as well.
+    told || line.starts_with("ping: local error") || line.starts_with("ping: sendmsg")
+}
+
+fn number(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 /// A ping under way
@@ -124,7 +200,7 @@ pub struct Pinging(Background);
 impl Pinging {
     /// How many answers have come
     pub fn answers(&self) -> usize {
-        self.0.printed().matches(" bytes from ").count()
+        answers(&self.0.printed()).count()
     }
 
     /// Ends it, and tells what came of it
@@ -170,25 +246,25 @@ impl Pings {
         Ok(self)
     }
 
+    /// What came of all of them
     fn parse(finished: &Finished) -> Result<Self> {
+        Self::of_first(u32::MAX, finished)
+    }
+
+    /// What came of the first so many
+    fn of_first(count: u32, finished: &Finished) -> Result<Self> {
         let text = &finished.stdout;
         // "3 packets transmitted, 3 received, +1 duplicates, 0% packet loss, time 202ms"
         let summary = text
             .lines()
-            .find(|line| line.contains(" packets transmitted"))
-            .with_context(|| format!("no summary: {finished}"))?;
-        let number_before = |word: &str| {
-            let (before, _after) = summary.split_once(word)?;
-            before.rsplit([' ', '+']).next()?.parse::<u32>().ok()
-        };
-        let times: Vec<f64> = text
-            .lines()
-            .filter(|line| line.contains(" bytes from "))
-            .filter_map(stamp)
-            .collect();
-        let silence = times
+            .find_map(|line| line.split_once(" packets transmitted"));
+        let (sent, _rest) = summary.with_context(|| format!("no summary: {finished}"))?;
+        let sent: u32 = sent.parse().context("no count of requests")?;
+        let answers = answers(text).filter(|answer| answer.request <= count);
+        let (again, first): (Vec<_>, Vec<_>) = answers.partition(|answer| answer.is_duplicate);
+        let silence = first
             .windows(2)
-            .filter_map(|pair| Some(pair.get(1)? - pair.first()?))
+            .filter_map(|pair| Some(pair.get(1)?.came - pair.first()?.came))
             .fold(0.0, f64::max);
         // "rtt min/avg/max/mdev = 0.031/0.040/0.050/0.007 ms"
         let mean = text
@@ -203,9 +279,9 @@ impl Pings {
         });
         let too_big: Vec<String> = too_big.map(str::to_owned).collect();
         Ok(Self {
-            sent: number_before(" packets transmitted").context("no count of requests")?,
-            received: number_before(" received").context("no count of answers")?,
-            duplicates: number_before(" duplicates").unwrap_or(0),
+            sent: sent.min(count),
+            received: number(first.len()),
+            duplicates: number(again.len()),
             round_trip: mean.map(|ms| Duration::from_secs_f64(ms / 1000.0)),
             longest_silence: Duration::from_secs_f64(silence),
             told_mtus: too_big.iter().filter_map(|line| mtu(line)).collect(),
@@ -264,14 +340,39 @@ mod tests {
     }
 
     #[test]
-    fn duplicates_and_packets_too_big_are_seen() {
-        let pings = Pings::parse(&printed(
-            "From 10.0.1.1 icmp_seq=1 Frag needed and DF set (mtu = 1400)\n\
+    fn only_the_first_requests_count() {
+        let text = "PING 10.0.1.2 (10.0.1.2) 56(84) bytes of data.\n\
+             [1795239154.100000] 64 bytes from 10.0.1.2: icmp_seq=1 ttl=64 time=0.1 ms\n\
+             [1795239155.300000] 64 bytes from 10.0.1.2: icmp_seq=4 ttl=64 time=0.1 ms\n\
+             [1795239154.200000] 64 bytes from 10.0.1.2: icmp_seq=2 ttl=64 time=0.1 ms\n\
+             [1795239155.400000] 64 bytes from 10.0.1.2: icmp_seq=2 ttl=64 time=0.1 ms (DUP!)\n";
+        let of = |count| {
+            let complained = "ping: Warning: source address might be selected on device other than: eth0.\n\
+                 ping: local error: message too long, mtu: 1350\n";
+            let seen = Seen::of(text, complained, count);
+            (seen.answered, seen.refused, seen.is_passed)
+        };
+        assert_eq!(
+            [2, 3, 4, 5].map(of),
+            [(2, 1, true), (2, 1, true), (3, 1, true), (3, 1, false)]
+        );
+        let summary = "\n--- 10.0.1.2 ping statistics ---\n\
+             4 packets transmitted, 3 received, +1 duplicates, 25% packet loss, time 300ms\n";
+        let finished = printed(&format!("{text}{summary}"));
+        let of = |count| {
+            let pings = Pings::of_first(count, &finished).unwrap();
+            (pings.sent, pings.received, pings.duplicates)
+        };
+        assert_eq!([1, 2, 3, 9].map(of), [(1, 1, 0), (2, 2, 1), (3, 2, 1), (4, 3, 1)]);
+    }
+
+    #[test]
+    fn refused_ones_and_packets_too_big_are_seen() {
+        let text = "From 10.0.1.1 icmp_seq=1 Frag needed and DF set (mtu = 1400)\n\
              ping: local error: message too long, mtu: 1350\n\
-             1 packets transmitted, 1 received, +2 duplicates, 0% packet loss, time 0ms\n",
-        ))
-        .unwrap();
-        assert_eq!(pings.duplicates, 2);
+             1 packets transmitted, 0 received, +1 errors, 100% packet loss, time 0ms\n";
+        assert_eq!(Seen::of(text, "", 2).refused, 2);
+        let pings = Pings::parse(&printed(text)).unwrap();
         assert_eq!(pings.too_big.len(), 2);
         assert_eq!(pings.told_mtus, BTreeSet::from([1350, 1400]));
     }
