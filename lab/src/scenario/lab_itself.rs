@@ -123,9 +123,13 @@ fn captures_decode_vxlan(lab: &Lab, a: &Host, b: &Host) -> Result<()> {
     Ping::to(far).run(a.namespace())?.all_answered()?;
     let capture = capturing.stop()?;
     let text = capture.as_vxlan()?.join("\n");
-    let requests = text.matches(&format!("> {far}: ICMP echo request")).count();
+    let times = |request: u32| {
+        let words = [format!("> {far}: ICMP echo request"), format!(", seq {request},")];
+        let is_it = |line: &&str| words.iter().all(|word| line.contains(word));
+        text.lines().filter(is_it).count()
+    };
     ensure!(
-        requests == 3 && text.contains("vni 8193"),
+        [1, 2, 3].map(times) == [1; 3] && text.contains("vni 8193"),
         "the wire carried {text}"
     );
     let cut = fault::cut(a, b, Traffic::Udp(VXLAN))?;

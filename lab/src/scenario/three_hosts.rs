@@ -13,6 +13,8 @@ use crate::weave::{Launch, VXLAN_PORT};
 
 /// How long misses are counted with and without traffic
 const WINDOW: Duration = Duration::from_secs(3);
+/// How many echo requests are looked for on the wire
+const COUNT: u32 = 5;
 
 pub(super) fn act(lab: &mut Lab) -> Result<()> {
     let sites = on_one_network(lab, ["host1", "host2", "host3"], ETHERNET)?;
@@ -30,27 +32,28 @@ pub(super) fn act(lab: &mut Lab) -> Result<()> {
 fn the_wire_carries_vxlan(lab: &Lab, one: &Site, two: &Site, vni: Vni) -> Result<()> {
     let leg = two.host.leg_towards(&one.host)?;
     let capturing = capture::start(two.host.namespace(), &leg.device, "udp", &lab.files())?;
-    one.ping(two, |ping| ping.count(5))?.all_answered()?;
+    one.ping(two, |ping| ping.count(COUNT))?.all_answered()?;
     let rows = capturing.stop()?.fields(
         VXLAN_PORT,
         "icmp.type == 8",
-        &["udp.dstport", "vxlan.vni", "ip.src", "ip.dst"],
+        &["udp.dstport", "vxlan.vni", "ip.src", "ip.dst", "icmp.seq"],
     )?;
     let sender = one.host.address_for(&two.host)?;
-    let wanted = [
-        VXLAN_PORT.to_string(),
-        u32::from(vni).to_string(),
-        format!("{sender},{}", one.address),
-        format!("{},{}", leg.address, two.address),
-    ];
-    ensure!(
-        rows.len() == 5,
-        "5 echo requests were sent, the wire carried {rows:?}"
-    );
-    ensure!(
-        rows.iter().all(|row| row == &wanted),
-        "expected {wanted:?} on the wire, saw {rows:?}"
-    );
+    for request in 1..=COUNT {
+        let wanted = [
+            VXLAN_PORT.to_string(),
+            u32::from(vni).to_string(),
+            format!("{sender},{}", one.address),
+            format!("{},{}", leg.address, two.address),
+            request.to_string(),
+        ];
+        let number = wanted.last();
+        let times = rows.iter().filter(|row| row.last() == number);
+        ensure!(
+            times.eq([&wanted]),
+            "expected {wanted:?} on the wire once, saw {rows:?}"
+        );
+    }
     Ok(())
 }
 
