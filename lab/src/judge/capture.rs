@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context as _, Result, ensure};
 use nix::sys::signal::Signal;
@@ -12,7 +12,7 @@ use crate::command::{Background, run_here};
 use crate::namespace::Namespace;
 use crate::wait::wait_until;
 
-/// How long nothing is written before everything counts as written
+/// How long nothing is written before everything counts as written, where nothing more comes
 const QUIET: Duration = Duration::from_millis(200);
 
 static FILES: AtomicU32 = AtomicU32::new(0);
@@ -77,20 +77,21 @@ fn begin(
 impl Capturing {
     /// The frames that were written by now
     pub fn frames_so_far(&self) -> Result<Vec<Vec<u8>>> {
-        parse(&fs::read(&self.file)?)
+        frames(&self.file)
     }
 
     /// Ends it, once everything that came so far is in the file
     pub fn stop(self) -> Result<Capture> {
-        // At its end tcpdump leaves unread what the kernel still holds for it.
-        let mut length = 0;
-        let mut last_growth = Instant::now();
+        // At its end tcpdump leaves unread what the kernel still holds for it, in the order in which it came.
+        let until = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
+        let mut last_growth = (0, Instant::now());
         wait_until("tcpdump has written everything", Duration::from_secs(10), || {
-            let now = fs::metadata(&self.file).map_or(0, |file| file.len());
-            if now != length {
-                (length, last_growth) = (now, Instant::now());
+            let bytes = fs::read(&self.file)?;
+            if bytes.len() != last_growth.0 {
+                last_growth = (bytes.len(), Instant::now());
             }
-            Ok(last_growth.elapsed() > QUIET)
+            let is_later = parse(&bytes)?.last().is_some_and(|record| record.at > until);
+            Ok(is_later || last_growth.1.elapsed() > QUIET)
         })?;
         let finished = self.tcpdump.stop(Signal::SIGINT)?;
         ensure!(finished.status.success(), "{finished}");
@@ -107,7 +108,7 @@ pub struct Capture {
 impl Capture {
     /// The frames, as on the wire
     pub fn frames(&self) -> Result<Vec<Vec<u8>>> {
-        parse(&fs::read(&self.file)?).with_context(|| format!("cannot read {}", self.file.display()))
+        frames(&self.file)
     }
 
     /// These bytes stand somewhere in one of the frames
@@ -152,28 +153,45 @@ impl Capture {
     }
 }
 
-/// The frames of a pcap file: a header of 24 bytes, then 16 bytes before each frame
+/// A frame, and when the kernel had it, since 1970
+#[derive(Debug, PartialEq, Eq)]
+struct Record {
+    at: Duration,
+    frame: Vec<u8>,
+}
+
+fn frames(file: &Path) -> Result<Vec<Vec<u8>>> {
+    let read = || parse(&fs::read(file)?);
+    let records = read().with_context(|| format!("cannot read {}", file.display()))?;
+    Ok(records.into_iter().map(|record| record.frame).collect())
+}
+
+/// What is in a pcap file: a header of 24 bytes, then 16 bytes before each frame, with its time in
+/// microseconds and its length
 ///
 /// A frame that tcpdump was still writing is left out.
-fn parse(bytes: &[u8]) -> Result<Vec<Vec<u8>>> {
-    const MAGICS: [[u8; 4]; 2] = [[0xd4, 0xc3, 0xb2, 0xa1], [0x4d, 0x3c, 0xb2, 0xa1]];
+fn parse(bytes: &[u8]) -> Result<Vec<Record>> {
     ensure!(
-        MAGICS.iter().any(|magic| bytes.starts_with(magic)),
+        bytes.starts_with(&[0xd4, 0xc3, 0xb2, 0xa1]),
         "not a little-endian pcap file"
     );
     let mut rest = bytes.get(24..).context("no header")?;
-    let mut frames = Vec::new();
-    while let Some((head, tail)) = rest.split_at_checked(16) {
-        let Some(length) = head.get(8..12).and_then(|raw| <[u8; 4]>::try_from(raw).ok()) else {
+    let mut records = Vec::new();
+    while let Some((head, tail)) = rest.split_first_chunk::<16>() {
+        let word = |index: usize| {
+            let bytes = head.as_chunks().0.get(index).copied();
+            u32::from_le_bytes(bytes.unwrap_or_default())
+        };
+        let Some((frame, next)) = tail.split_at_checked(word(2) as usize) else {
             break;
         };
-        let Some((frame, next)) = tail.split_at_checked(u32::from_le_bytes(length) as usize) else {
-            break;
-        };
-        frames.push(frame.to_vec());
+        records.push(Record {
+            at: Duration::from_secs(word(0).into()) + Duration::from_micros(word(1).into()),
+            frame: frame.to_vec(),
+        });
         rest = next;
     }
-    Ok(frames)
+    Ok(records)
 }
 
 #[cfg(test)]
@@ -185,13 +203,17 @@ mod tests {
         let mut file = vec![0; 24];
         file[..4].copy_from_slice(&[0xd4, 0xc3, 0xb2, 0xa1]);
         for frame in [&b"abc"[..], b"defg"] {
-            file.extend([0; 8]);
+            file.extend([1, 0, 0, 0, 2, 0, 0, 0]);
             file.extend((frame.len() as u32).to_le_bytes());
             file.extend((frame.len() as u32).to_le_bytes());
             file.extend(frame);
         }
-        assert_eq!(parse(&file).unwrap(), [b"abc".to_vec(), b"defg".to_vec()]);
-        assert_eq!(parse(&file[..file.len() - 1]).unwrap(), [b"abc".to_vec()]);
+        let record = |frame: &[u8]| Record {
+            at: Duration::from_micros(1_000_002),
+            frame: frame.to_vec(),
+        };
+        assert_eq!(parse(&file).unwrap(), [record(b"abc"), record(b"defg")]);
+        assert_eq!(parse(&file[..file.len() - 1]).unwrap(), [record(b"abc")]);
         assert!(parse(b"pcapng").is_err());
     }
 }
