@@ -4,7 +4,7 @@
 //! the guest mounts memory over every directory that a run writes to. What it prints is passed on
 //! line by line; its last line tells how the commands ended.
 //!
-//! The guest is ended in every case: by itself, at its time limit, or with this program.
+//! The guest is ended in every case: by itself, at its time limit, or with this program, also where that is killed.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader};
@@ -15,7 +15,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use nix::sys::signal::{Signal, kill, killpg};
+use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use crate::build::Workspace;
@@ -32,6 +32,13 @@ const MEMORY_BYTES: u64 = 1 << 30;
 
 /// Where a run writes; the guest has memory there, unless the workspace is there
 const WRITTEN: [&str; 3] = ["/run", "/var/log", "/var/lib"];
+
+/// Runs the kernel and ends with it. Where this program ends first, however, the guest's processes are ended:
+/// the kernel leads a group of them, and leaves them running where it alone is asked to end
+const SUPERVISE: &str = r#""$@" & guest=$!
+trap 'kill -KILL -- "-$guest" "$guest" 2>/dev/null' EXIT
+trap exit TERM INT HUP
+wait "$guest""#;
 
 const BEGIN: &str = "@@guest-begins@@";
 const END: &str = "@@guest-ends@@";
@@ -123,8 +130,10 @@ impl Files {
         static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
         let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let name = format!("guest-{}-{count}", std::process::id());
+        let scratch = Workspace::find()?.scratch()?;
+        sweep(&scratch);
         let files = Self {
-            directory: Workspace::find()?.scratch()?.join(name),
+            directory: scratch.join(name),
         };
         ensure!(
             !files.directory.starts_with("/run"),
@@ -148,18 +157,34 @@ impl Drop for Files {
     }
 }
 
+/// Removes the files of guests whose programs were killed
+fn sweep(scratch: &Path) {
+    for entry in fs::read_dir(scratch).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let owner = name
+            .strip_prefix("guest-")
+            .and_then(|rest| rest.split('-').next());
+        if let Some(owner) = owner
+            && !Path::new("/proc").join(owner).exists()
+        {
+            fs::remove_dir_all(entry.path()).ok();
+        }
+    }
+}
+
 /// A guest that was started
 #[derive(Debug)]
 struct Running {
-    kernel: Child,
+    supervisor: Child,
     lines: Receiver<String>,
 }
 
 impl Running {
     fn boot(files: &Files) -> Result<Self> {
-        // setpriv: the guest ends when this program does, however that ends.
+        // setpriv: the supervisor is told when this program ends, however that ends.
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "TERM", "--", KERNEL]);
+        command.args(["--pdeathsig", "TERM", "--", "sh", "-c", SUPERVISE, "sh", KERNEL]);
         command.args([
             format!("mem={MEMORY}"),
             format!("uml_dir={}", files.directory.display()),
@@ -177,13 +202,13 @@ impl Running {
             // The guest's memory is a file there otherwise.
             command.env("TMPDIR", &files.directory);
         }
-        let mut kernel = command
+        let mut supervisor = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .with_context(|| format!("cannot start {KERNEL}"))?;
-        let console = kernel.stdout.take().context("no console")?;
+        let console = supervisor.stdout.take().context("no console")?;
         let (to_follower, lines) = channel();
         std::thread::spawn(move || {
             let mut console = BufReader::new(console);
@@ -199,7 +224,7 @@ impl Running {
                 }
             }
         });
-        Ok(Self { kernel, lines })
+        Ok(Self { supervisor, lines })
     }
 
     /// Passes on what it prints, up to the end of the script; tells the script's exit code
@@ -241,7 +266,7 @@ impl Running {
     fn has_ended_within(&mut self, patience: Duration) -> bool {
         let until = Instant::now() + patience;
         while Instant::now() < until {
-            if !matches!(self.kernel.try_wait(), Ok(None)) {
+            if !matches!(self.supervisor.try_wait(), Ok(None)) {
                 return true;
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -255,17 +280,11 @@ impl Drop for Running {
         if self.has_ended_within(Duration::from_secs(2)) {
             return;
         }
-        let Ok(raw) = i32::try_from(self.kernel.id()) else {
+        let Ok(raw) = i32::try_from(self.supervisor.id()) else {
             return;
         };
-        let pid = Pid::from_raw(raw);
-        // Asked, it ends its helper processes, too. It leads a process group: what is left is there.
-        kill(pid, Signal::SIGTERM).ok();
-        if !self.has_ended_within(Duration::from_secs(3)) {
-            killpg(pid, Signal::SIGKILL).ok();
-            kill(pid, Signal::SIGKILL).ok();
-            self.kernel.wait().ok();
-        }
+        kill(Pid::from_raw(raw), Signal::SIGTERM).ok();
+        self.supervisor.wait().ok();
     }
 }
 
