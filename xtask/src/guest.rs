@@ -6,6 +6,8 @@
 //!
 //! The guest is ended in every case: by itself, at its time limit, or with this program, also where that is killed.
 
+mod registers;
+
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::os::unix::fs::PermissionsExt as _;
@@ -182,9 +184,11 @@ struct Running {
 
 impl Running {
     fn boot(files: &Files) -> Result<Self> {
+        let library = registers::library(&files.directory)?;
         // setpriv: the supervisor is told when this program ends, however that ends.
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "TERM", "--", "sh", "-c", SUPERVISE, "sh", KERNEL]);
+        command.args(["--pdeathsig", "TERM", "--", "sh", "-c", SUPERVISE, "sh"]);
+        command.args(["env", &format!("LD_PRELOAD={}", library.display()), KERNEL]);
         command.args([
             format!("mem={MEMORY}"),
             format!("uml_dir={}", files.directory.display()),
