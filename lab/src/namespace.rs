@@ -255,8 +255,8 @@ fn processes_in(namespaces: &[PathBuf]) -> Result<Vec<Process>> {
             let status = fs::read_to_string(path.join("status")).unwrap_or_default();
             found.push(Process {
                 pid,
-                parent: field(&status, "PPid:").and_then(|id| id.parse().ok()),
-                name: field(&status, "Name:").unwrap_or_default().to_owned(),
+                parent: status_field(&status, "PPid:").and_then(|id| id.parse().ok()),
+                name: status_field(&status, "Name:").unwrap_or_default().to_owned(),
             });
         }
     }
@@ -264,7 +264,7 @@ fn processes_in(namespaces: &[PathBuf]) -> Result<Vec<Process>> {
 }
 
 /// What a line of /proc/PID/status says
-fn field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
+pub(crate) fn status_field<'a>(status: &'a str, name: &str) -> Option<&'a str> {
     status
         .lines()
         .find_map(|line| line.strip_prefix(name))
@@ -307,8 +307,8 @@ mod tests {
     #[test]
     fn a_process_says_who_started_it() {
         let status = "Name:\tip6tables\nUmask:\t0022\nPid:\t12\nPPid:\t7\n";
-        assert_eq!(field(status, "PPid:"), Some("7"));
-        assert_eq!(field(status, "Name:"), Some("ip6tables"));
-        assert_eq!(field("", "Name:"), None);
+        assert_eq!(status_field(status, "PPid:"), Some("7"));
+        assert_eq!(status_field(status, "Name:"), Some("ip6tables"));
+        assert_eq!(status_field("", "Name:"), None);
     }
 }

@@ -17,6 +17,7 @@ use serde::de::DeserializeOwned;
 
 use crate::command::{Background, DEADLINE, Finished, run};
 use crate::judge::ovs;
+use crate::namespace::status_field;
 use crate::topology::{Container, Host};
 use crate::wait::{Look, wait_for, wait_until};
 
@@ -170,8 +171,8 @@ impl Host {
     /// The memory that its weaved occupies, in kB
     pub fn weaved_kilobytes(&self) -> Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.weaved_pid()?))?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-        let number = line.context("no VmRSS")?.trim().trim_end_matches(" kB");
+        let size = status_field(&status, "VmRSS:").context("no VmRSS")?;
+        let number = size.trim_end_matches(" kB");
         number.parse().context("VmRSS is no number")
     }
 
