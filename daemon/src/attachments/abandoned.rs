@@ -1,13 +1,11 @@
 //! Interfaces whose runtime knows nothing of them any more.
 
-use std::path::Path;
-
 use api::{ApiError, ErrorKind};
 use link::{NetnsId, NetnsRef};
 use model::ContainerId;
 
 use super::Attachments;
-use super::unclaimed::entries;
+use super::unclaimed::processes;
 
 impl Attachments {
     /// Removes one, and frees what is kept for its container to come back; refused while a process is in that
@@ -31,8 +29,7 @@ impl Attachments {
 
 /// A process that is in this namespace, if there is one
 fn process_in(netns: NetnsId) -> Option<u32> {
-    let pids = entries(Path::new("/proc")).filter_map(|entry| entry.parse().ok());
-    pids.into_iter().find(|pid| {
+    processes().find(|pid| {
         let theirs = NetnsRef::Pid(*pid).open();
         theirs.is_ok_and(|theirs| theirs.id() == netns)
     })

@@ -39,8 +39,7 @@ pub(super) async fn unclaimed(links: &Links, known: &BTreeSet<IfName>) -> Vec<Re
         return found;
     }
     let names = entries(Path::new(NAMED)).map(ContainerSpec::Name);
-    let processes = entries(Path::new("/proc")).filter_map(|entry| entry.parse().ok());
-    for spec in names.chain(processes.map(ContainerSpec::Pid)) {
+    for spec in names.chain(processes().map(ContainerSpec::Pid)) {
         // What goes away meanwhile is no container any more.
         if let Some(record) = look(links, &mut ends, &spec).await {
             found.push(record);
@@ -66,8 +65,13 @@ fn host_ends(devices: &[LinkState]) -> BTreeSet<IfName> {
         .collect()
 }
 
+/// The ids of all processes
+pub(super) fn processes() -> impl Iterator<Item = u32> {
+    entries(Path::new("/proc")).filter_map(|entry| entry.parse().ok())
+}
+
 /// The names in a directory
-pub(super) fn entries(directory: &Path) -> impl Iterator<Item = String> {
+fn entries(directory: &Path) -> impl Iterator<Item = String> {
     let entries = fs::read_dir(directory).into_iter().flatten().flatten();
     entries.filter_map(|entry| entry.file_name().into_string().ok())
 }
@@ -105,7 +109,7 @@ async fn look(links: &Links, ends: &mut BTreeSet<IfName>, spec: &ContainerSpec) 
 async fn from_inside(links: &Links, ends: &mut BTreeSet<IfName>, devices: &[LinkState]) -> Vec<Record> {
     let mut seen = BTreeSet::from([links.netns().id()]);
     let mut found = Vec::new();
-    for pid in entries(Path::new("/proc")).filter_map(|entry| entry.parse().ok()) {
+    for pid in processes() {
         let reference = NetnsRef::Pid(pid);
         let Ok(netns) = reference.open_container(links.netns().id()) else {
             continue;
