@@ -208,8 +208,7 @@ impl Driver {
         let (weaved, memory) = (self.weaved.clone(), Arc::clone(&self.memory));
         let begun = self.underway.begin(&joining.endpoint, &joining.netns);
         let work = async move { complete(&weaved, &memory, joining, begun).await };
-        self.tasks
-            .spawn(self.stop.clone().run_until_cancelled_owned(work));
+        self.begin(work);
         Ok(said(&Joined {
             interface_name: InterfaceName {
                 src_name: interface,
@@ -252,13 +251,18 @@ impl Driver {
             && let Some(heir) = self.memory.multicast_after(&asked.endpoint_id)
         {
             let work = take_over(self.weaved.clone(), Arc::clone(&self.memory), heir);
-            self.tasks
-                .spawn(self.stop.clone().run_until_cancelled_owned(work));
+            self.begin(work);
         }
         if !endpoint.by_proxy {
             // Nobody comes back as that: Docker does not tell the driver which container it is for.
             self.weaved.send(&routes::FORGET_CONTAINER, &question).await?;
         }
         Ok(said(&Done {}))
+    }
+
+    /// Has something done after the answer, unless this program ends first
+    fn begin(&self, work: impl Future<Output = ()> + Send + 'static) {
+        let work = self.stop.clone().run_until_cancelled_owned(work);
+        self.tasks.spawn(work);
     }
 }
