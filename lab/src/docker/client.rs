@@ -104,6 +104,12 @@ impl Client {
         self.run(&line.concat())?.ok().map(drop)
     }
 
+    /// Makes a network of our driver
+    pub fn network(&self, name: &str, subnet: &str) -> Result<()> {
+        let line = ["network", "create", "-d", "weave", "--subnet", subnet, name];
+        self.run(&line)?.ok().map(drop)
+    }
+
     /// Removes containers
     pub fn remove(&self, names: &[&str]) -> Result<()> {
         self.run(&[&["rm", "-f"], names].concat())?.ok().map(drop)

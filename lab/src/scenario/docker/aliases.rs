@@ -18,8 +18,7 @@ pub(in crate::scenario) fn act(lab: &mut Lab) -> Result<()> {
     let [here, there] = [one.direct(), two.direct()];
     for docker in [&one, &two] {
         for (name, subnet) in NETWORKS {
-            let line = ["network", "create", "-d", "weave", "--subnet", subnet, name];
-            docker.proxied().run(&line)?.ok()?;
+            docker.proxied().network(name, subnet)?;
         }
     }
     let dns = two.host().weavectl(&["dns-args"])?.ok()?;

@@ -134,11 +134,9 @@ pub(in crate::scenario) fn by_every_way(lab: &mut Lab) -> Result<()> {
     let [one, two] = two_hosts(lab, &Launch::plain())?;
     let (client, host) = (one.direct(), one.host());
     for (name, subnet) in [("e1", "10.32.8.0/24"), ("e2", "10.3.0.0/24")] {
-        let line = ["network", "create", "-d", "weave", "--subnet", subnet, name];
-        one.proxied().run(&line)?.ok()?;
+        one.proxied().network(name, subnet)?;
     }
-    let line = ["network", "create", "-d", "weave", "--subnet=10.4.0.0/24", "e3"];
-    client.run(&line)?.ok()?;
+    client.network("e3", "10.4.0.0/24")?;
     let nothing: &[&str] = &[];
     for (what, by, options, others) in [
         ("the proxy", one.proxied(), nothing, nothing),

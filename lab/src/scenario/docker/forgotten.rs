@@ -24,16 +24,7 @@ rm -rf /run/docker-data/* /run/docker.pid /run/docker/containerd
 pub(in crate::scenario) fn act(lab: &mut Lab) -> Result<()> {
     let mut one = one_host(lab)?;
     let proxied = one.proxied();
-    let network = [
-        "network",
-        "create",
-        "-d",
-        "weave",
-        "--subnet",
-        "10.32.7.0/24",
-        "n1",
-    ];
-    proxied.run(&network)?.ok()?;
+    proxied.network("n1", "10.32.7.0/24")?;
     proxied.sleeper("by-proxy", &[])?;
     proxied.sleeper("by-driver", &["--net=weave"])?;
     proxied.sleeper("of-a-subnet", &["--net=n1"])?;

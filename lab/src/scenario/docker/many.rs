@@ -5,7 +5,6 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
-use api::Attachment;
 
 use super::one_host;
 use crate::command::Background;
@@ -43,8 +42,7 @@ pub(in crate::scenario) fn act(lab: &mut Lab) -> Result<()> {
     }
     println!("{COUNT} containers, {at_once} at once: {:.1?}", begun.elapsed());
     let complete = wait_until("all are complete", limit, || {
-        let listed = docker.host().weavectl(&["ps", "--format", "json"])?.ok()?;
-        let listed: Vec<Attachment> = serde_json::from_str(&listed)?;
+        let listed = docker.host().attachments()?;
         Ok(listed.iter().filter(|one| one.netns.is_some()).count() == COUNT)
     })?;
     println!("and complete {complete:.1?} later");

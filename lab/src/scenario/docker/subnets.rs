@@ -25,8 +25,7 @@ pub(in crate::scenario) fn act(lab: &mut Lab) -> Result<()> {
     let clients = [one.proxied(), two.proxied()];
     for (network, subnet, begins) in NETWORKS {
         for client in &clients {
-            let line = ["network", "create", "-d", "weave", "--subnet", subnet, network];
-            client.run(&line)?.ok()?;
+            client.network(network, subnet)?;
         }
         let mut all: Vec<(String, &Client, Ipv4Addr)> = Vec::new();
         for number in 0..EACH {
