@@ -103,8 +103,8 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
     let macs = Arc::new(MacTable::new(MACS, rng.next_u64()));
     let switch_drops = Arc::new(SwitchDrops::default());
 
-    let static_key = identity::load_or_create(&store, Machine::this(), &mut rng)?;
-    let name = args.name.unwrap_or_else(|| static_key.peer_name());
+    let identity = identity::load_or_create(&store, Machine::this(), &mut rng)?;
+    let name = args.name.unwrap_or_else(|| identity.peer_name());
     let nickname = nickname(args)?;
     let past = Past::take(&store, args.resume, args.restart_grace, unix_ms())?;
     let held_peers = past.held.iter().map(|held| held.peer).collect();
@@ -117,7 +117,7 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
         Config {
             name,
             nickname: nickname.clone(),
-            static_key,
+            identity,
             psk: password.map(|password| psk(&password)).transpose()?,
             short_id: store.value::<ShortId>(Slot::SHORT_ID)?,
             epoch: past.epoch,

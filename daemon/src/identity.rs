@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use gossip::StaticKeypair;
+use gossip::Identity;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
@@ -12,7 +12,7 @@ use crate::store::{Slot, Store, StoreError};
 /// The identity as it is kept
 #[derive(Serialize, Deserialize)]
 struct Stored {
-    private_key: [u8; 32],
+    seed: [u8; 32],
     machine: Option<Machine>,
 }
 
@@ -37,7 +37,7 @@ pub(crate) fn load_or_create(
     store: &Store,
     machine: Option<Machine>,
     rng: &mut StdRng,
-) -> Result<StaticKeypair, StoreError> {
+) -> Result<Identity, StoreError> {
     let Some(stored) = store.value::<Stored>(Slot::IDENTITY)? else {
         return create(store, machine, rng);
     };
@@ -57,19 +57,19 @@ pub(crate) fn load_or_create(
             Slot::IDENTITY,
             &Stored {
                 machine,
-                private_key: stored.private_key,
+                seed: stored.seed,
             },
         )?,
         (Some(_), Some(_)) | (Some(_) | None, None) => {}
     }
-    Ok(StaticKeypair::from_private(Zeroizing::new(stored.private_key)))
+    Ok(Identity::from_seed(Zeroizing::new(stored.seed)))
 }
 
-fn create(store: &Store, machine: Option<Machine>, rng: &mut StdRng) -> Result<StaticKeypair, StoreError> {
-    let keypair = StaticKeypair::generate(rng);
-    let private_key = *keypair.private();
-    store.put(Slot::IDENTITY, &Stored { private_key, machine })?;
-    Ok(keypair)
+fn create(store: &Store, machine: Option<Machine>, rng: &mut StdRng) -> Result<Identity, StoreError> {
+    let identity = Identity::generate(rng);
+    let seed = *identity.seed();
+    store.put(Slot::IDENTITY, &Stored { seed, machine })?;
+    Ok(identity)
 }
 
 #[cfg(test)]

@@ -24,7 +24,7 @@
 //!
 //! there.reachable(&[peer("02:00:00:00:00:01")?].into(), Instant::now());
 //! for part in here.take_changes() {
-//!     there.merge(&part, Instant::now())?;
+//!     there.merge(&part, &gossip::DerivedKeys, Instant::now())?;
 //! }
 //! let zone = there.take_zone().expect("it changed");
 //! assert!(zone.addresses("C1.weave.local.").eq(["10.32.0.1".parse::<std::net::Ipv4Addr>()?]));

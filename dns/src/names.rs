@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-use gossip::{Malformed, Replica};
+use gossip::{Keys, Malformed, Replica};
 use model::{ContainerId, PeerName};
 
 use crate::assembly::Assembly;
@@ -363,7 +363,7 @@ impl Replica for Names {
         Ok(lacking.flatten().collect())
     }
 
-    fn merge(&mut self, part: &[u8], now: Instant) -> Result<Option<Vec<u8>>, Malformed> {
+    fn merge(&mut self, part: &[u8], _keys: &dyn Keys, now: Instant) -> Result<Option<Vec<u8>>, Malformed> {
         let is_news = match decode(part)? {
             Told::Delta(Delta { origin, stamp, .. }) | Told::Whole(Whole { origin, stamp, .. })
                 if origin == self.name =>

@@ -213,7 +213,14 @@ impl Mesh {
             };
             let peer = &mut self.peers[to];
             peer.exchange
-                .heard(name(from), &bytes, &mut peer.names, reaches, self.now)
+                .heard(
+                    name(from),
+                    &bytes,
+                    &mut peer.names,
+                    &gossip::DerivedKeys,
+                    reaches,
+                    self.now,
+                )
                 .unwrap();
             self.collect();
         }

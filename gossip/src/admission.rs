@@ -2,14 +2,14 @@
 
 use model::{PeerName, Uid};
 
-use crate::identity::PublicKey;
+use crate::identity::IdentityKey;
 use crate::reject::Reject;
 
 /// Who introduces itself
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Newcomer {
     pub(crate) name: PeerName,
-    pub(crate) key: PublicKey,
+    pub(crate) key: IdentityKey,
     pub(crate) uid: Uid,
     pub(crate) epoch: u64,
     /// Both random ids of the connection, XORed
@@ -22,16 +22,16 @@ pub(crate) enum Known {
     /// Nothing
     Unknown,
     /// It is a peer that others are connected to
-    Peer { key: PublicKey },
+    Peer { key: IdentityKey },
     /// It is a neighbour
     Connected {
-        key: PublicKey,
+        key: IdentityKey,
         uid: Uid,
         epoch: u64,
         connection: u64,
     },
     /// It was a neighbour a moment ago; its key is not known after a restart of our own
-    Held { key: Option<PublicKey> },
+    Held { key: Option<IdentityKey> },
 }
 
 /// What to do with the connection
@@ -50,7 +50,7 @@ pub(crate) enum Verdict {
 /// no room for another neighbour
 pub(crate) fn judge(
     newcomer: Newcomer,
-    us: Option<(PublicKey, Uid)>,
+    us: Option<(IdentityKey, Uid)>,
     known: Known,
     limit: Option<u32>,
 ) -> Verdict {
@@ -100,8 +100,8 @@ mod tests {
     use super::*;
     use crate::records::tests::name;
 
-    const KEY: PublicKey = [1; 32];
-    const OTHER: PublicKey = [2; 32];
+    const KEY: IdentityKey = IdentityKey([1; 32]);
+    const OTHER: IdentityKey = IdentityKey([2; 32]);
 
     fn newcomer() -> Newcomer {
         Newcomer {
@@ -113,7 +113,7 @@ mod tests {
         }
     }
 
-    fn connected(key: PublicKey, uid: u64, epoch: u64, connection: u64) -> Known {
+    fn connected(key: IdentityKey, uid: u64, epoch: u64, connection: u64) -> Known {
         Known::Connected {
             key,
             uid: Uid(uid),

@@ -7,7 +7,7 @@ use ipnetwork::IpNetwork;
 use model::{NickName, PeerName, ShortId, Uid};
 use serde::{Deserialize, Serialize};
 
-use crate::identity::{Psk, StaticKeypair};
+use crate::identity::{Identity, Psk};
 
 /// Everything that [`crate::Mesh::new`] needs to know
 #[derive(Debug)]
@@ -16,8 +16,8 @@ pub struct Config {
     pub name: PeerName,
     /// What people call this peer
     pub nickname: NickName,
-    /// The key that proves the name
-    pub static_key: StaticKeypair,
+    /// The key that speaks for the name
+    pub identity: Identity,
     /// The password's key; a peer with one and a peer without refuse each other
     pub psk: Option<Psk>,
     /// The short id of the last run or of the operator; a random one where there is none

@@ -17,9 +17,9 @@
 //! # use gossip::*;
 //! # use rand::{SeedableRng, rngs::StdRng};
 //! # fn config(rng: &mut StdRng) -> Config {
-//! #     let static_key = StaticKeypair::generate(rng);
+//! #     let identity = Identity::generate(rng);
 //! #     Config {
-//! #         name: static_key.peer_name(), nickname: "host1".parse().unwrap(), static_key, psk: None,
+//! #         name: identity.peer_name(), nickname: "host1".parse().unwrap(), identity, psk: None,
 //! #         short_id: None, epoch: 1, uid: model::Uid(1), control_port: 6783, version: "0.1".into(),
 //! #         discovery: true, conn_limit: None, trusted_subnets: vec![],
 //! #         offer: Offer { fastdp: true, vxlan_port: 6784, sleeve_port: 6783, overlay_mtu: 1450 },
@@ -73,7 +73,10 @@ pub use config::{Config, Departure, Held, Offer, Timers};
 pub use connection::Ended;
 pub use counters::Counters;
 pub use digest::Stamp;
-pub use identity::{Psk, PublicKey, StaticKeypair};
+pub use identity::{
+    BeatKey, Binding, DerivedKeys, Identity, IdentityKey, Keys, Psk, PublicKey, Purpose, Signature,
+    StaticKeypair,
+};
 pub use mesh::Mesh;
 pub use message::Hello;
 pub use output::{Channel, ConnId, DialId, Disconnect, DownReason, Event, Output, Refusal, SendError};

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::config::Offer;
 use crate::digest::{Digest, Stamp};
+use crate::identity::{BeatKey, IdentityKey, Signature};
 use crate::output::Channel;
 use crate::records::PeerRecord;
 use crate::reject::Reject;
@@ -37,10 +38,14 @@ pub(crate) enum Message {
 /// How a peer introduces itself
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello {
-    /// Its name, which its static key proves
+    /// Its name, which its identity proves
     pub name: PeerName,
     /// What people call it
     pub nickname: NickName,
+    /// The key that speaks for the name
+    pub identity: IdentityKey,
+    /// By that key: the signature of the X25519 key of this handshake
+    pub proof: Signature,
     /// Drawn at its start
     pub uid: Uid,
     /// Counts its starts
@@ -49,6 +54,8 @@ pub struct Hello {
     pub short_id: ShortId,
     /// Random; of two connections between the same peers, that with the lowest XOR of both ids stays
     pub conn_id: u64,
+    /// The key of the heartbeats that are sent to it
+    pub beat_key: BeatKey,
     /// It thinks that data to our address needs no encryption
     pub trusts_you: bool,
     /// What its data plane can do

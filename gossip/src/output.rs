@@ -6,6 +6,7 @@ use std::sync::Arc;
 use model::{PeerName, ShortId, Target};
 
 use crate::connection::Ended;
+use crate::identity::BeatKey;
 use crate::message::Hello;
 use crate::routes::Topology;
 
@@ -56,6 +57,8 @@ pub enum Event {
         peer: PeerName,
         /// What it says of itself
         hello: Box<Hello>,
+        /// The key of the heartbeats that it sends here: `hello` has that of those sent to it
+        beat_key: BeatKey,
         /// Our end of the connection
         local: SocketAddr,
         /// Its end

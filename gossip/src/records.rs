@@ -11,7 +11,7 @@ use model::{Mac, NickName, PeerName, ShortId, Uid};
 use serde::{Deserialize, Serialize};
 
 use crate::digest::{Digest, Stamp};
-use crate::identity::PublicKey;
+use crate::identity::IdentityKey;
 
 /// The most peers in a network: there are no more short ids
 pub const MAX_PEERS: usize = ShortId::COUNT as usize;
@@ -24,8 +24,8 @@ pub const MAX_ADDRESSES: usize = 16;
 pub struct PeerRecord {
     /// Its name
     pub name: PeerName,
-    /// The public key that proves the name
-    pub key: PublicKey,
+    /// The key that speaks for the name
+    pub key: IdentityKey,
     /// What people call it
     pub nickname: NickName,
     /// Drawn at its start
@@ -150,7 +150,7 @@ pub(crate) mod tests {
         };
         PeerRecord {
             name: name(n),
-            key: [n as u8; 32],
+            key: IdentityKey([n as u8; 32]),
             nickname: format!("host{n}").parse().unwrap(),
             uid: Uid(n.into()),
             epoch: 1,

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 use model::PeerName;
 use serde::{Deserialize, Serialize};
 
+use crate::identity::Keys;
 use crate::wire::{self, MAX_CHANNEL_BYTES};
 
 /// How often neighbours are told the hash of everything
@@ -50,10 +51,12 @@ pub trait Replica {
 
     /// Takes over what a neighbour told; what of it was news here, if anything was
     ///
+    /// `keys` tells which key speaks for which name: what a peer wrote is taken over only with its signature.
+    ///
     /// # Errors
     ///
     /// If no peer would send such a part; nothing of it is taken over.
-    fn merge(&mut self, part: &[u8], now: Instant) -> Result<Option<Vec<u8>>, Malformed>;
+    fn merge(&mut self, part: &[u8], keys: &dyn Keys, now: Instant) -> Result<Option<Vec<u8>>, Malformed>;
 }
 
 /// Bytes that no peer would send
@@ -136,10 +139,11 @@ impl Exchange {
         from: PeerName,
         bytes: &[u8],
         state: &mut impl Replica,
+        keys: &dyn Keys,
         reaches: impl Fn(PeerName, PeerName) -> bool,
         now: Instant,
     ) -> Result<(), Malformed> {
-        let heard = parse(bytes).and_then(|message| self.handle(from, message, state, reaches, now));
+        let heard = parse(bytes).and_then(|message| self.handle(from, message, state, keys, reaches, now));
         if heard.is_err() {
             self.malformed += 1;
         }
@@ -151,6 +155,7 @@ impl Exchange {
         from: PeerName,
         message: Message,
         state: &mut impl Replica,
+        keys: &dyn Keys,
         reaches: impl Fn(PeerName, PeerName) -> bool,
         now: Instant,
     ) -> Result<(), Malformed> {
@@ -184,12 +189,12 @@ impl Exchange {
                 }
             }
             Message::Change { origin, part } => {
-                if let Some(part) = state.merge(&part, now)? {
+                if let Some(part) = state.merge(&part, keys, now)? {
                     self.pass_on(origin, from, part, reaches);
                 }
             }
             Message::Lacked(part) => {
-                if let Some(part) = state.merge(&part, now)? {
+                if let Some(part) = state.merge(&part, keys, now)? {
                     // The neighbours of who told it may have lacked it too: it spreads as from here.
                     self.pass_on(self.name, from, part, |_, _| false);
                 }
@@ -282,6 +287,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::identity::DerivedKeys;
     use crate::records::tests::name;
 
     /// A map from keys to the greatest value heard
@@ -327,7 +333,12 @@ mod tests {
                 .collect())
         }
 
-        fn merge(&mut self, part: &[u8], _now: Instant) -> Result<Option<Vec<u8>>, Malformed> {
+        fn merge(
+            &mut self,
+            part: &[u8],
+            _keys: &dyn Keys,
+            _now: Instant,
+        ) -> Result<Option<Vec<u8>>, Malformed> {
             let [key, value] = part else {
                 return Err(Malformed("no pair"));
             };
@@ -399,7 +410,9 @@ mod tests {
                     let links = &self.links;
                     let (state, exchange) = self.all.get_mut(&to).unwrap();
                     let reaches = |a, b| links.contains(&(a, b));
-                    exchange.heard(from, &bytes, state, reaches, self.now).unwrap();
+                    exchange
+                        .heard(from, &bytes, state, &DerivedKeys, reaches, self.now)
+                        .unwrap();
                 }
             }
         }
@@ -514,7 +527,7 @@ mod tests {
         for wrong in [&[][..], &[9], &half] {
             assert!(
                 exchange
-                    .heard(name(1), wrong, &mut state, |_, _| false, now)
+                    .heard(name(1), wrong, &mut state, &DerivedKeys, |_, _| false, now)
                     .is_err()
             );
         }
@@ -525,7 +538,8 @@ mod tests {
         #[test]
         fn any_bytes_are_heard_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
             let mut exchange = Exchange::new(name(0));
-            let _ = exchange.heard(name(1), &bytes, &mut Greatest::default(), |_, _| false, Instant::now());
+            let (mut state, now) = (Greatest::default(), Instant::now());
+            let _ = exchange.heard(name(1), &bytes, &mut state, &DerivedKeys, |_, _| false, now);
         }
 
         #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use gossip::{MAX_PART_BYTES, Malformed, Replica};
+use gossip::{Keys, MAX_PART_BYTES, Malformed, Replica};
 
 use crate::gone::Heir;
 use crate::ledger::{Lineage, Roll};
@@ -69,7 +69,7 @@ impl Replica for Ipam {
         Ok(parts)
     }
 
-    fn merge(&mut self, part: &[u8], now: Instant) -> Result<Option<Vec<u8>>, Malformed> {
+    fn merge(&mut self, part: &[u8], _keys: &dyn Keys, now: Instant) -> Result<Option<Vec<u8>>, Malformed> {
         let Part { range, teller, body } = Part::parse(part)?;
         if range != self.config.range {
             self.other_range(teller, range);

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use gossip::{Config, ConnId, Event, Link, Mesh, Offer, Output, PeerRecord, StaticKeypair, Timers, Topology};
+use gossip::{Config, ConnId, Event, Identity, Link, Mesh, Offer, Output, PeerRecord, Timers, Topology};
 use model::{PeerName, ShortId, Uid};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -24,8 +24,8 @@ pub type Records = BTreeMap<PeerName, Arc<PeerRecord>>;
 
 /// The records of so many peers, and the name of the first
 pub fn records(shape: Shape, peers: u16) -> (Records, PeerName) {
-    let keys: Vec<StaticKeypair> = (0..peers).map(key).collect();
-    let names: Vec<PeerName> = keys.iter().map(StaticKeypair::peer_name).collect();
+    let keys: Vec<Identity> = (0..peers).map(key).collect();
+    let names: Vec<PeerName> = keys.iter().map(Identity::peer_name).collect();
     let hub = names.first().copied().expect("at least one peer");
     let link = |name: &PeerName| {
         let address = SocketAddr::from((Ipv4Addr::new(192, 0, 2, 1), PORT));
@@ -36,14 +36,14 @@ pub fn records(shape: Shape, peers: u16) -> (Records, PeerName) {
         };
         (*name, link)
     };
-    let record = |(number, (key, name)): (u16, (&StaticKeypair, &PeerName))| {
+    let record = |(number, (key, name)): (u16, (&Identity, &PeerName))| {
         let is_neighbour = |other: &&PeerName| match shape {
             Shape::Star => (*name == hub) != (**other == hub),
             Shape::Mesh => *other != name,
         };
         let record = PeerRecord {
             name: *name,
-            key: key.public(),
+            key: key.key(),
             nickname: format!("host{number}").parse().expect("a nickname"),
             uid: Uid(number.into()),
             epoch: 1,
@@ -99,8 +99,8 @@ impl Star {
     }
 }
 
-fn key(number: u16) -> StaticKeypair {
-    StaticKeypair::generate(&mut StdRng::seed_from_u64(number.into()))
+fn key(number: u16) -> Identity {
+    Identity::generate(&mut StdRng::seed_from_u64(number.into()))
 }
 
 /// The peer in the middle of so many, and one of the others
@@ -175,11 +175,11 @@ fn bytes(mesh: &mut Mesh, conn: ConnId) -> Vec<u8> {
 
 fn mesh(number: u16, now: Instant) -> Mesh {
     let mut rng = StdRng::seed_from_u64(number.into());
-    let static_key = StaticKeypair::generate(&mut rng);
+    let identity = Identity::generate(&mut rng);
     let config = Config {
-        name: static_key.peer_name(),
+        name: identity.peer_name(),
         nickname: format!("host{number}").parse().expect("a nickname"),
-        static_key,
+        identity,
         psk: None,
         short_id: Some(ShortId::truncated(number)),
         epoch: 1,

@@ -315,6 +315,7 @@ impl Plane {
             Event::NeighbourUp {
                 peer,
                 hello,
+                beat_key: _,
                 local,
                 remote,
                 outbound: _,
@@ -365,7 +366,7 @@ impl Plane {
                 ref bytes,
             } if self.ipam.as_ref().is_some_and(|ipam| ipam.is_on(channel)) => {
                 if let Some(ipam) = &mut self.ipam {
-                    ipam.heard(peer, bytes, &self.topology, now);
+                    ipam.heard(peer, bytes, self.mesh.keys(), &self.topology, now);
                 }
             }
             Event::Message {
@@ -373,7 +374,8 @@ impl Plane {
                 channel,
                 ref bytes,
             } if self.names.is_on(channel) => {
-                self.names.heard(peer, bytes, &self.topology, now);
+                self.names
+                    .heard(peer, bytes, self.mesh.keys(), &self.topology, now);
             }
             Event::Message { peer, channel, .. } => log::debug!("message from {peer} on unknown {channel:?}"),
             Event::TopologyChanged(topology) => {

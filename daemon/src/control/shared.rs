@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use gossip::{Channel, Exchange, Replica, Topology};
+use gossip::{Channel, Exchange, Keys, Replica, Topology};
 use model::PeerName;
 
 /// A state, and what makes the neighbours' copies equal to it
@@ -52,14 +52,23 @@ impl<R: Replica> Shared<R> {
     }
 
     /// A neighbour sent this
-    pub(crate) fn heard(&mut self, from: PeerName, bytes: &[u8], topology: &Topology, now: Instant) {
+    pub(crate) fn heard(
+        &mut self,
+        from: PeerName,
+        bytes: &[u8],
+        keys: &dyn Keys,
+        topology: &Topology,
+        now: Instant,
+    ) {
         // Of a connection that ends, one side may know before the other does.
         let names = |one: PeerName, other| {
             let record = topology.peers.get(&one);
             record.is_some_and(|record| record.connections.contains_key(&other))
         };
         let reaches = |peer, neighbour| names(peer, neighbour) && names(neighbour, peer);
-        let heard = self.exchange.heard(from, bytes, &mut self.state, reaches, now);
+        let heard = self
+            .exchange
+            .heard(from, bytes, &mut self.state, keys, reaches, now);
         if let Err(error) = heard {
             log::warn!("{from} sent {error} on {:?}", self.channel);
         }

@@ -1,4 +1,4 @@
-use gossip::MAX_PART_BYTES;
+use gossip::{DerivedKeys, MAX_PART_BYTES};
 use proptest::prelude::*;
 
 use super::*;
@@ -75,8 +75,8 @@ fn a_change_reaches_a_peer_and_is_news_once() {
     let [part] = &here.take_changes()[..] else {
         panic!("one change is one part")
     };
-    assert_eq!(there.merge(part, now()), Ok(Some(part.clone())));
-    assert_eq!(there.merge(part, now()), Ok(None));
+    assert_eq!(there.merge(part, &DerivedKeys, now()), Ok(Some(part.clone())));
+    assert_eq!(there.merge(part, &DerivedKeys, now()), Ok(None));
     assert!(here.take_changes().is_empty());
     assert!(there.zone().addresses("c1.weave.local").eq([ip(1)]));
     here.remove(&Filter::default()).unwrap();
@@ -110,7 +110,7 @@ fn a_change_after_one_that_was_lost_waits_for_it() {
     let _lost = here.take_changes();
     here.add("last", id("a"), ip(1)).unwrap();
     for part in here.take_changes() {
-        assert_eq!(there.merge(&part, now()), Ok(None));
+        assert_eq!(there.merge(&part, &DerivedKeys, now()), Ok(None));
     }
     assert_eq!(there.count(), 1);
     sync(&here, &mut there);
@@ -249,12 +249,12 @@ fn a_large_part_comes_in_pieces_and_is_seen_when_all_are_there() {
     pieces.reverse();
     let last = pieces.pop().unwrap();
     for piece in &pieces {
-        assert_eq!(there.merge(piece, now()), Ok(Some(piece.clone())));
-        assert_eq!(there.merge(piece, now()), Ok(None));
+        assert_eq!(there.merge(piece, &DerivedKeys, now()), Ok(Some(piece.clone())));
+        assert_eq!(there.merge(piece, &DerivedKeys, now()), Ok(None));
         assert_eq!(there.count(), 0);
         assert_eq!(there.missing(&peer(3).summary()).unwrap().len(), 1);
     }
-    assert!(there.merge(&last, now()).unwrap().is_some());
+    assert!(there.merge(&last, &DerivedKeys, now()).unwrap().is_some());
     assert_eq!(there.count(), 12_000);
     assert!(there.assemblies.is_empty());
     // A copy says it in the same pieces; and one change more is told as such.
@@ -289,13 +289,13 @@ fn pieces_of_two_states_are_kept_apart_and_the_later_one_counts() {
     .unwrap();
     let after = here.own.tell(name(1), None);
     assert_eq!((before.len(), after.len()), (2, 2));
-    assert!(there.merge(&before[0], now()).unwrap().is_some());
-    assert!(there.merge(&after[0], now()).unwrap().is_some());
-    assert_eq!(there.merge(&before[1], now()), Ok(None));
+    assert!(there.merge(&before[0], &DerivedKeys, now()).unwrap().is_some());
+    assert!(there.merge(&after[0], &DerivedKeys, now()).unwrap().is_some());
+    assert_eq!(there.merge(&before[1], &DerivedKeys, now()), Ok(None));
     assert_eq!(there.count(), 0);
-    assert!(there.merge(&after[1], now()).unwrap().is_some());
+    assert!(there.merge(&after[1], &DerivedKeys, now()).unwrap().is_some());
     assert_eq!(there.count(), 29_999);
-    assert_eq!(there.merge(&before[0], now()), Ok(None));
+    assert_eq!(there.merge(&before[0], &DerivedKeys, now()), Ok(None));
     assert!(there.assemblies.is_empty());
 }
 
@@ -306,7 +306,7 @@ fn pieces_that_nobody_completes_are_forgotten() {
     for n in 0..30_000 {
         here.add(&format!("c{n}"), id(&format!("{n}")), ip(1)).unwrap();
     }
-    there.merge(&here.take_changes()[0], start).unwrap();
+    there.merge(&here.take_changes()[0], &DerivedKeys, start).unwrap();
     assert_eq!(there.poll_timeout(), Some(start + KEPT));
     there.handle_timeout(start + KEPT);
     assert_eq!(there.poll_timeout(), None);
@@ -390,7 +390,7 @@ proptest! {
                     for part in peers[0].take_changes() {
                         for n in 0..2 {
                             if arrives[n] {
-                                peers[n + 1].merge(&part, at).unwrap();
+                                peers[n + 1].merge(&part, &DerivedKeys, at).unwrap();
                             }
                         }
                     }
@@ -398,7 +398,7 @@ proptest! {
                 Step::Sync(from, to, first) if from != to => {
                     let parts = peers[from].missing(&peers[to].summary()).unwrap();
                     for part in parts.iter().take(first) {
-                        peers[to].merge(part, at).unwrap();
+                        peers[to].merge(part, &DerivedKeys, at).unwrap();
                     }
                 }
                 Step::Sync(..) => {}
@@ -419,7 +419,7 @@ proptest! {
         for (from, to) in [(0, 1), (1, 2), (0, 2), (2, 0), (1, 0), (2, 1)] {
             let parts = peers[from].missing(&peers[to].summary()).unwrap();
             for part in parts {
-                peers[to].merge(&part, at).unwrap();
+                peers[to].merge(&part, &DerivedKeys, at).unwrap();
             }
         }
         prop_assert_eq!(peers[0].summary(), peers[1].summary());
@@ -440,7 +440,7 @@ proptest! {
     #[test]
     fn any_bytes_are_merged_or_malformed(bytes in prop::collection::vec(any::<u8>(), 0..120)) {
         let mut names = peer(1);
-        let _merged = names.merge(&bytes, now());
+        let _merged = names.merge(&bytes, &DerivedKeys, now());
         let _missing = names.missing(&bytes);
     }
 }
@@ -467,14 +467,14 @@ fn now() -> Instant {
 
 fn tell(from: &mut Names, to: &mut Names) {
     for part in from.take_changes() {
-        to.merge(&part, now()).unwrap();
+        to.merge(&part, &DerivedKeys, now()).unwrap();
     }
 }
 
 /// What a comparison brings from one to the other
 fn sync(from: &Names, to: &mut Names) {
     for part in from.missing(&to.summary()).unwrap() {
-        to.merge(&part, now()).unwrap();
+        to.merge(&part, &DerivedKeys, now()).unwrap();
     }
 }
 

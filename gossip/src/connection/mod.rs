@@ -14,7 +14,7 @@ use rand::rngs::StdRng;
 
 use crate::config::Timers;
 use crate::frame::{self, FrameError, FrameKind, FrameReader};
-use crate::identity::{Psk, PublicKey, StaticKeypair};
+use crate::identity::{BeatKey, Psk, PublicKey, Purpose, StaticKeypair};
 use crate::message::{Goodbye, Hello, Message};
 use crate::noise::{self, Handshake, NoiseError};
 use crate::output::Disconnect;
@@ -38,8 +38,8 @@ pub(crate) struct Secrets {
 pub(crate) enum Received {
     /// The handshake is complete: introduce yourself
     Secured,
-    /// The other side introduced itself, and has this key: welcome it, or say goodbye
-    Hello(Box<Hello>, PublicKey),
+    /// The other side introduced itself, and proved its key: welcome it, or say goodbye
+    Hello(Box<Hello>),
     /// The other side welcomes us
     Welcome,
     /// The other side sent a message
@@ -60,10 +60,12 @@ pub(crate) struct Connection {
     pub(crate) remote: SocketAddr,
     /// Random: says which of two connections to one peer stays
     pub(crate) id: u64,
+    /// The key of the heartbeats that the other side sends here
+    pub(crate) beat_key: BeatKey,
     /// Whom it leads to, once that is a neighbour
     pub(crate) peer: Option<PeerName>,
     /// What the other side said of itself, until it is a neighbour
-    pub(crate) guest: Option<(Box<Hello>, PublicKey)>,
+    pub(crate) guest: Option<Box<Hello>>,
     /// Something was sent since the last look
     pub(crate) spoke: bool,
     stage: Stage,
@@ -97,7 +99,7 @@ impl Connection {
     pub(crate) fn new(
         outbound: bool,
         (local, remote): (SocketAddr, SocketAddr),
-        id: u64,
+        (id, beat_key): (u64, BeatKey),
         secrets: &Secrets,
         rng: StdRng,
         timers: &Timers,
@@ -108,6 +110,7 @@ impl Connection {
             local,
             remote,
             id,
+            beat_key,
             peer: None,
             guest: None,
             spoke: true,
@@ -136,7 +139,7 @@ impl Connection {
         match received {
             Some(Received::Ended(_)) => self.stage = Stage::Closed,
             Some(Received::Welcome) => self.deadline = now + timers.silence,
-            Some(Received::Secured | Received::Hello(..) | Received::Message(_) | Received::Unknown)
+            Some(Received::Secured | Received::Hello(_) | Received::Message(_) | Received::Unknown)
             | None => {}
         }
         received
@@ -367,8 +370,12 @@ impl Connection {
             (None, _) => Received::Unknown,
             (Some(Message::Goodbye(goodbye)), _) => Received::Ended(goodbye.into()),
             (Some(Message::Hello(hello)), Some((key, introduced @ false))) => {
+                // Without it anybody who knows a peer's name and key could introduce himself as that peer.
+                if !hello.identity.verify(Purpose::Handshake, &key, &hello.proof) {
+                    return Err(Ended::Forged);
+                }
                 *introduced = true;
-                Received::Hello(hello, key)
+                Received::Hello(hello)
             }
             (Some(Message::Welcome), Some((_, true))) => {
                 if let Stage::Greeting { stream, .. } = std::mem::replace(&mut self.stage, Stage::Closed) {

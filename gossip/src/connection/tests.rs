@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::*;
 use crate::config::Offer;
+use crate::identity::Identity;
 use crate::output::Channel;
 
 #[test]
@@ -122,6 +123,8 @@ fn a_message_over_the_limit_is_refused_by_its_length() {
 
 #[test]
 fn messages_at_the_wrong_time_are_malformed() {
+    let pair = Pair::new(None, None);
+    let greeting = hello(&pair.ends[0].secrets);
     let ended = |before: &[Message], message: Message| {
         let mut pair = Pair::new(None, None);
         pair.exchange();
@@ -130,7 +133,7 @@ fn messages_at_the_wrong_time_are_malformed() {
         }
         pair.exchange()[1].pop()
     };
-    let hello = || Message::Hello(Box::new(hello()));
+    let hello = || Message::Hello(Box::new(greeting.clone()));
     let malformed = Some(Received::Ended(Ended::Malformed));
     assert_eq!(ended(&[], Message::Keepalive), malformed);
     assert_eq!(ended(&[], Message::Welcome), malformed);
@@ -139,6 +142,17 @@ fn messages_at_the_wrong_time_are_malformed() {
     assert_eq!(ended(&[hello(), Message::Welcome], hello()), malformed);
     assert_eq!(ended(&[hello(), Message::Welcome], Message::Welcome), malformed);
     assert_eq!(ended(&[hello()], Message::Welcome), Some(Received::Welcome));
+
+    // Another's proof, or one for another handshake, proves nothing.
+    let other = hello_of(&pair.ends[1].secrets, 7);
+    let foreign = Hello {
+        identity: hello_of(&pair.ends[0].secrets, 8).identity,
+        ..greeting.clone()
+    };
+    for hello in [other, foreign] {
+        let forged = Some(Received::Ended(Ended::Forged));
+        assert_eq!(ended(&[], Message::Hello(Box::new(hello))), forged);
+    }
 }
 
 #[test]
@@ -211,7 +225,15 @@ impl Pair {
                 psk: psk.map(|byte| Psk::new(Zeroizing::new([byte; 32]))),
             };
             let ends = ("192.0.2.1:1".parse().unwrap(), "192.0.2.2:2".parse().unwrap());
-            let connection = Connection::new(outbound, ends, seed, &secrets, rng, &Timers::default(), now);
+            let connection = Connection::new(
+                outbound,
+                ends,
+                (seed, beat_key()),
+                &secrets,
+                rng,
+                &Timers::default(),
+                now,
+            );
             End { connection, secrets }
         };
         Self {
@@ -244,12 +266,12 @@ impl Pair {
 
     fn introduce(&mut self) {
         self.exchange();
-        for end in &mut self.ends {
-            end.connection
-                .send(&wire::encode(&Message::Hello(Box::new(hello()))));
+        let hellos = [0, 1].map(|side| Box::new(hello(&self.ends[side].secrets)));
+        for (end, hello) in self.ends.iter_mut().zip(&hellos) {
+            end.connection.send(&wire::encode(&Message::Hello(hello.clone())));
         }
-        let hello = |end: &End| Received::Hello(Box::new(hello()), end.secrets.keys.public());
-        let expected = [vec![hello(&self.ends[1])], vec![hello(&self.ends[0])]];
+        let [first, second] = hellos;
+        let expected = [vec![Received::Hello(second)], vec![Received::Hello(first)]];
         assert_eq!(self.exchange(), expected);
         for end in &mut self.ends {
             assert!(!end.connection.is_up());
@@ -268,14 +290,27 @@ impl Pair {
     }
 }
 
-fn hello() -> Hello {
+fn beat_key() -> BeatKey {
+    BeatKey::new(Zeroizing::new([0xff; 32]))
+}
+
+/// The longest one that proves this end of the handshake
+fn hello(secrets: &Secrets) -> Hello {
+    hello_of(secrets, 7)
+}
+
+fn hello_of(secrets: &Secrets, seed: u8) -> Hello {
+    let identity = Identity::from_seed(Zeroizing::new([seed; 32]));
     Hello {
         name: crate::records::tests::name(1),
         nickname: "n".repeat(253).parse().unwrap(),
+        identity: identity.key(),
+        proof: identity.sign(Purpose::Handshake, &secrets.keys.public()),
         uid: Uid(u64::MAX),
         epoch: u64::MAX,
         short_id: ShortId::truncated(0xfff),
         conn_id: u64::MAX,
+        beat_key: beat_key(),
         trusts_you: true,
         offer: Offer {
             fastdp: true,

@@ -10,7 +10,7 @@ use rand::RngExt;
 use super::Mesh;
 use crate::admission::{self, Known, Newcomer, Verdict};
 use crate::connection::{Connection, Ended, Received};
-use crate::identity::PublicKey;
+use crate::identity::{BeatKey, Purpose};
 use crate::message::{Goodbye, Hello, Message};
 use crate::neighbours::{Arrival, Change, Greeting, State};
 use crate::noise;
@@ -23,9 +23,17 @@ impl Mesh {
         let conn = ConnId(self.next_conn);
         self.next_conn += 1;
         let id = self.rng.random();
+        let beat_key = BeatKey::generate(&mut self.rng);
         let rng = noise::fork(&mut self.rng);
-        let mut connection =
-            Connection::new(outbound, ends, id, &self.secrets, rng, &self.config.timers, now);
+        let mut connection = Connection::new(
+            outbound,
+            ends,
+            (id, beat_key),
+            &self.secrets,
+            rng,
+            &self.config.timers,
+            now,
+        );
         self.outputs.send(conn, connection.take_output());
         self.connections.insert(conn, connection);
         self.schedule.start_pulse(&self.config.timers, now);
@@ -43,7 +51,7 @@ impl Mesh {
                     self.counters.handshakes += 1;
                     self.introduce(conn);
                 }
-                Some(Received::Hello(hello, key)) => self.greet(conn, hello, key, now),
+                Some(Received::Hello(hello)) => self.greet(conn, hello, now),
                 Some(Received::Welcome) => self.welcomed(conn, now),
                 Some(Received::Message(message)) => self.heard(conn, message, now),
                 Some(Received::Unknown) => self.counters.unknown_messages += 1,
@@ -121,10 +129,15 @@ impl Mesh {
         let hello = Hello {
             name: config.name,
             nickname: config.nickname.clone(),
+            identity: config.identity.key(),
+            proof: config
+                .identity
+                .sign(Purpose::Handshake, &self.secrets.keys.public()),
             uid: config.uid,
             epoch: self.own.epoch,
             short_id: self.own.short_id,
             conn_id: connection.id,
+            beat_key: connection.beat_key.clone(),
             trusts_you: self.trusts(connection.remote),
             offer: config.offer,
             control_port: config.control_port,
@@ -135,11 +148,11 @@ impl Mesh {
     }
 
     /// The other side said who it is: welcome it, if we would take it as a neighbour
-    fn greet(&mut self, conn: ConnId, hello: Box<Hello>, key: PublicKey, now: Instant) {
-        match self.judge(conn, &hello, key) {
+    fn greet(&mut self, conn: ConnId, hello: Box<Hello>, now: Instant) {
+        match self.judge(conn, &hello) {
             Verdict::Welcome | Verdict::Replace => {
                 if let Some(connection) = self.connections.get_mut(&conn) {
-                    connection.guest = Some((hello, key));
+                    connection.guest = Some(hello);
                 }
                 self.tell(conn, &Message::Welcome);
             }
@@ -154,17 +167,17 @@ impl Mesh {
             .connections
             .get_mut(&conn)
             .and_then(|connection| connection.guest.take());
-        let Some((hello, key)) = guest else {
+        let Some(hello) = guest else {
             return self.close(conn, Goodbye::Duplicate, Ended::Malformed, now);
         };
-        match self.judge(conn, &hello, key) {
-            Verdict::Welcome => self.welcome(conn, &hello, key, now),
+        match self.judge(conn, &hello) {
+            Verdict::Welcome => self.welcome(conn, &hello, now),
             Verdict::Replace => {
                 let old = self
                     .neighbours
                     .get(hello.name)
                     .and_then(|neighbour| neighbour.state.conn());
-                self.welcome(conn, &hello, key, now);
+                self.welcome(conn, &hello, now);
                 if let Some(old) = old {
                     if let Some(connection) = self.connections.get_mut(&old) {
                         connection.peer = None;
@@ -177,17 +190,17 @@ impl Mesh {
         }
     }
 
-    fn judge(&self, conn: ConnId, hello: &Hello, key: PublicKey) -> Verdict {
+    fn judge(&self, conn: ConnId, hello: &Hello) -> Verdict {
         let peer = hello.name;
         let id = self.connections.get(&conn).map_or(0, |connection| connection.id);
         let newcomer = Newcomer {
             name: peer,
-            key,
+            key: hello.identity,
             uid: hello.uid,
             epoch: hello.epoch,
             connection: id ^ hello.conn_id,
         };
-        let us = (peer == self.config.name).then(|| (self.secrets.keys.public(), self.config.uid));
+        let us = (peer == self.config.name).then(|| (self.config.identity.key(), self.config.uid));
         admission::judge(newcomer, us, self.acquaintance(peer), self.limit_reached())
     }
 
@@ -203,7 +216,7 @@ impl Mesh {
     }
 
     /// A peer becomes a neighbour, again or on another connection
-    fn welcome(&mut self, conn: ConnId, hello: &Hello, key: PublicKey, now: Instant) {
+    fn welcome(&mut self, conn: ConnId, hello: &Hello, now: Instant) {
         let Some(connection) = self.connections.get_mut(&conn) else {
             return;
         };
@@ -214,6 +227,7 @@ impl Mesh {
             connection.outbound,
             connection.id,
         );
+        let beat_key = connection.beat_key.clone();
         let port = self.config.control_port;
         // The side that dialled sees our listening address; the other a port of the moment.
         let seen = if outbound {
@@ -222,7 +236,7 @@ impl Mesh {
             hello.you
         };
         let greeting = Greeting {
-            key,
+            key: hello.identity,
             nickname: hello.nickname.clone(),
             uid: hello.uid,
             epoch: hello.epoch,
@@ -246,6 +260,7 @@ impl Mesh {
         self.outputs.event(Event::NeighbourUp {
             peer: hello.name,
             hello: Box::new(hello.clone()),
+            beat_key,
             local,
             remote,
             outbound,

@@ -48,7 +48,7 @@ impl Own {
             .map(|(peer, neighbour)| (peer, neighbour.link()));
         PeerRecord {
             name: config.name,
-            key: config.static_key.public(),
+            key: config.identity.key(),
             nickname: config.nickname.clone(),
             uid: config.uid,
             epoch: self.epoch,

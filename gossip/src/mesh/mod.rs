@@ -23,6 +23,7 @@ use crate::config::{Config, Departure, Held};
 use crate::connection::{Connection, Ended, Secrets};
 use crate::counters::Counters;
 use crate::flood::Flood;
+use crate::identity::{DerivedKeys, Keys, StaticKeypair};
 use crate::message::{Goodbye, Message};
 use crate::neighbours::{Change, Neighbours};
 use crate::noise;
@@ -103,7 +104,7 @@ impl Mesh {
         }
         let own = Own::new(short_id, config.epoch);
         let secrets = Secrets {
-            keys: config.static_key.clone(),
+            keys: StaticKeypair::generate(&mut rng),
             psk: config.psk.clone(),
         };
         let mut table = Table::default();
@@ -319,6 +320,11 @@ impl Mesh {
     /// The newest topology, as in the last [`Event::TopologyChanged`]
     pub fn topology(&self) -> &Arc<Topology> {
         &self.topology
+    }
+
+    /// Which key speaks for which name
+    pub const fn keys(&self) -> &dyn Keys {
+        &DerivedKeys
     }
 
     /// The operator's targets

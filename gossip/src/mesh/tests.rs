@@ -6,7 +6,7 @@ use rand::SeedableRng;
 
 use super::*;
 use crate::config::{Offer, Timers};
-use crate::identity::StaticKeypair;
+use crate::identity::Identity;
 use crate::prologue::{Prologue, VERSIONS};
 use crate::records::PeerRecord;
 
@@ -216,11 +216,11 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn mesh(held: Option<Held>, now: Instant) -> Mesh {
     let mut rng = StdRng::seed_from_u64(1);
-    let static_key = StaticKeypair::generate(&mut rng);
+    let identity = Identity::generate(&mut rng);
     let config = Config {
-        name: static_key.peer_name(),
+        name: identity.peer_name(),
         nickname: "host1".parse().unwrap(),
-        static_key,
+        identity,
         psk: None,
         short_id: None,
         epoch: 1,

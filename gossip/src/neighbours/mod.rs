@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use model::{NickName, PeerName, Uid};
 
 use crate::config::{Held, Timers};
-use crate::identity::PublicKey;
+use crate::identity::IdentityKey;
 use crate::message::Hello;
 use crate::output::{ConnId, DownReason};
 use crate::records::Link;
@@ -34,7 +34,7 @@ pub(crate) struct Neighbour {
 /// What a neighbour said of itself, and on which connection
 #[derive(Debug, Clone)]
 pub(crate) struct Greeting {
-    pub(crate) key: PublicKey,
+    pub(crate) key: IdentityKey,
     pub(crate) nickname: NickName,
     pub(crate) uid: Uid,
     pub(crate) epoch: u64,

@@ -6,6 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::config::Offer;
 use crate::digest::{Digest, Stamp};
+use crate::identity::{BeatKey, IdentityKey, Signature};
 use crate::message::Goodbye;
 use crate::prologue::Versions;
 use crate::records::tests::{name, record};
@@ -15,15 +16,17 @@ use crate::records::{Link, MAX_ADDRESSES};
 #[rustfmt::skip]
 fn captures() -> Vec<(Message, Vec<u8>)> {
     vec![
-        (Message::Hello(Box::new(hello())), vec![
-            0, 0, 0, 58,                            // length
+        (Message::Hello(Box::new(hello())), [vec![
+            0, 0, 0, 186,                            // length
             1, 1,                                   // tag: hello, version
             0x02, 0, 0, 0, 0, 0x01,                 // name
             5, b'h', b'o', b's', b't', b'1',        // nickname
+        ], vec![0x22; 32], vec![0; 64], vec![       // Ed25519 key, signature of the X25519 key
             0xfb, 0x34, 0x12,                       // uid: 0x1234, as varint u16
             7,                                      // epoch
             0xfb, 0xbc, 0x0a,                       // short id: 0xabc
             0xfd, 8, 7, 6, 5, 4, 3, 2, 1,           // connection id, as varint u64
+        ], vec![0x44; 32], vec![                    // key of heartbeats
             1,                                      // trusts you
             1,                                      // offer: fastdp
             0xfb, 0x80, 0x1a,                       // offer: VXLAN port 6784
@@ -32,7 +35,7 @@ fn captures() -> Vec<(Message, Vec<u8>)> {
             0xfb, 0x7f, 0x1a,                       // control port
             0, 192, 0, 2, 9, 0xfb, 0x7f, 0x1a,      // you: IPv4, port
             5, b'0', b'.', b'1', b'.', b'0',        // version
-        ]),
+        ]].concat()),
         (Message::Welcome, vec![
             0, 0, 0, 2,
             2, 1,                                   // tag: welcome, version
@@ -224,10 +227,13 @@ fn hello() -> Hello {
     Hello {
         name: name(1),
         nickname: "host1".parse().unwrap(),
+        identity: IdentityKey([0x22; 32]),
+        proof: Signature::default(),
         uid: Uid(0x1234),
         epoch: 7,
         short_id: ShortId::truncated(0xabc),
         conn_id: 0x0102_0304_0506_0708,
+        beat_key: BeatKey::new(zeroize::Zeroizing::new([0x44; 32])),
         trusts_you: true,
         offer: Offer {
             fastdp: true,

@@ -361,7 +361,14 @@ impl World {
         };
         daemon
             .exchange
-            .heard(peer, bytes, &mut daemon.ipam, reaches, local)
+            .heard(
+                peer,
+                bytes,
+                &mut daemon.ipam,
+                &gossip::DerivedKeys,
+                reaches,
+                local,
+            )
             .unwrap();
         self.settle(to);
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use dns::{Domain, Names, Zone};
 use fallback_sleeve::datagram::SessionId;
 use fallback_sleeve::{Suite, mtu};
-use gossip::{Config, Held, Mesh, Offer, Psk, StaticKeypair, Timers};
+use gossip::{Config, Held, Identity, Mesh, Offer, Psk, Timers};
 use model::{PathKind, PeerName, ShortId, Target, Uid};
 use overlay::{FastdpHere, Mode};
 use rand::SeedableRng as _;
@@ -46,7 +46,7 @@ impl Setup {
 pub(crate) struct Host {
     setup: Setup,
     index: usize,
-    key: StaticKeypair,
+    key: Identity,
     starts: u64,
     pub(crate) address: IpAddr,
     pub(crate) underlay_mtu: u16,
@@ -77,7 +77,7 @@ impl Host {
             underlay_mtu: setup.underlay_mtu,
             setup,
             index,
-            key: StaticKeypair::generate(&mut rng),
+            key: Identity::generate(&mut rng),
             starts: 0,
             plane: None,
             listening: BTreeMap::new(),
@@ -184,7 +184,7 @@ impl Host {
             Config {
                 name: self.name(),
                 nickname: nickname.clone(),
-                static_key: self.key.clone(),
+                identity: self.key.clone(),
                 psk: setup.password.then(|| Psk::new(Zeroizing::new([7; 32]))),
                 short_id,
                 epoch: self.starts,

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gossip::{
-    Channel, Config, ConnId, Departure, DialId, Disconnect, Event, Held, Mesh, Offer, Output, Psk,
-    StaticKeypair, Timers, Topology,
+    Channel, Config, ConnId, Departure, DialId, Disconnect, Event, Held, Identity, Mesh, Offer, Output, Psk,
+    Timers, Topology,
 };
 use ipnetwork::IpNetwork;
 use model::{PeerName, ShortId, Target, Uid};
@@ -53,7 +53,7 @@ pub struct Host {
     pub short_id: Option<ShortId>,
     pub conn_limit: Option<usize>,
     pub trusted_subnets: Vec<IpNetwork>,
-    pub keys: StaticKeypair,
+    pub keys: Identity,
     pub epoch: u64,
     held: Vec<Held>,
     wires: BTreeMap<ConnId, (WireId, Side)>,
@@ -90,7 +90,7 @@ impl World {
         let mut rng = StdRng::seed_from_u64(seed);
         let now = Instant::now();
         let hosts = (0..count).map(|_| {
-            let keys = StaticKeypair::generate(&mut rng);
+            let keys = Identity::generate(&mut rng);
             Host {
                 mesh: None,
                 name: keys.peer_name(),
@@ -141,7 +141,7 @@ impl World {
         let config = Config {
             name: host.name,
             nickname: format!("host{id}").parse().unwrap(),
-            static_key: host.keys.clone(),
+            identity: host.keys.clone(),
             psk: host.password.map(|byte| Psk::new(Zeroizing::new([byte; 32]))),
             short_id: host.short_id,
             epoch: host.epoch,
