@@ -39,6 +39,7 @@ mod own_file;
 mod peer;
 mod report;
 pub mod routes;
+mod security;
 mod socket;
 mod spec;
 mod status;
@@ -65,6 +66,7 @@ pub use own_file::OwnFile;
 pub use peer::{Peer, PeerConnection, PeerRef};
 pub use report::{BroadcastRoute, MacEntry, Report, UnicastRoute};
 pub use routes::Route;
+pub use security::{BanRequest, Banned, NameDispute, PasswordRequest, PasswordState, Security};
 pub use socket::{BindError, Socket};
 pub use spec::{ContainerSpec, ContainerSpecError};
 pub use status::{

@@ -6,7 +6,7 @@ use ipnetwork::IpNetwork;
 use model::{IfName, NickName, PeerName, ShortId, Uid};
 use serde::{Deserialize, Serialize};
 
-use crate::{ConnectionState, DnsStatus, IpamStatus};
+use crate::{ConnectionState, DnsStatus, IpamStatus, Security};
 
 /// What `weavectl status` shows
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +15,8 @@ pub struct StatusReport {
     pub version: String,
     /// The mesh
     pub router: RouterStatus,
+    /// Who may join the network, and whom it refuses
+    pub security: Security,
     /// What carries frames on this host
     pub datapath: Datapath,
     /// The MTU that containers get

@@ -5,15 +5,18 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::atomic::Ordering;
 
 use api::{
-    ApiError, AttachRequest, Attached, Attachment, ConnectRequest, Connection, ContainerRequest,
-    DetachRequest, Detached, DnsStatus, Endpoint, EndpointRequest, ErrorKind, ExposeRequest, Exposed, Flow,
-    ForgetRequest, Health, Hidden, HideRequest, IpamStatus, JoinRequest, LookupRequest, NameEntry,
-    NameRequest, Peer, RemovePeersRequest, RemovedPeer, Report, ReserveRequest, StatusReport, Stopping,
+    ApiError, AttachRequest, Attached, Attachment, BanRequest, Banned, ConnectRequest, Connection,
+    ContainerRequest, DetachRequest, Detached, DnsStatus, Endpoint, EndpointRequest, ErrorKind,
+    ExposeRequest, Exposed, Flow, ForgetRequest, Health, Hidden, HideRequest, IpamStatus, JoinRequest,
+    LookupRequest, NameEntry, NameRequest, PasswordRequest, PasswordState, Peer, RemovePeersRequest,
+    RemovedPeer, Report, ReserveRequest, StatusReport, Stopping,
 };
 use dns::Domain;
+use gossip::NetworkName;
 use ipnetwork::IpNetwork;
 use model::{ContainerId, Target};
 use tokio::sync::{mpsc, oneshot};
+use zeroize::Zeroizing;
 
 use crate::addresses::Network;
 use crate::attachments::Attachments;
@@ -23,6 +26,7 @@ use crate::datapath::Datapath;
 use crate::dns::{Places, View};
 use crate::expose::HostLeg;
 use crate::metrics;
+use crate::network;
 use crate::shutdown::{Ending, Shutdown};
 use crate::sleeve::Sleeve;
 use crate::views;
@@ -32,6 +36,8 @@ use crate::views;
 pub(crate) struct App {
     /// Questions to the control task
     pub(crate) control: mpsc::Sender<Input>,
+    /// The network's name
+    pub(crate) network_name: NetworkName,
     /// The containers
     pub(crate) attachments: Attachments,
     /// Addresses and names
@@ -238,9 +244,37 @@ impl App {
         let mut removed = Vec::new();
         for peer in request.peers {
             let addresses = self.network.remove_peer(peer.clone()).await?;
+            let name = peer.clone();
+            let _was_known = self.ask(|reply| Query::ForgetPeer(name, reply)).await?;
             removed.push(RemovedPeer { peer, addresses });
         }
         Ok(removed)
+    }
+
+    /// Refuses the key of a peer on every host, or accepts it again
+    pub(crate) async fn ban(&self, request: BanRequest) -> Result<Banned, ApiError> {
+        self.ask(|reply| Query::Ban(request, reply)).await?
+    }
+
+    /// Replaces the network's password, step by step
+    pub(crate) async fn password(&self, request: PasswordRequest) -> Result<PasswordState, ApiError> {
+        let change = match request {
+            PasswordRequest::Promote => network::Change::Promote,
+            PasswordRequest::Drop => network::Change::Drop,
+            PasswordRequest::Add { password } => {
+                let (password, name) = (Zeroizing::new(password), self.network_name);
+                if password.is_empty() || password.len() > 1024 {
+                    let text = "a password has 1 to 1024 bytes";
+                    return Err(ApiError::new(ErrorKind::BadInput, text));
+                }
+                let derived =
+                    tokio::task::spawn_blocking(move || network::Key::derive(name, &password)).await;
+                let key = derived.map_err(anyhow::Error::from).and_then(|key| key);
+                let key = key.map_err(|error| ApiError::new(ErrorKind::Internal, format!("{error:#}")))?;
+                network::Change::Add(key)
+            }
+        };
+        self.ask(|reply| Query::Password(change, reply)).await?
     }
 
     pub(crate) async fn names(&self) -> Result<Vec<NameEntry>, ApiError> {

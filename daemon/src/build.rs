@@ -7,16 +7,16 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use anyhow::Context as _;
 use dns::{Authority, Zone};
 use fallback_sleeve::Suite;
-use gossip::{Config, Mesh, Offer, Psk, Timers};
+use gossip::{Config, Entropy, Mesh, Offer, Timers};
 use link::Links;
 use model::{IfName, NickName, PathKind, ShortId, Target, Uid};
 use overlay::{FastdpHere, MacTable};
+use rand::rand_core::UnwrapErr;
 use rand::rngs::{StdRng, SysRng};
 use rand::{Rng as _, SeedableRng as _};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{mpsc, watch};
 use tokio_util::task::TaskTracker;
-use zeroize::Zeroizing;
 
 use crate::addresses::Network;
 use crate::app::App;
@@ -31,6 +31,7 @@ use crate::dns::{self as names, Places, Server as NameServer};
 use crate::expose::HostLeg;
 use crate::identity::{self, Machine};
 use crate::neighbours::{Neighbours, Settings};
+use crate::network;
 use crate::past::Past;
 use crate::routes::TopologyRoutes;
 use crate::server::Server;
@@ -79,6 +80,7 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
     let mut rng = StdRng::try_from_rng(&mut SysRng).context("the kernel gives no randomness")?;
     let password = password(args)?;
     let store = Arc::new(Store::open(&args.state_dir)?);
+    let own_network = network::Network::open(args, &store, password.as_ref().map(|text| text.as_str()))?;
     let server = Server::bind(&args.socket).await?;
     let listener = listen(SocketAddr::new(args.host, args.port))?;
     let sleeve_threads = args.sleeve_threads();
@@ -118,7 +120,12 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
             name,
             nickname: nickname.clone(),
             identity,
-            psk: password.map(|password| psk(&password)).transpose()?,
+            network: own_network.name,
+            passwords: own_network.keys.passwords(),
+            entropy: Entropy::new(UnwrapErr(SysRng)),
+            pins: store.value(Slot::PINS)?.unwrap_or_default(),
+            bans: store.value(Slot::BANS)?.unwrap_or_default(),
+            unix_ms: unix_ms(),
             short_id: store.value::<ShortId>(Slot::SHORT_ID)?,
             epoch: past.epoch,
             uid,
@@ -238,6 +245,8 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
             dns_domain: args.dns_domain.clone(),
             has_names: !args.no_dns,
             restart_grace: args.restart_grace,
+            network: own_network.name,
+            weak_password: own_network.is_weak(),
             mode,
             sleeve_threads,
         },
@@ -254,6 +263,7 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
         sleeve: sleeve.clone(),
         store: Arc::clone(&store),
         asked: Asked::default(),
+        keys: own_network.keys,
         zone,
         inputs: receiver,
         inputs_sender: inputs.clone(),
@@ -275,6 +285,7 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
         places,
         dns_domain: args.dns_domain.clone(),
         control: inputs.clone(),
+        network_name: own_network.name,
         attachments,
         network,
         host_leg,
@@ -424,15 +435,4 @@ fn targets(asked: &[Target], past: Vec<Target>) -> Vec<Target> {
 fn unix_ms() -> u64 {
     let clock = SystemTime::now().duration_since(UNIX_EPOCH);
     clock.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0))
-}
-
-/// The key that the password stands for: slow to compute, so that guesses are
-fn psk(password: &Zeroizing<String>) -> anyhow::Result<Psk> {
-    // The salt is one for all networks because all hosts of one must come to the same key.
-    const SALT: &[u8] = b"weaved network password";
-    let mut key = Zeroizing::new([0; 32]);
-    argon2::Argon2::default()
-        .hash_password_into(password.as_bytes(), SALT, key.as_mut_slice())
-        .map_err(|error| anyhow::anyhow!("cannot derive the network's key: {error}"))?;
-    Ok(Psk::new(key))
 }

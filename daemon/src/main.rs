@@ -23,6 +23,7 @@ mod hairpin;
 mod identity;
 mod metrics;
 mod neighbours;
+mod network;
 mod passage;
 mod past;
 mod privileges;

@@ -99,7 +99,9 @@ long as the lease (--ipalloc-lease) lose them. This is for those that cannot, an
 
 EXAMPLES:
   weavectl rmpeer host3
-  weavectl rmpeer 7a:c0:00:12:34:56 host4";
+  weavectl rmpeer 7a:c0:00:12:34:56 host4
+  weavectl rmpeer --ban host4            refused for good, also with the right password
+  weavectl rmpeer --unban host4          accepted again";
 
 pub(super) const DNS_ADD: &str = "\
 EXAMPLES:
@@ -167,3 +169,17 @@ pub(super) const COMPLETION: &str = "\
 EXAMPLES:
   weavectl completion bash > /etc/bash_completion.d/weavectl
   weavectl completion zsh > ~/.zfunc/_weavectl";
+
+pub(super) const GENKEY: &str = "\
+EXAMPLES:
+  weavectl genkey > /etc/weave/password && chmod 600 /etc/weave/password
+  weavectl launch --password-file /etc/weave/password host1";
+
+pub(super) const PASSWORD: &str = "\
+Do each step on every host before the next one, the hosts in any order. Connections that are up stay up.
+
+EXAMPLES:
+  weavectl genkey > new && chmod 600 new
+  weavectl password add --file new     on every host: both are accepted
+  weavectl password promote            on every host: connect with the new one
+  weavectl password drop               on every host: accept the old one no longer";

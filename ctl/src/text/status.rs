@@ -2,7 +2,10 @@
 
 use std::fmt::{self, Display};
 
-use api::{ConnectionCounts, ConnectionState, Datapath, Dispatch, PeerCounts, Protocol, StatusReport};
+use api::{
+    ConnectionCounts, ConnectionState, Datapath, Dispatch, PasswordState, PeerCounts, Protocol, Security,
+    StatusReport,
+};
 
 use crate::exit::clean;
 
@@ -19,7 +22,32 @@ impl Display for Status<'_> {
         field(f, "Service", "router")?;
         field(f, "Protocol", protocol(router.protocol))?;
         field(f, "Name", format_args!("{}({})", router.name, router.nickname))?;
+        field(f, "Network", clean(&status.security.network))?;
         field(f, "Encryption", enabled(router.encryption))?;
+        if status.security.password == PasswordState::Rotating {
+            field(f, "Passwords", status.security.password)?;
+        }
+        if let Some(line) = openness(&status.security) {
+            field(f, "Warning", line)?;
+        }
+        for banned in &status.security.banned {
+            field(
+                f,
+                "Banned",
+                format_args!("{} (key {})", banned.peer, clean(&banned.key)),
+            )?;
+        }
+        for dispute in &status.security.disputes {
+            let (claimant, at) = (clean(&dispute.claimant), &dispute.at);
+            field(
+                f,
+                "NameConflict",
+                format_args!(
+                    "{} is claimed by the key {claimant}, and was refused by {}({})",
+                    dispute.name, at.name, at.nickname
+                ),
+            )?;
+        }
         field(f, "PeerDiscovery", enabled(router.peer_discovery))?;
         field(f, "Targets", router.targets)?;
         field(f, "Connections", connections(&router.connections))?;
@@ -98,6 +126,20 @@ fn datapath(f: &mut fmt::Formatter<'_>, datapath: &Datapath) -> fmt::Result {
             )
         }
         Datapath::Bridge { name: _, reason } => field(f, "Kind", format_args!("bridge: {}", clean(reason))),
+    }
+}
+
+/// One line about a network that is open, or easily opened
+pub(crate) fn openness(security: &Security) -> Option<String> {
+    let network = clean(&security.network);
+    match (security.password, security.weak_password) {
+        (PasswordState::Open, _) => Some(format!(
+            "network {network} has no password: whoever reaches this host can join it and read its traffic"
+        )),
+        (PasswordState::Set | PasswordState::Rotating, true) => Some(format!(
+            "the password of network {network} can be found by trying; weavectl genkey makes a strong one"
+        )),
+        (PasswordState::Set | PasswordState::Rotating, false) => None,
     }
 }
 

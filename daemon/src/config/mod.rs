@@ -9,6 +9,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{ArgAction, Parser, ValueEnum};
+use gossip::NetworkName;
 use ipnetwork::{IpNetwork, Ipv4Network};
 use model::{IfName, NickName, PeerName, Target};
 use service::LogLevel;
@@ -33,9 +34,15 @@ pub(crate) struct Args {
     /// What people call this peer; the host name by default
     #[arg(long, value_name = "NAME")]
     pub(crate) nickname: Option<NickName>,
-    /// File that holds the network's password (else WEAVE_PASSWORD)
+    /// Name of the network: hosts of different networks refuse each other
+    #[arg(long, value_name = "NAME", default_value_t = NetworkName::WEAVE)]
+    pub(crate) network: NetworkName,
+    /// File that holds the network's password; otherwise WEAVE_PASSWORD, or systemd's credential `weave-password`
     #[arg(long, value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,
+    /// Open this host to everybody although the network had a password
+    #[arg(long, conflicts_with = "password_file")]
+    pub(crate) no_password: bool,
     /// Never use the kernel's Open vSwitch datapath
     #[arg(long)]
     pub(crate) no_fastdp: bool,

@@ -7,7 +7,7 @@ use dns::Zone;
 use fallback_sleeve::Opener;
 use fallback_sleeve::datagram::SessionId;
 use fallback_sleeve::heartbeat::Beat;
-use gossip::{ConnId, DialId};
+use gossip::{Ban, ConnId, DialId, Pin};
 use ipam::{Refusal, Ticket};
 use ipnetwork::Ipv4Network;
 use model::{NickName, PeerName, ShortId, Target};
@@ -84,6 +84,10 @@ pub(crate) enum Kept {
     Neighbours(Vec<(PeerName, SocketAddr)>),
     /// What peers call themselves
     Nicknames(Vec<(PeerName, NickName)>),
+    /// Names, and the keys that speak for them
+    Pins(Vec<Pin>),
+    /// Orders about refused keys
+    Bans(Vec<Ban>),
     /// Who owns which addresses, and who has which
     Addresses(ipam::Change),
 }

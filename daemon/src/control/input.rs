@@ -3,8 +3,8 @@
 use std::net::Ipv4Addr;
 
 use api::{
-    ApiError, ConnectRequest, Connection, ForgetRequest, IpamStatus, NameEntry, OwnershipChange, Peer,
-    StatusReport,
+    ApiError, BanRequest, Banned, ConnectRequest, Connection, ForgetRequest, IpamStatus, NameEntry,
+    OwnershipChange, PasswordState, Peer, StatusReport,
 };
 use gossip::{ConnId, DialId, Disconnect};
 use ipam::Ticket;
@@ -14,6 +14,7 @@ use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use crate::datapath::Beat;
+use crate::network;
 use crate::sleeve::ControlDatagram;
 use crate::views::Directory;
 
@@ -127,4 +128,8 @@ pub(crate) enum Query {
     Connect(ConnectRequest, oneshot::Sender<Vec<Target>>),
     Forget(ForgetRequest, oneshot::Sender<Vec<Target>>),
     Directory(oneshot::Sender<Directory>),
+    Password(network::Change, oneshot::Sender<Result<PasswordState, ApiError>>),
+    Ban(BanRequest, oneshot::Sender<Result<Banned, ApiError>>),
+    /// Forgets what the mesh knows of a peer of this name or nickname, and what its name was pinned to
+    ForgetPeer(String, oneshot::Sender<bool>),
 }

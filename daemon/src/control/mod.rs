@@ -12,11 +12,13 @@ mod input;
 mod plane;
 mod settling;
 mod shared;
+mod trust;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use api::{ApiError, ErrorKind, PasswordState};
 use dns::Zone;
 use fallback_sleeve::mtu;
 use gossip::{Departure, DialId, Disconnect, Topology};
@@ -33,6 +35,7 @@ pub(crate) use self::input::{ForAddresses, ForNames, Input, Query};
 pub(crate) use self::plane::{Common, Plane};
 use crate::connections::{self, Connections};
 use crate::datapath::Datapath;
+use crate::network::{self, Keys};
 use crate::routes::TopologyRoutes;
 use crate::shutdown::{Ending, Shutdown};
 use crate::sleeve::{Session, Sleeve};
@@ -53,6 +56,8 @@ pub(crate) struct Control {
     pub(crate) store: Arc<Store>,
     /// What the API waits for
     pub(crate) asked: Asked,
+    /// The keys of the network's password
+    pub(crate) keys: Keys,
     /// What is answered about names
     pub(crate) zone: watch::Sender<Zone>,
     pub(crate) inputs: mpsc::Receiver<Input>,
@@ -212,15 +217,34 @@ impl Control {
             Kept::Targets(targets) => self.store.put(Slot::TARGETS, targets),
             Kept::Neighbours(neighbours) => self.store.put(Slot::NEIGHBOURS, neighbours),
             Kept::Nicknames(nicknames) => self.store.put(Slot::NICKNAMES, nicknames),
+            Kept::Pins(pins) => self.store.put(Slot::PINS, pins),
+            Kept::Bans(bans) => self.store.put(Slot::BANS, bans),
             Kept::Addresses(change) => self.asked.kept(self.store.put_addresses(change, &Mark::now())),
         }
+    }
+
+    /// The keys are on disk before a peer hears of them
+    fn change_password(&mut self, change: network::Change, now: Instant) -> Result<PasswordState, ApiError> {
+        let bad = |error: network::ChangeError| ApiError::new(ErrorKind::Conflict, error.to_string());
+        let keys = self.keys.changed(change).map_err(bad)?;
+        let kept = self.store.put(Slot::PASSWORDS, &keys);
+        kept.map_err(|error| {
+            let error = anyhow::Error::from(error);
+            ApiError::new(
+                ErrorKind::Internal,
+                format!("the password was not changed: {error:#}"),
+            )
+        })?;
+        self.plane.mesh.set_passwords(keys.passwords(), now);
+        self.keys = keys;
+        Ok(views::password(&self.keys))
     }
 
     fn answer(&mut self, query: Query, now: Instant) {
         let plane = &mut self.plane;
         // A caller that is gone does not need its answer.
         match query {
-            Query::Status(reply) => drop(reply.send(views::status(plane, now))),
+            Query::Status(reply) => drop(reply.send(views::status(plane, &self.keys, now))),
             Query::Connections(reply) => drop(reply.send(views::connections(plane, now))),
             Query::Peers(reply) => drop(reply.send(views::peers(plane))),
             Query::Targets(reply) => drop(reply.send(plane.mesh.targets())),
@@ -233,6 +257,9 @@ impl Control {
                 drop(reply.send(plane.mesh.targets()));
             }
             Query::Directory(reply) => drop(reply.send(Directory::of(plane))),
+            Query::Password(change, reply) => drop(reply.send(self.change_password(change, now))),
+            Query::Ban(request, reply) => drop(reply.send(trust::ban(plane, &request, now))),
+            Query::ForgetPeer(peer, reply) => drop(reply.send(trust::forget_peer(plane, &peer, now))),
         }
     }
 }

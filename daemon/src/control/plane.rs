@@ -366,7 +366,7 @@ impl Plane {
                 ref bytes,
             } if self.ipam.as_ref().is_some_and(|ipam| ipam.is_on(channel)) => {
                 if let Some(ipam) = &mut self.ipam {
-                    ipam.heard(peer, bytes, self.mesh.keys(), &self.topology, now);
+                    ipam.heard(peer, bytes, &self.mesh.keys(), &self.topology, now);
                 }
             }
             Event::Message {
@@ -375,7 +375,7 @@ impl Plane {
                 ref bytes,
             } if self.names.is_on(channel) => {
                 self.names
-                    .heard(peer, bytes, self.mesh.keys(), &self.topology, now);
+                    .heard(peer, bytes, &self.mesh.keys(), &self.topology, now);
             }
             Event::Message { peer, channel, .. } => log::debug!("message from {peer} on unknown {channel:?}"),
             Event::TopologyChanged(topology) => {
@@ -395,6 +395,8 @@ impl Plane {
                 self.publish();
             }
             Event::TargetsChanged(targets) => self.keep(Kept::Targets(targets)),
+            Event::PinsChanged(pins) => self.keep(Kept::Pins(pins)),
+            Event::BansChanged(bans) => self.keep(Kept::Bans(bans)),
         }
     }
 

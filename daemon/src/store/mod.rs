@@ -57,6 +57,14 @@ impl Slot {
     pub(crate) const STOPPED: Self = Self("stopped");
     /// `Vec<(PeerName, NickName)>`: what peers call themselves
     pub(crate) const NICKNAMES: Self = Self("nicknames");
+    /// The network's name and whether it has a password, in the private form of [`crate::network`]
+    pub(crate) const NETWORK: Self = Self("network");
+    /// The keys of passwords, in the private form of [`crate::network`]
+    pub(crate) const PASSWORDS: Self = Self("passwords");
+    /// `Vec<Pin>`: names, and the keys that speak for them
+    pub(crate) const PINS: Self = Self("pins");
+    /// `Vec<Ban>`: orders about refused keys
+    pub(crate) const BANS: Self = Self("bans");
     /// `Ipv4Network`: what is handed out of, as it was chosen by itself
     pub(crate) const RANGE: Self = Self("range");
     /// `Vec<Exposure>`: the host's own addresses on the network

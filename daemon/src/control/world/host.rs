@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use dns::{Domain, Names, Zone};
 use fallback_sleeve::datagram::SessionId;
 use fallback_sleeve::{Suite, mtu};
-use gossip::{Config, Held, Identity, Mesh, Offer, Psk, Timers};
+use gossip::{Config, Entropy, Held, Identity, Mesh, NetworkName, Offer, Passwords, Psk, Timers};
 use model::{PathKind, PeerName, ShortId, Target, Uid};
 use overlay::{FastdpHere, Mode};
 use rand::SeedableRng as _;
@@ -167,11 +167,14 @@ impl Host {
         let fitting = mtu::inner_mtu(setup.underlay_mtu, PathKind::Sleeve, suite);
         let overlay_mtu = setup.overlay_mtu.unwrap_or(fitting);
         let (mut short_id, mut targets, mut neighbours) = (None, Vec::new(), Vec::new());
+        let (mut pins, mut bans) = (Vec::new(), Vec::new());
         for kept in &self.kept {
             match kept.clone() {
                 Kept::ShortId(kept) => short_id = Some(kept),
                 Kept::Targets(kept) => targets = kept,
                 Kept::Neighbours(kept) => neighbours = kept,
+                Kept::Pins(kept) => pins = kept,
+                Kept::Bans(kept) => bans = kept,
                 Kept::Nicknames(_) | Kept::Addresses(_) => {}
             }
         }
@@ -185,7 +188,12 @@ impl Host {
                 name: self.name(),
                 nickname: nickname.clone(),
                 identity: self.key.clone(),
-                psk: setup.password.then(|| Psk::new(Zeroizing::new([7; 32]))),
+                network: NetworkName::default(),
+                passwords: Passwords::of(setup.password.then(|| Psk::new(Zeroizing::new([7; 32])))),
+                entropy: Entropy::new(StdRng::from_rng(&mut rng)),
+                pins,
+                bans,
+                unix_ms: 1_000_000 + self.starts,
                 short_id,
                 epoch: self.starts,
                 uid,
@@ -215,6 +223,8 @@ impl Host {
             overlay_mtu,
         };
         let facts = Facts {
+            network: NetworkName::default(),
+            weak_password: false,
             name: self.name(),
             nickname,
             uid,
