@@ -217,6 +217,17 @@ mod tests {
                 "peers": { "total": 3, "established": 6, "pending": 0 },
                 "trusted_subnets": ["10.1.0.0/16", "10.2.0.0/16"],
             },
+            "security": {
+                "network": "weave",
+                "password": "rotating",
+                "weak_password": true,
+                "banned": [{ "peer": "7a:00:00:00:00:09", "key": "0909" }],
+                "disputes": [{
+                    "name": "7a:00:00:00:00:08",
+                    "claimant": "0808",
+                    "at": { "name": "7a:00:00:00:00:01", "nickname": "host2" },
+                }],
+            },
             "datapath": {
                 "kind": "fastdp",
                 "name": "weave",
@@ -236,7 +247,12 @@ mod tests {
         Service: router
        Protocol: weave 1..2
            Name: ce:31:e0:06:45:1a(host1)
+        Network: weave
      Encryption: enabled
+      Passwords: two, while one replaces the other
+        Warning: the password of network weave can be found by trying; weavectl genkey makes a strong one
+         Banned: 7a:00:00:00:00:09 (key 0909)
+   NameConflict: 7a:00:00:00:00:08 is claimed by the key 0808, and was refused by 7a:00:00:00:00:01(host2)
   PeerDiscovery: enabled
         Targets: 2
     Connections: 7 (2 established, 1 held, 1 pending, 1 retrying, 1 failed, 1 connecting)
@@ -273,6 +289,7 @@ mod tests {
                 "peers": { "total": 1, "established": 0, "pending": 0 },
                 "trusted_subnets": [],
             },
+            "security": { "network": "weave", "password": "open", "weak_password": false, "banned": [], "disputes": [] },
             "datapath": { "kind": "bridge", "name": "weave", "reason": "no openvswitch in this kernel" },
             "overlay_mtu": 1438,
             "sleeve_threads": 1,
@@ -286,7 +303,9 @@ mod tests {
         Service: router
        Protocol: weave 1
            Name: ce:31:e0:06:45:1a(host1)
+        Network: weave
      Encryption: disabled
+        Warning: network weave has no password: whoever reaches this host can join it and read its traffic
   PeerDiscovery: disabled
         Targets: 0
     Connections: 0
