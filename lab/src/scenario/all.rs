@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     Kernel, Scenario, addresses, bad_input, bridge, broadcast, cut, expose, hostile, isolation, lab_itself,
-    line, mtu, names, password, reset, restart, rough, systemd, three_hosts, upcalls,
+    line, mtu, names, password, reset, restart, rough, systemd, three_hosts, trust, upcalls,
 };
 
 /// For a machine that is slow and busy with other things; most take a tenth of it
@@ -56,6 +56,41 @@ pub(super) const ALL: &[Scenario] = &[
         kernel: Kernel::Own,
         limit: LIMIT,
         act: password::refused,
+    },
+    Scenario {
+        name: "password-rotation",
+        about: "a password is replaced on three hosts in any order: no ping is lost",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: trust::rotation,
+    },
+    Scenario {
+        name: "password-remembered",
+        about: "a host that had a password is not opened by forgetting it",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: trust::remembered,
+    },
+    Scenario {
+        name: "banned",
+        about: "a banned host stays out, everywhere, with the right password",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: trust::banned,
+    },
+    Scenario {
+        name: "name-claimed",
+        about: "a given name stays with the host that came first, and the claim is told to all",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: trust::claimed,
+    },
+    Scenario {
+        name: "flood-at-the-door",
+        about: "held connections and guesses of a stranger keep no host out",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: trust::flooded,
     },
     Scenario {
         name: "bridge",

@@ -33,6 +33,7 @@ mod restart;
 mod rough;
 mod systemd;
 mod three_hosts;
+mod trust;
 mod upcalls;
 
 /// A scenario
