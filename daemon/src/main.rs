@@ -30,6 +30,7 @@ mod program;
 mod range;
 mod reset;
 mod routes;
+mod secret;
 mod server;
 mod shutdown;
 mod sleeve;
@@ -48,6 +49,7 @@ use crate::config::Args;
 use crate::shutdown::{Ending, Shutdown};
 
 fn main() -> ExitCode {
+    secret::take();
     let args = Args::parse();
     service::run(args.log_level, 1, run(args))
 }

@@ -13,7 +13,7 @@ use super::Args;
 /// An empty variable counts as none, so that unit files can name it always.
 pub(crate) fn password(args: &Args) -> Result<Option<Zeroizing<String>>, PasswordError> {
     let Some(path) = &args.password_file else {
-        return from_variable(std::env::var_os("WEAVE_PASSWORD"));
+        return from_variable(crate::secret::variable());
     };
     let text = std::fs::read_to_string(path).map_err(|source| PasswordError::File {
         path: path.clone(),
