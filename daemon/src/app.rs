@@ -7,13 +7,14 @@ use std::sync::atomic::Ordering;
 use api::{
     ApiError, AttachRequest, Attached, Attachment, ConnectRequest, Connection, ContainerRequest,
     DetachRequest, Detached, DnsStatus, Endpoint, EndpointRequest, ErrorKind, ExposeRequest, Exposed, Flow,
-    ForgetRequest, Health, Hidden, HideRequest, IpamStatus, JoinRequest, LookupRequest, NameEntry,
-    NameRequest, Peer, RemovePeersRequest, RemovedPeer, Report, ReserveRequest, StatusReport, Stopping,
+    ForgetRequest, Health, Hidden, HideRequest, HostStatus, IpamStatus, JoinRequest, LookupRequest,
+    NameEntry, NameRequest, Peer, RemovePeersRequest, RemovedPeer, Report, ReserveRequest, StatusReport,
+    Stopping,
 };
 use dns::Domain;
 use ipnetwork::IpNetwork;
 use model::{ContainerId, Target};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::addresses::Network;
 use crate::attachments::Attachments;
@@ -22,6 +23,8 @@ use crate::control::{Input, Query};
 use crate::datapath::Datapath;
 use crate::dns::{Places, View};
 use crate::expose::HostLeg;
+use crate::filter::Standing;
+use crate::inside::Door;
 use crate::metrics;
 use crate::shutdown::{Ending, Shutdown};
 use crate::sleeve::Sleeve;
@@ -40,6 +43,10 @@ pub(crate) struct App {
     pub(crate) host_leg: HostLeg,
     /// The name server, where there is one
     pub(crate) names: Option<View>,
+    /// Who is let in at the control port
+    pub(crate) door: Door,
+    /// Which packet filter holds
+    pub(crate) standing: watch::Receiver<Standing>,
     /// Where names are asked for
     pub(crate) places: Places,
     /// The domain of containers' names
@@ -69,6 +76,17 @@ impl App {
         status.datapath = datapath;
         status.drops.extend(drops);
         status.drops.extend(self.sleeve.drops());
+        if self.door.refused() > 0 {
+            let refused = ("refused_from_containers".to_owned(), self.door.refused());
+            status.drops.extend([refused]);
+        }
+        let standing = self.standing.borrow().clone();
+        status.host = Some(HostStatus {
+            filter: standing.filter,
+            filter_error: standing.error,
+            exposed: self.host_leg.addresses().await,
+            exposed_to: self.host_leg.to().await,
+        });
         if let Some(names) = &self.names {
             let texts = |addresses: Vec<SocketAddr>| addresses.iter().map(ToString::to_string).collect();
             let entries = self.network.names().await?.map_or(0, |names| names.len());
@@ -191,7 +209,10 @@ impl App {
         }
         let had = self.host_leg.addresses().await;
         let addresses = self.network.acquire(&host, &request.addresses, &had).await?;
-        let exposed = self.host_leg.expose(&addresses, request.masquerade).await;
+        let exposed = self
+            .host_leg
+            .expose(&addresses, request.masquerade, request.to)
+            .await;
         let mut warnings = match exposed {
             Ok(warnings) => warnings,
             Err(error) => {

@@ -131,6 +131,7 @@ pub(crate) fn status(plane: &Plane, now: Instant) -> StatusReport {
         drops: mesh_drops(plane),
         ipam: ipam(plane, now),
         dns: None,
+        host: None,
     }
 }
 

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use ipnetwork::IpNetwork;
 use log::{debug, info, warn};
 use model::{PeerName, ShortId};
 
@@ -28,6 +29,8 @@ pub(super) struct Own {
     stale: bool,
     /// The newest claim on our name by somebody else, or by our own past
     claim: Option<Stamp>,
+    /// Whose addresses are of no use to others: those of this host's containers
+    internal: Vec<IpNetwork>,
 }
 
 impl Own {
@@ -38,6 +41,7 @@ impl Own {
             version: 1,
             stale: false,
             claim: None,
+            internal: Vec::new(),
         }
     }
 
@@ -54,7 +58,7 @@ impl Own {
             epoch: self.epoch,
             version: self.version,
             short_id: self.short_id,
-            addresses: addresses(neighbours),
+            addresses: advertised(addresses(neighbours), &self.internal),
             connections: links.collect(),
         }
     }
@@ -76,6 +80,15 @@ impl Mesh {
     pub(super) fn own_changed(&mut self, now: Instant) {
         self.own.stale = true;
         self.schedule.routes_stale(&self.config.timers, now);
+    }
+
+    /// Tells no peer of addresses in these networks, which only this host's containers reach it by
+    pub fn set_internal_networks(&mut self, networks: Vec<IpNetwork>, now: Instant) {
+        if self.own.internal != networks {
+            self.own.internal = networks;
+            self.own_changed(now);
+            self.settle(now);
+        }
     }
 
     /// At the end of each call: our record tells what is
@@ -295,9 +308,47 @@ fn addresses(neighbours: &Neighbours) -> Vec<SocketAddr> {
         .collect();
     addresses.sort_unstable();
     addresses.dedup();
+    addresses
+}
+
+/// Of these addresses, those that peers are told
+fn advertised(mut addresses: Vec<SocketAddr>, internal: &[IpNetwork]) -> Vec<SocketAddr> {
+    addresses.retain(|address| !internal.iter().any(|network| network.contains(address.ip())));
     addresses.truncate(MAX_ADDRESSES);
     addresses
 }
 
 /// How many bytes of records go into one message
 const BATCH: usize = 256 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_internal_networks_are_not_advertised() {
+        let ours =
+            |texts: &[&str]| -> Vec<SocketAddr> { texts.iter().map(|text| text.parse().unwrap()).collect() };
+        let networks =
+            |texts: &[&str]| -> Vec<IpNetwork> { texts.iter().map(|text| text.parse().unwrap()).collect() };
+        let all = ours(&[
+            "10.32.0.1:6783",
+            "172.17.0.1:6783",
+            "192.168.77.1:6783",
+            "[fd00::1]:6783",
+            "[2001:db8::1]:6783",
+        ]);
+        assert_eq!(advertised(all.clone(), &[]), all);
+        let internal = networks(&["10.32.0.0/12", "172.17.0.1/32", "fd00::/64"]);
+        assert_eq!(
+            advertised(all, &internal),
+            ours(&["192.168.77.1:6783", "[2001:db8::1]:6783"])
+        );
+        // Those that are kept back take no room from others.
+        let many: Vec<SocketAddr> = (0..=255_u8)
+            .map(|last| SocketAddr::from(([10, 32, 0, last], 6783)))
+            .chain(ours(&["192.168.77.1:6783"]))
+            .collect();
+        assert_eq!(advertised(many, &internal), ours(&["192.168.77.1:6783"]));
+    }
+}

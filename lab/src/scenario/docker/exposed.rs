@@ -38,11 +38,18 @@ pub(in crate::scenario) fn act(lab: &mut Lab) -> Result<()> {
     outside
         .namespace()
         .ip(&["route", "add", &own.to_string(), "via", &leg.to_string()])?;
+    ensure!(
+        Ping::to(*own).count(1).run(outside.namespace())?.lost() == 1,
+        "a host that is exposed to itself lets others in"
+    );
+    one.host()
+        .weavectl(&["expose", "--expose-to", "underlay"])?
+        .ok()?;
     reaches(outside.namespace(), *own)?;
 
     one.host().weavectl(&["hide"])?.ok()?;
     wait_until("the rules are gone", PATIENCE, || {
-        Ok(!forward(one.host())?.contains("! -o weave"))
+        Ok(!forward(one.host())?.contains("weave-forward"))
     })?;
     Ok(())
 }
