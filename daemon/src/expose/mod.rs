@@ -29,6 +29,9 @@ const QUIET: Duration = Duration::from_millis(100);
 /// Until the rules are tried again where they could not be made
 const RETRY: Duration = Duration::from_secs(5);
 
+/// How often the rules are made until two listings of them agree
+const ATTEMPTS: usize = 4;
+
 /// One of the host's addresses
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Exposure {
@@ -343,8 +346,17 @@ impl Inner {
         if wanted.masqueraded.is_empty() && !nft::is_there(&self.device).await {
             return Ok(None);
         }
-        nft::apply(&wanted.script(&self.device)).await?;
-        nft::table(&self.device).await
+        // Made until it is listed twice alike: somebody may have changed it between.
+        let script = wanted.script(&self.device);
+        let mut listed = None;
+        for _ in 0..ATTEMPTS {
+            nft::apply(&script).await?;
+            let last = listed.replace(nft::table(&self.device).await?);
+            if last == listed {
+                break;
+            }
+        }
+        Ok(listed.flatten())
     }
 
     /// Makes the rules if they are not as they were made; whether they had to be

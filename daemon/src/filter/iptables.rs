@@ -138,13 +138,13 @@ impl Filter {
         let script = format!("*filter\n{script}COMMIT\n");
         run(Family::restore(program), &["-w", "--noflush"], &script).await?;
         let (_program, listing) = self.list().await?;
-        self.made = made
-            .into_iter()
-            .map(|(hook, rules)| {
-                let found = Found::of(&listing, hook, &chain(device, hook));
-                (hook, found.ours.unwrap_or_default(), rules)
-            })
-            .collect();
+        let listed = made.into_iter().filter_map(|(hook, rules): (_, Vec<Rule>)| {
+            let ours = Found::of(&listing, hook, &chain(device, hook)).ours?;
+            let made = rules.iter().flat_map(|rule| lines(rule, ports, self.family));
+            // Else somebody changed it at the same time: it is made again at the next look.
+            (ours.len() == made.count()).then_some((hook, ours, rules))
+        });
+        self.made = listed.collect();
         Ok(true)
     }
 

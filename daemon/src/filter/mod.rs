@@ -75,7 +75,10 @@ pub(crate) struct Keeper {
 #[derive(Debug, Default)]
 struct Table {
     rules: [Vec<Rule>; 2],
+    /// None, if it is not known how it should be listed
     listed: Option<String>,
+    /// Why it could not be made
+    error: Option<String>,
     /// When it was last seen, or could not be made
     looked: Option<Instant>,
 }
@@ -225,9 +228,9 @@ impl Keeper {
         let table = &mut self.table;
         let is_due = heard || table.looked.is_none_or(|looked| looked.elapsed() >= SELDOM);
         if rules == table.rules && !is_due {
-            return match &table.listed {
-                Some(_whole) => Ok(()),
-                None => Err(self.standing.borrow().error.clone().unwrap_or_default()),
+            return match &table.error {
+                None => Ok(()),
+                Some(error) => Err(error.clone()),
             };
         }
         table.looked = Some(Instant::now());
@@ -244,12 +247,18 @@ impl Keeper {
         table.rules = rules;
         match listed {
             Ok(listed) => {
+                if listed.is_none() {
+                    table.looked = None;
+                }
                 table.listed = listed;
+                table.error = None;
                 Ok(())
             }
             Err(error) => {
                 table.listed = None;
-                Err(error.to_string())
+                let error = error.to_string();
+                table.error = Some(error.clone());
+                Err(error)
             }
         }
     }

@@ -12,15 +12,23 @@ use crate::program::{self, ProgramError};
 /// A transaction takes milliseconds, unless somebody holds the kernel's lock.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Makes the table what these rules say; how `nft` lists it then
+/// Makes the table what these rules say; how `nft` lists it then, unless somebody changed it at the same time
 pub(super) async fn apply(
     device: &IfName,
     ports: Ports,
     input: &[Rule],
     forward: &[Rule],
 ) -> Result<Option<String>, ProgramError> {
-    run(&["-f", "-"], &script(device, ports, input, forward)).await?;
-    table(device).await
+    let script = script(device, ports, input, forward);
+    run(&["-f", "-"], &script).await?;
+    let listed = table(device).await?;
+    Ok(listed.filter(|listed| count(listed) == count(&script)))
+}
+
+/// How many rules a table has
+fn count(text: &str) -> usize {
+    let is_rule = |line: &&str| line.ends_with(" accept") || line.ends_with(" drop");
+    text.lines().filter(is_rule).count()
 }
 
 /// The table as `nft` lists it; none if it is not there

@@ -133,6 +133,12 @@ pub(super) fn forward(facts: &Facts<'_>, between: bool) -> Vec<Rule> {
         rules.push(Rule::between(is.clone(), is.clone(), What::All, Verdict::Accept));
     }
     let Some(exposed) = facts.exposed else {
+        rules.extend(
+            inside
+                .docker
+                .iter()
+                .map(|device| by_docker(device, Verdict::Drop)),
+        );
         return rules;
     };
     rules.push(Rule::between(
@@ -215,7 +221,7 @@ pub(super) mod tests {
         };
         // By eth0 from here and from there, and by docker0.
         for (exposed, here, there, docker) in [
-            (None, None, None, None),
+            (None, None, None, Some(Drop)),
             (Some("host"), Some(Drop), Some(Drop), Some(Drop)),
             (Some("underlay"), Some(Accept), Some(Accept), Some(Drop)),
             (Some("docker"), Some(Drop), Some(Drop), Some(Accept)),

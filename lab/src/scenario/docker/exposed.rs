@@ -13,6 +13,9 @@ use crate::topology::{ETHERNET, Host, Lab};
 use crate::wait::wait_until;
 use crate::weave::Launch;
 
+/// What lets containers out
+const OUT: &str = "-A weave-forward -i weave ! -o weave -j ACCEPT";
+
 pub(in crate::scenario) fn act(lab: &mut Lab) -> Result<()> {
     let [one, two] = two_hosts(lab, &Launch::plain())?;
     let outside = lab.host("outside")?;
@@ -47,17 +50,21 @@ pub(in crate::scenario) fn act(lab: &mut Lab) -> Result<()> {
         .ok()?;
     reaches(outside.namespace(), *own)?;
 
+    ensure!(
+        forward(one.host())?.contains(OUT),
+        "an exposed host has no rule: {OUT}"
+    );
     one.host().weavectl(&["hide"])?.ok()?;
     wait_until("the rules are gone", PATIENCE, || {
-        Ok(!forward(one.host())?.contains("weave-forward"))
+        Ok(!forward(one.host())?.contains(OUT))
     })?;
     Ok(())
 }
 
-/// The chain as `iptables` lists it
+/// The chains as `iptables` lists it
 fn forward(host: &Host) -> Result<String> {
     let mut command = host.command("iptables");
-    command.args(["-w", "-S", "FORWARD"]);
+    command.args(["-w", "-S"]);
     crate::command::run(command, PATIENCE)?.ok()
 }
 
