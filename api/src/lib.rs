@@ -31,6 +31,7 @@ mod docker_host;
 mod endpoint;
 mod error;
 mod expose;
+mod expose_to;
 mod flow;
 mod group;
 mod ipam;
@@ -55,7 +56,8 @@ pub use docker_host::{
 };
 pub use endpoint::{ContainerRequest, Endpoint, EndpointRequest, JoinRequest};
 pub use error::{ApiError, ErrorKind};
-pub use expose::{ExposeRequest, Exposed, Hidden, HideRequest};
+pub use expose::{ExposeRequest, Exposed, Hidden, HideRequest, HostStatus, PacketFilter};
+pub use expose_to::{ExposeScope, ExposeScopeError, ExposeTo};
 pub use flow::{Flow, FlowAction, ShortPeer, Tag, Tunnel};
 pub use ipam::{
     AddressOwner, IpamState, IpamStatus, OwnershipChange, PendingAddress, RemovePeersRequest, RemovedPeer,

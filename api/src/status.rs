@@ -6,7 +6,7 @@ use ipnetwork::IpNetwork;
 use model::{IfName, NickName, PeerName, ShortId, Uid};
 use serde::{Deserialize, Serialize};
 
-use crate::{ConnectionState, DnsStatus, IpamStatus, Security};
+use crate::{ConnectionState, DnsStatus, HostStatus, IpamStatus, Security};
 
 /// What `weavectl status` shows
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +33,9 @@ pub struct StatusReport {
     /// The server of names; absent where there is none
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dns: Option<DnsStatus>,
+    /// What this host lets through; absent from a weaved that does not tell
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostStatus>,
 }
 
 /// The mesh as this host sees it

@@ -271,6 +271,10 @@ pub(crate) struct ExposeArgs {
     /// Do not let containers reach the outside, or be reached from there, as this host
     #[arg(long)]
     pub(crate) without_masquerade: bool,
+    /// Who reaches containers through this host: `host` alone, which is so at first, `underlay`, `docker`, networks;
+    /// with commas between them
+    #[arg(long = "expose-to", value_name = "SCOPE", value_delimiter = ',')]
+    pub(crate) to: Vec<api::ExposeScope>,
     /// Print help
     #[arg(long, action = ArgAction::HelpLong)]
     help: Option<bool>,
@@ -436,6 +440,9 @@ mod tests {
                 ],
                 true,
             ),
+            (&["expose", "--expose-to", "underlay,192.168.1.0/24"], true),
+            (&["expose", "--expose-to=host"], true),
+            (&["expose", "--expose-to", "everybody"], false),
             (&["expose", "-h"], false),
             (&["hide"], true),
             (&["hide", "net:10.2.1.0/24"], true),

@@ -7,15 +7,15 @@ use std::sync::atomic::Ordering;
 use api::{
     ApiError, AttachRequest, Attached, Attachment, BanRequest, Banned, ConnectRequest, Connection,
     ContainerRequest, DetachRequest, Detached, DnsStatus, Endpoint, EndpointRequest, ErrorKind,
-    ExposeRequest, Exposed, Flow, ForgetRequest, Health, Hidden, HideRequest, IpamStatus, JoinRequest,
-    LookupRequest, NameEntry, NameRequest, PasswordRequest, PasswordState, Peer, RemovePeersRequest,
-    RemovedPeer, Report, ReserveRequest, StatusReport, Stopping,
+    ExposeRequest, Exposed, Flow, ForgetRequest, Health, Hidden, HideRequest, HostStatus, IpamStatus,
+    JoinRequest, LookupRequest, NameEntry, NameRequest, PasswordRequest, PasswordState, Peer,
+    RemovePeersRequest, RemovedPeer, Report, ReserveRequest, StatusReport, Stopping,
 };
 use dns::Domain;
 use gossip::NetworkName;
 use ipnetwork::IpNetwork;
 use model::{ContainerId, Target};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 use zeroize::Zeroizing;
 
 use crate::addresses::Network;
@@ -25,6 +25,8 @@ use crate::control::{Input, Query};
 use crate::datapath::Datapath;
 use crate::dns::{Places, View};
 use crate::expose::HostLeg;
+use crate::filter::Standing;
+use crate::inside::Door;
 use crate::metrics;
 use crate::network;
 use crate::shutdown::{Ending, Shutdown};
@@ -46,6 +48,10 @@ pub(crate) struct App {
     pub(crate) host_leg: HostLeg,
     /// The name server, where there is one
     pub(crate) names: Option<View>,
+    /// Who is let in at the control port
+    pub(crate) door: Door,
+    /// Which packet filter holds
+    pub(crate) standing: watch::Receiver<Standing>,
     /// Where names are asked for
     pub(crate) places: Places,
     /// The domain of containers' names
@@ -75,6 +81,17 @@ impl App {
         status.datapath = datapath;
         status.drops.extend(drops);
         status.drops.extend(self.sleeve.drops());
+        if self.door.refused() > 0 {
+            let refused = ("refused_from_containers".to_owned(), self.door.refused());
+            status.drops.extend([refused]);
+        }
+        let standing = self.standing.borrow().clone();
+        status.host = Some(HostStatus {
+            filter: standing.filter,
+            filter_error: standing.error,
+            exposed: self.host_leg.addresses().await,
+            exposed_to: self.host_leg.to().await,
+        });
         if let Some(names) = &self.names {
             let texts = |addresses: Vec<SocketAddr>| addresses.iter().map(ToString::to_string).collect();
             let entries = self.network.names().await?.map_or(0, |names| names.len());
@@ -197,7 +214,10 @@ impl App {
         }
         let had = self.host_leg.addresses().await;
         let addresses = self.network.acquire(&host, &request.addresses, &had).await?;
-        let exposed = self.host_leg.expose(&addresses, request.masquerade).await;
+        let exposed = self
+            .host_leg
+            .expose(&addresses, request.masquerade, request.to)
+            .await;
         let mut warnings = match exposed {
             Ok(warnings) => warnings,
             Err(error) => {

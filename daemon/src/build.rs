@@ -8,6 +8,7 @@ use anyhow::Context as _;
 use dns::{Authority, Zone};
 use fallback_sleeve::Suite;
 use gossip::{Config, Entropy, Mesh, Offer, Timers};
+use ipnetwork::IpNetwork;
 use link::Links;
 use model::{IfName, NickName, PathKind, ShortId, Target, Uid};
 use overlay::{FastdpHere, MacTable};
@@ -29,7 +30,9 @@ use crate::control::{self, Asked, Control, Facts, INPUT_QUEUE, Input, Plane, for
 use crate::datapath::{self, Datapath};
 use crate::dns::{self as names, Places, Server as NameServer};
 use crate::expose::HostLeg;
+use crate::filter::{Keeper, Ports};
 use crate::identity::{self, Machine};
+use crate::inside::{self, Door, Inside};
 use crate::neighbours::{Neighbours, Settings};
 use crate::network;
 use crate::past::Past;
@@ -63,6 +66,10 @@ pub(crate) struct Daemon {
     own_devices: Vec<IfName>,
     /// The sleeve's device
     tap: IfName,
+    /// The containers' side of this host, and the networks that addresses are handed out of
+    inside: watch::Sender<Arc<Inside>>,
+    given: Vec<IpNetwork>,
+    keeper: Keeper,
     inputs: mpsc::Sender<Input>,
 }
 
@@ -210,6 +217,22 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
         places.clone(),
     )
     .await?;
+    let given: Vec<IpNetwork> = handout.iter().map(|handout| handout.range.into()).collect();
+    let inside = watch::Sender::new(Arc::new(inside::look(&links, &args.datapath, &given).await?));
+    let door = Door::new(inside.subscribe());
+    let ports = Ports {
+        control: args.port,
+        vxlan: args.port + 1,
+    };
+    let is_bridge = datapath.master().is_some();
+    let mut keeper = Keeper::new(
+        args.datapath.clone(),
+        is_bridge,
+        ports,
+        inside.subscribe(),
+        host_leg.exposed(),
+    );
+    keeper.make().await;
     let own = Own {
         name,
         epoch: past.epoch,
@@ -282,6 +305,8 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
         };
     let app = App {
         names: names.as_ref().map(NameServer::view),
+        door,
+        standing: keeper.standing(),
         places,
         dns_domain: args.dns_domain.clone(),
         control: inputs.clone(),
@@ -310,6 +335,9 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
         links,
         own_devices,
         tap: tap_name,
+        inside,
+        given,
+        keeper,
         inputs,
     })
 }
@@ -320,17 +348,25 @@ impl Daemon {
         let tasks = TaskTracker::new();
         let stop = shutdown.token();
         tasks.spawn(self.control.run(shutdown.clone()));
-        tasks.spawn(control::accept(self.listener, self.inputs.clone(), stop.clone()));
+        let door = self.app.door.clone();
+        tasks.spawn(control::accept(
+            self.listener,
+            door,
+            self.inputs.clone(),
+            stop.clone(),
+        ));
+        tasks.spawn(inside::follow(
+            self.links.clone(),
+            self.app.host_leg.device().clone(),
+            self.given,
+            self.inside,
+            self.inputs.clone(),
+            stop.clone(),
+        ));
+        tasks.spawn(self.keeper.keep(stop.clone()));
         tasks.spawn(self.server.serve(self.app.clone(), stop.clone()));
         tasks.spawn(self.app.host_leg.clone().watch(stop.clone()));
         let is_bridge = self.app.datapath.master().is_some();
-        let leg = &self.app.host_leg;
-        tasks.spawn(crate::passage::keep_open(
-            leg.device().clone(),
-            is_bridge,
-            leg.is_exposed(),
-            stop.clone(),
-        ));
         if is_bridge {
             let links = self.links.clone();
             tasks.spawn(crate::hairpin::keep_off(links, self.tap, stop.clone()));

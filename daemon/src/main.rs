@@ -19,18 +19,20 @@ mod control;
 mod datapath;
 mod dns;
 mod expose;
+mod filter;
 mod hairpin;
 mod identity;
+mod inside;
 mod metrics;
 mod neighbours;
 mod network;
-mod passage;
 mod past;
 mod privileges;
 mod program;
 mod range;
 mod reset;
 mod routes;
+mod secret;
 mod server;
 mod shutdown;
 mod sleeve;
@@ -49,6 +51,7 @@ use crate::config::Args;
 use crate::shutdown::{Ending, Shutdown};
 
 fn main() -> ExitCode {
+    secret::take();
     let args = Args::parse();
     service::run(args.log_level, 1, run(args))
 }

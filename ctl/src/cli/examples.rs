@@ -75,13 +75,17 @@ EXAMPLES:
 
 pub(super) const EXPOSE: &str = "\
 Containers of the same subnet reach this host, and it reaches them. With masquerading they also
-reach the outside through it, and the outside reaches them by a route to it.
+reach the outside through it. From outside they are reached, by a route to this host, by whom
+--expose-to names: underlay, docker (containers on Docker's bridges), networks. It holds for all
+addresses of the host, and until the next --expose-to, or until all are hidden.
 
 EXAMPLES:
   weavectl expose                              any free address
   weavectl expose net:10.2.1.0/24              in this subnet, too
   weavectl expose 10.2.1.132/24 -h exposed     this one, as exposed.weave.local
-  weavectl expose --without-masquerade";
+  weavectl expose --without-masquerade
+  weavectl expose --expose-to 192.168.1.0/24   containers are reached from there
+  weavectl expose --expose-to host             from nowhere but this host again";
 
 pub(super) const HIDE: &str = "\
 EXAMPLES:

@@ -3,8 +3,8 @@
 use std::fmt::{self, Display};
 
 use api::{
-    ConnectionCounts, ConnectionState, Datapath, Dispatch, PasswordState, PeerCounts, Protocol, Security,
-    StatusReport,
+    ConnectionCounts, ConnectionState, Datapath, Dispatch, PacketFilter, PasswordState, PeerCounts, Protocol,
+    Security, StatusReport,
 };
 
 use crate::exit::clean;
@@ -67,6 +67,20 @@ impl Display for Status<'_> {
             .map(|(reason, count)| format!("{count} {}", clean(reason)))
             .collect();
         field(f, "Drops", list(&drops))?;
+        if let Some(host) = &status.host {
+            writeln!(f)?;
+            field(f, "Service", "host")?;
+            match (host.filter, &host.filter_error) {
+                (PacketFilter::Nftables, _) => field(f, "Filter", "nftables")?,
+                (PacketFilter::Iptables, _) => field(f, "Filter", "iptables")?,
+                (PacketFilter::None, None) => field(f, "Filter", "none")?,
+                (PacketFilter::None, Some(why)) => field(f, "Filter", format_args!("none ({})", clean(why)))?,
+            }
+            field(f, "Exposed", list(&host.exposed))?;
+            if !host.exposed.is_empty() {
+                field(f, "ExposedTo", &host.exposed_to)?;
+            }
+        }
         if let Some(ipam) = &status.ipam {
             writeln!(f)?;
             field(f, "Service", "ipam")?;
@@ -237,6 +251,11 @@ mod tests {
             "overlay_mtu": 1450,
             "sleeve_threads": 2,
             "drops": { "no route": 0, "sleeve: forged": 3, "unknown VNI": 1 },
+            "host": {
+                "filter": "nftables",
+                "exposed": ["10.32.0.1/12"],
+                "exposed_to": ["underlay"],
+            },
         }))
         .unwrap();
         assert_eq!(
@@ -268,6 +287,11 @@ mod tests {
   SleeveThreads: 2 each way
           Drops: 3 sleeve: forged, 1 unknown VNI
 
+        Service: host
+         Filter: nftables
+        Exposed: 10.32.0.1/12
+      ExposedTo: host, underlay
+
 "
         );
     }
@@ -293,6 +317,7 @@ mod tests {
             "datapath": { "kind": "bridge", "name": "weave", "reason": "no openvswitch in this kernel" },
             "overlay_mtu": 1438,
             "sleeve_threads": 1,
+            "host": { "filter": "none", "filter_error": "cannot run nft" },
         }))
         .unwrap();
         assert_eq!(
@@ -317,6 +342,10 @@ mod tests {
             MTU: 1438
   SleeveThreads: 1 each way
           Drops: none
+
+        Service: host
+         Filter: none (cannot run nft)
+        Exposed: none
 
 "
         );

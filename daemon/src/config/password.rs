@@ -18,7 +18,7 @@ pub(crate) fn password(args: &Args) -> Result<Option<Zeroizing<String>>, Passwor
     };
     let path = match &args.password_file {
         Some(path) => path.clone(),
-        None => match (from_variable(std::env::var_os("WEAVE_PASSWORD"))?, credential()) {
+        None => match (from_variable(crate::secret::variable())?, credential()) {
             (Some(password), _) => return Ok(Some(password)),
             (None, Some(path)) => path,
             (None, None) => return Ok(None),

@@ -8,7 +8,7 @@ use api::{
 };
 use gossip::{ConnId, DialId, Disconnect};
 use ipam::Ticket;
-use ipnetwork::Ipv4Network;
+use ipnetwork::{IpNetwork, Ipv4Network};
 use model::{ContainerId, Target};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
@@ -38,6 +38,8 @@ pub(crate) enum Input {
     Control(ControlDatagram),
     /// An interface, address or route changed: what failed may work; the underlay's MTU
     NetworkChanged { underlay_mtu: u16 },
+    /// These networks are this host's containers': peers are not told of addresses there
+    Internal { networks: Vec<IpNetwork> },
     /// A question of the API
     Query(Query),
     /// Addresses for the containers and the host

@@ -119,6 +119,7 @@ impl Control {
             Input::Beat(beat) => self.plane.beat(&beat, now),
             Input::Control(datagram) => self.plane.control(&datagram, now),
             Input::NetworkChanged { underlay_mtu } => self.plane.network_changed(underlay_mtu, now),
+            Input::Internal { networks } => self.plane.mesh.set_internal_networks(networks, now),
             Input::Query(query) => self.answer(query, now),
             Input::Addresses(question) => self.asked.addresses(question, &mut self.plane, now),
             Input::Names(question) => asked::names(question, &mut self.plane, &self.zone),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use api::{ApiError, ErrorKind};
+use api::{ApiError, ErrorKind, ExposeTo};
 use ipnetwork::{IpNetwork, Ipv4Network};
 use link::{LinkEvent, Links, RulesetWatch};
 use model::{IfName, Mac};
@@ -28,6 +28,9 @@ use crate::store::{Slot, Store, StoreError};
 const QUIET: Duration = Duration::from_millis(100);
 /// Until the rules are tried again where they could not be made
 const RETRY: Duration = Duration::from_secs(5);
+
+/// How often the rules are made until two listings of them agree
+const ATTEMPTS: usize = 4;
 
 /// One of the host's addresses
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,13 +54,15 @@ struct Inner {
     places: Places,
     /// Held through a change, so that there is one at a time
     state: Mutex<State>,
-    /// Whether there are addresses
-    is_exposed: watch::Sender<bool>,
+    /// Who reaches containers by the addresses; none if there are none
+    exposed: watch::Sender<Option<ExposeTo>>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     exposures: BTreeMap<IpNetwork, Exposure>,
+    /// Who reaches containers by them
+    to: ExposeTo,
     /// The rules as `nft` listed them when they had been made; none if there are to be none
     rules: Option<String>,
     name: Option<String>,
@@ -75,7 +80,8 @@ impl HostLeg {
         let kept: Vec<Exposure> = store.value(Slot::EXPOSURES)?.unwrap_or_default();
         let name = store.value(Slot::EXPOSED_NAME)?;
         places.set_exposed(kept.iter().map(|exposure| &exposure.address));
-        let is_exposed = watch::Sender::new(!kept.is_empty());
+        let to: ExposeTo = store.value(Slot::EXPOSED_TO)?.unwrap_or_default();
+        let exposed = watch::Sender::new((!kept.is_empty()).then(|| to.clone()));
         let exposures = kept.into_iter().map(|exposure| (exposure.address, exposure));
         let leg = Self(Arc::new(Inner {
             links,
@@ -85,10 +91,11 @@ impl HostLeg {
             places,
             state: Mutex::new(State {
                 exposures: exposures.collect(),
+                to,
                 rules: None,
                 name,
             }),
-            is_exposed,
+            exposed,
         }));
         leg.repair().await;
         Ok(leg)
@@ -117,9 +124,14 @@ impl HostLeg {
         self.0.state.lock().await.exposures.keys().copied().collect()
     }
 
-    /// Whether there are any, at each time
-    pub(crate) fn is_exposed(&self) -> watch::Receiver<bool> {
-        self.0.is_exposed.subscribe()
+    /// Who reaches containers by them
+    pub(crate) async fn to(&self) -> ExposeTo {
+        self.0.state.lock().await.to.clone()
+    }
+
+    /// Who does so at each time; none while there are no addresses
+    pub(crate) fn exposed(&self) -> watch::Receiver<Option<ExposeTo>> {
+        self.0.exposed.subscribe()
     }
 
     /// The Ethernet address that they are at
@@ -128,11 +140,13 @@ impl HostLeg {
         link.mac
     }
 
-    /// Gives the host these addresses; what keeps them from being of use, for people
+    /// Gives the host these addresses, and opens it to others if that is said; what keeps them from being of use, for
+    /// people
     pub(crate) async fn expose(
         &self,
         addresses: &[IpNetwork],
         masquerade: bool,
+        to: Option<ExposeTo>,
     ) -> Result<Vec<String>, ApiError> {
         let inner = &*self.0;
         let mut state = inner.state.lock().await;
@@ -161,9 +175,13 @@ impl HostLeg {
             }
         }
         inner.keep(&wanted)?;
+        if let Some(to) = to {
+            inner.store.put(Slot::EXPOSED_TO, &to).map_err(unkept)?;
+            state.to = to;
+        }
         state.exposures = wanted;
         state.rules = rules;
-        inner.tell(&state.exposures);
+        inner.tell(&state);
         drop(state);
         let mut warnings = Vec::new();
         if let Err(error) = inner.announce(addresses).await {
@@ -198,9 +216,14 @@ impl HostLeg {
         }
         inner.keep(&wanted)?;
         let rules = inner.make_rules(&wanted).await.map_err(failed)?;
+        if wanted.is_empty() {
+            // The next address is not open to whom the last one was.
+            state.to = ExposeTo::default();
+            inner.store.put(Slot::EXPOSED_TO, &state.to).map_err(unkept)?;
+        }
         state.exposures = wanted;
         state.rules = rules;
-        inner.tell(&state.exposures);
+        inner.tell(&state);
         Ok(gone)
     }
 
@@ -286,11 +309,14 @@ impl Inner {
     }
 
     /// Tells others which addresses there are
-    fn tell(&self, exposures: &BTreeMap<IpNetwork, Exposure>) {
-        self.places.set_exposed(exposures.keys());
-        let is_exposed = !exposures.is_empty();
-        self.is_exposed
-            .send_if_modified(|was| std::mem::replace(was, is_exposed) != is_exposed);
+    fn tell(&self, state: &State) {
+        self.places.set_exposed(state.exposures.keys());
+        let exposed = (!state.exposures.is_empty()).then(|| state.to.clone());
+        self.exposed.send_if_modified(|was| {
+            let differs = *was != exposed;
+            *was = exposed;
+            differs
+        });
     }
 
     /// What the rules should say
@@ -320,8 +346,17 @@ impl Inner {
         if wanted.masqueraded.is_empty() && !nft::is_there(&self.device).await {
             return Ok(None);
         }
-        nft::apply(&wanted.script(&self.device)).await?;
-        nft::table(&self.device).await
+        // Made until it is listed twice alike: somebody may have changed it between.
+        let script = wanted.script(&self.device);
+        let mut listed = None;
+        for _ in 0..ATTEMPTS {
+            nft::apply(&script).await?;
+            let last = listed.replace(nft::table(&self.device).await?);
+            if last == listed {
+                break;
+            }
+        }
+        Ok(listed.flatten())
     }
 
     /// Makes the rules if they are not as they were made; whether they had to be

@@ -71,6 +71,8 @@ impl Slot {
     pub(crate) const EXPOSURES: Self = Self("exposures");
     /// `String`: what they are called
     pub(crate) const EXPOSED_NAME: Self = Self("exposed-name");
+    /// `ExposeTo`: who reaches containers by them
+    pub(crate) const EXPOSED_TO: Self = Self("exposed-to");
     const FORMAT: Self = Self("format");
 }
 

@@ -133,6 +133,7 @@ pub(crate) fn status(plane: &Plane, keys: &Keys, now: Instant) -> StatusReport {
         drops: mesh_drops(plane),
         ipam: ipam(plane, now),
         dns: None,
+        host: None,
     }
 }
 

@@ -36,6 +36,8 @@ pub(super) struct Own {
     stale: bool,
     /// The newest claim on our name by somebody else, or by our own past
     claim: Option<Stamp>,
+    /// Whose addresses are of no use to others: those of this host's containers
+    internal: Vec<IpNetwork>,
 }
 
 impl Own {
@@ -46,6 +48,7 @@ impl Own {
             version: 1,
             stale: false,
             claim: None,
+            internal: Vec::new(),
         }
     }
 
@@ -54,7 +57,6 @@ impl Own {
         &self,
         config: &Config,
         neighbours: &Neighbours,
-        internal: &[IpNetwork],
         pins: &Pins,
     ) -> PeerRecord {
         let links = neighbours
@@ -68,7 +70,7 @@ impl Own {
             epoch: self.epoch,
             version: self.version,
             short_id: self.short_id,
-            addresses: addresses(neighbours, internal),
+            addresses: advertised(addresses(neighbours), &self.internal),
             connections: links.collect(),
             disputes: pins.disputes(),
             signature: Signature::default(),
@@ -100,6 +102,15 @@ impl Mesh {
         self.schedule.routes_stale(&self.config.timers, now);
     }
 
+    /// Tells no peer of addresses in these networks, which only this host's containers reach it by
+    pub fn set_internal_networks(&mut self, networks: Vec<IpNetwork>, now: Instant) {
+        if self.own.internal != networks {
+            self.own.internal = networks;
+            self.own_changed(now);
+            self.settle(now);
+        }
+    }
+
     /// At the end of each call: our record tells what is
     pub(super) fn settle(&mut self, now: Instant) {
         if !std::mem::take(&mut self.own.stale) || self.stopped {
@@ -107,7 +118,7 @@ impl Mesh {
         }
         let mut record = self
             .own
-            .record(&self.config, &self.neighbours, &self.internal, &self.pins);
+            .record(&self.config, &self.neighbours, &self.pins);
         if self
             .table
             .get(record.name)
@@ -388,7 +399,7 @@ impl Mesh {
                 .event(Event::TopologyChanged(Arc::clone(&self.topology)));
         }
         if self.config.discovery {
-            let own = addresses(&self.neighbours, &self.internal);
+            let own = addresses(&self.neighbours);
             let peers = self.topology.peers.values().map(Arc::as_ref);
             let is_up = |peer| self.neighbours.is_up(peer);
             self.targets.discover(&own, peers, is_up, now);
@@ -426,7 +437,7 @@ impl Mesh {
 }
 
 /// Where we may be dialled, by what the ends of our connections saw
-fn addresses(neighbours: &Neighbours, internal: &[IpNetwork]) -> Vec<SocketAddr> {
+fn addresses(neighbours: &Neighbours) -> Vec<SocketAddr> {
     let seen = neighbours
         .iter()
         .filter_map(|(_, neighbour)| neighbour.greeting.as_ref());
@@ -434,13 +445,50 @@ fn addresses(neighbours: &Neighbours, internal: &[IpNetwork]) -> Vec<SocketAddr>
         .flat_map(|greeting| greeting.our_addresses)
         .map(|address| SocketAddr::new(address.ip().to_canonical(), address.port()))
         .filter(|address| !address.ip().is_unspecified() && address.port() != 0)
-        .filter(|address| !internal.iter().any(|network| network.contains(address.ip())))
         .collect();
     addresses.sort_unstable();
     addresses.dedup();
+    addresses
+}
+
+/// Of these addresses, those that peers are told
+fn advertised(mut addresses: Vec<SocketAddr>, internal: &[IpNetwork]) -> Vec<SocketAddr> {
+    addresses.retain(|address| !internal.iter().any(|network| network.contains(address.ip())));
     addresses.truncate(MAX_ADDRESSES);
     addresses
 }
 
 /// How many bytes of records go into one message
 const BATCH: usize = 256 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_internal_networks_are_not_advertised() {
+        let ours =
+            |texts: &[&str]| -> Vec<SocketAddr> { texts.iter().map(|text| text.parse().unwrap()).collect() };
+        let networks =
+            |texts: &[&str]| -> Vec<IpNetwork> { texts.iter().map(|text| text.parse().unwrap()).collect() };
+        let all = ours(&[
+            "10.32.0.1:6783",
+            "172.17.0.1:6783",
+            "192.168.77.1:6783",
+            "[fd00::1]:6783",
+            "[2001:db8::1]:6783",
+        ]);
+        assert_eq!(advertised(all.clone(), &[]), all);
+        let internal = networks(&["10.32.0.0/12", "172.17.0.1/32", "fd00::/64"]);
+        assert_eq!(
+            advertised(all, &internal),
+            ours(&["192.168.77.1:6783", "[2001:db8::1]:6783"])
+        );
+        // Those that are kept back take no room from others.
+        let many: Vec<SocketAddr> = (0..=255_u8)
+            .map(|last| SocketAddr::from(([10, 32, 0, last], 6783)))
+            .chain(ours(&["192.168.77.1:6783"]))
+            .collect();
+        assert_eq!(advertised(many, &internal), ours(&["192.168.77.1:6783"]));
+    }
+}

@@ -16,7 +16,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use ipnetwork::IpNetwork;
 use model::{PeerName, ShortId, Target};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -79,8 +78,6 @@ pub struct Mesh {
     password_turns: BTreeMap<SocketAddr, usize>,
     pins: Pins,
     bans: Bans,
-    /// Networks whose addresses are of no use to other hosts
-    internal: Vec<IpNetwork>,
     /// What each neighbor asked for lately
     requests: BTreeMap<ConnId, Bucket>,
     neighbours: Neighbours,
@@ -149,7 +146,7 @@ impl Mesh {
         pins.pin(config.name, config.identity.key(), config.unix_ms, now);
         let bans = Bans::new(std::mem::take(&mut config.bans));
         let mut table = Table::default();
-        let mut record = own.record(&config, &neighbours, &[], &pins);
+        let mut record = own.record(&config, &neighbours, &pins);
         record.sign(&config.identity);
         table.merge(record.clone(), None, now);
         let peers = BTreeMap::from([(config.name, Arc::new(record))]);
@@ -170,7 +167,6 @@ impl Mesh {
             password_turns: BTreeMap::new(),
             pins,
             bans,
-            internal: Vec::new(),
             requests: BTreeMap::new(),
             neighbours,
             table,
@@ -314,15 +310,6 @@ impl Mesh {
         self.password_turns.clear();
         self.targets.hurry(now);
         self.settle(now);
-    }
-
-    /// Addresses in these networks (of containers) are of no use to other hosts: they are not advertised
-    pub fn set_internal_networks(&mut self, networks: Vec<IpNetwork>, now: Instant) {
-        if self.internal != networks {
-            self.internal = networks;
-            self.own_changed(now);
-            self.settle(now);
-        }
     }
 
     /// Refuses a key from here on, or accepts it again, here and on every peer

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     Kernel, Scenario, addresses, bad_input, bridge, broadcast, cut, expose, hostile, isolation, lab_itself,
-    line, mtu, names, password, reset, restart, rough, systemd, three_hosts, trust, upcalls,
+    line, mtu, names, password, ports, reset, restart, rough, systemd, three_hosts, trust, upcalls,
 };
 
 /// For a machine that is slow and busy with other things; most take a tenth of it
@@ -329,6 +329,20 @@ pub(super) const ALL: &[Scenario] = &[
         kernel: Kernel::Any,
         limit: LIMIT,
         act: expose::masquerade,
+    },
+    Scenario {
+        name: "expose-to",
+        about: "the outside and Docker's containers reach containers by an exposed host as far as it was asked for",
+        kernel: Kernel::Any,
+        limit: LIMIT,
+        act: expose::to,
+    },
+    Scenario {
+        name: "ports",
+        about: "containers reach no port of weaved: by the packet filter alone, and by weaved alone",
+        kernel: Kernel::Any,
+        limit: LIMIT,
+        act: ports::act,
     },
     Scenario {
         name: "isolation",

@@ -28,6 +28,7 @@ mod line;
 mod mtu;
 mod names;
 mod password;
+mod ports;
 mod reset;
 mod restart;
 mod rough;
