@@ -42,6 +42,7 @@ pub mod routes;
 mod socket;
 mod spec;
 mod status;
+mod store;
 mod target;
 
 pub use address_spec::{AddressSpec, AddressSpecError, AddressSpecs};
@@ -71,6 +72,7 @@ pub use status::{
     ConnectionCounts, Datapath, DatapathStats, Dispatch, Health, PeerCounts, Protocol, RouterStatus,
     StatusReport, Stopping,
 };
+pub use store::{StoreReason, StoreState, StoreStatus};
 pub use target::{ConnectRequest, ForgetRequest};
 
 /// Where weaved listens unless told otherwise

@@ -39,6 +39,14 @@ impl Display for Status<'_> {
             .map(|(reason, count)| format!("{count} {}", clean(reason)))
             .collect();
         field(f, "Drops", list(&drops))?;
+        if let Some(store) = &status.store {
+            writeln!(f)?;
+            field(f, "Service", "state")?;
+            match &store.message {
+                None => field(f, "Status", store.state)?,
+                Some(why) => field(f, "Status", format_args!("{}: {}", store.state, clean(why)))?,
+            }
+        }
         if let Some(ipam) = &status.ipam {
             writeln!(f)?;
             field(f, "Service", "ipam")?;
@@ -184,6 +192,7 @@ mod tests {
             "overlay_mtu": 1450,
             "sleeve_threads": 2,
             "drops": { "no route": 0, "sleeve: forged": 3, "unknown VNI": 1 },
+            "store": { "state": "failed", "path": "/s/weaved.redb", "reason": "full", "message": "no space" },
         }))
         .unwrap();
         assert_eq!(
@@ -209,6 +218,9 @@ mod tests {
             MTU: 1450
   SleeveThreads: 2 each way
           Drops: 3 sleeve: forged, 1 unknown VNI
+
+        Service: state
+         Status: failed: no space
 
 "
         );

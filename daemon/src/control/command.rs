@@ -84,6 +84,6 @@ pub(crate) enum Kept {
     Neighbours(Vec<(PeerName, SocketAddr)>),
     /// What peers call themselves
     Nicknames(Vec<(PeerName, NickName)>),
-    /// Who owns which addresses, and who has which
-    Addresses(ipam::Change),
+    /// Who owns which addresses, and who has which: the number by which [`super::plane::Plane::kept`] is told
+    Addresses(u64, ipam::Change),
 }

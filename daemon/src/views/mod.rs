@@ -131,6 +131,7 @@ pub(crate) fn status(plane: &Plane, now: Instant) -> StatusReport {
         drops: mesh_drops(plane),
         ipam: ipam(plane, now),
         dns: None,
+        store: None,
     }
 }
 
@@ -147,6 +148,7 @@ fn mesh_drops(plane: &Plane) -> BTreeMap<String, u64> {
         ("gossip: oversized messages", counters.oversized),
         ("gossip: malformed messages about addresses", addresses),
         ("gossip: malformed messages about names", names),
+        ("addresses_awaiting_disk", plane.gate.dropped()),
         ("gossip: handshakes not completed", counters.handshake_timeouts),
         ("gossip: peers beyond the limit", counters.records_dropped),
     ]
