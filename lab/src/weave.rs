@@ -45,6 +45,7 @@ pub struct Launch {
     flags: Vec<String>,
     peers: Vec<String>,
     password: Option<String>,
+    environment: Vec<(String, String)>,
 }
 
 impl Launch {
@@ -64,6 +65,13 @@ impl Launch {
     #[must_use]
     pub fn peer(mut self, address: Ipv4Addr) -> Self {
         self.peers.push(address.to_string());
+        self
+    }
+
+    /// The same with a variable in its environment
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -151,6 +159,7 @@ impl Host {
             .args(["--nickname", self.name()])
             .args(&launch.flags)
             .args(&launch.peers);
+        command.envs(launch.environment.iter().map(|(name, value)| (name, value)));
         if let Some(password) = &launch.password {
             command.env("WEAVE_PASSWORD", password);
         }
