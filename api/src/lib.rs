@@ -44,6 +44,7 @@ mod security;
 mod socket;
 mod spec;
 mod status;
+mod store;
 mod target;
 
 pub use address_spec::{AddressSpec, AddressSpecError, AddressSpecs};
@@ -75,6 +76,7 @@ pub use status::{
     ConnectionCounts, Datapath, DatapathStats, Dispatch, Health, PeerCounts, Protocol, RouterStatus,
     StatusReport, Stopping,
 };
+pub use store::{StoreReason, StoreState, StoreStatus};
 pub use target::{ConnectRequest, ForgetRequest};
 
 /// Where weaved listens unless told otherwise

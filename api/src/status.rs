@@ -6,7 +6,7 @@ use ipnetwork::IpNetwork;
 use model::{IfName, NickName, PeerName, ShortId, Uid};
 use serde::{Deserialize, Serialize};
 
-use crate::{ConnectionState, DnsStatus, HostStatus, IpamStatus, Security};
+use crate::{ConnectionState, DnsStatus, HostStatus, IpamStatus, Security, StoreStatus};
 
 /// What `weavectl status` shows
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -36,6 +36,9 @@ pub struct StatusReport {
     /// What this host lets through; absent from a weaved that does not tell
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<HostStatus>,
+    /// The state on disk; absent from a weaved that does not tell
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<StoreStatus>,
 }
 
 /// The mesh as this host sees it

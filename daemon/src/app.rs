@@ -2,6 +2,7 @@
 //! owns the answer.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use api::{
@@ -31,6 +32,7 @@ use crate::metrics;
 use crate::network;
 use crate::shutdown::{Ending, Shutdown};
 use crate::sleeve::Sleeve;
+use crate::store::Store;
 use crate::views;
 
 /// The daemon, as the API sees it
@@ -60,6 +62,8 @@ pub(crate) struct App {
     pub(crate) datapath: Datapath,
     /// The packet threads
     pub(crate) sleeve: Sleeve,
+    /// What outlives the process
+    pub(crate) store: Arc<Store>,
     /// How to stop
     pub(crate) shutdown: Shutdown,
 }
@@ -77,6 +81,7 @@ impl App {
 
     pub(crate) async fn status(&self) -> Result<StatusReport, ApiError> {
         let mut status = self.ask(Query::Status).await?;
+        status.store = Some(self.store.status());
         let (datapath, drops) = self.datapath.status().await?;
         status.datapath = datapath;
         status.drops.extend(drops);
@@ -146,7 +151,7 @@ impl App {
 
     pub(crate) async fn containers(&self) -> Result<Vec<Attachment>, ApiError> {
         let mut all = Vec::new();
-        let addresses = self.host_leg.addresses().await;
+        let addresses = self.host_leg.addresses();
         if let Some(mac) = self.host_leg.mac().await
             && !addresses.is_empty()
         {
@@ -157,7 +162,7 @@ impl App {
                 addresses,
             });
         }
-        all.extend(self.attachments.list().await?);
+        all.extend(self.attachments.list());
         Ok(all)
     }
 
@@ -212,7 +217,7 @@ impl App {
         if let Some(name) = &request.name {
             self.network.is_name(name).await?;
         }
-        let had = self.host_leg.addresses().await;
+        let had = self.host_leg.addresses();
         let addresses = self.network.acquire(&host, &request.addresses, &had).await?;
         let exposed = self
             .host_leg
@@ -228,7 +233,10 @@ impl App {
         if let Some(name) = request.name {
             let named = self.network.add_name(name.clone(), host, ipv4(&addresses)).await;
             match named {
-                Ok(_entries) => self.host_leg.set_name(&name).await?,
+                Ok(_entries) => {
+                    let named = self.host_leg.set_name(&name).await;
+                    warnings.extend(named.err().map(|error| error.message));
+                }
                 Err(error) => warnings.push(format!("the addresses have no name: {}", error.message)),
             }
         }
@@ -238,14 +246,20 @@ impl App {
 
     /// Takes them
     pub(crate) async fn hide(&self, request: HideRequest) -> Result<Hidden, ApiError> {
-        let had = self.host_leg.addresses().await;
+        let had = self.host_leg.addresses();
         let addresses = match request.addresses.is_empty() {
-            true => had,
+            true => had.clone(),
             false => self.network.select(&request.addresses, &had)?,
         };
-        let addresses = self.host_leg.hide(&addresses).await?;
-        self.network.give_up(&host()?, &addresses).await;
-        Ok(Hidden { addresses })
+        let hidden = self.host_leg.hide(&addresses).await;
+        // Also what is hidden and not on disk so: it is gone from the device.
+        let left = self.host_leg.addresses();
+        let gone: Vec<IpNetwork> = had
+            .into_iter()
+            .filter(|address| !left.contains(address))
+            .collect();
+        self.network.give_up(&host()?, &gone).await;
+        Ok(Hidden { addresses: hidden? })
     }
 
     pub(crate) async fn ipam(&self) -> Result<IpamStatus, ApiError> {
@@ -303,13 +317,20 @@ impl App {
     }
 
     pub(crate) async fn add_names(&self, request: NameRequest) -> Result<Vec<NameEntry>, ApiError> {
-        let named = self.attachments.named(&request).await?;
+        let named = self.attachments.named(&request)?;
         let container = named.container.clone();
         let added = self
             .network
             .add_name(named.name, named.container, named.addresses)
             .await?;
-        self.attachments.remember_names(&container, true).await;
+        let remembered = self.attachments.remember_names(&container, true).await;
+        remembered.map_err(|error| {
+            let text = format!(
+                "the name was given, but may be gone after a restart: {}",
+                error.message
+            );
+            ApiError::new(error.kind, text)
+        })?;
         Ok(added)
     }
 
@@ -319,7 +340,14 @@ impl App {
             let container = filter.container.clone();
             removed += self.network.remove_names(filter).await?;
             if let Some(container) = container {
-                self.attachments.remember_names(&container, true).await;
+                let remembered = self.attachments.remember_names(&container, true).await;
+                remembered.map_err(|error| {
+                    let text = format!(
+                        "the name is gone, but may be back after a restart: {}",
+                        error.message
+                    );
+                    ApiError::new(error.kind, text)
+                })?;
             }
         }
         Ok(removed)

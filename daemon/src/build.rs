@@ -1,8 +1,9 @@
 //! Everything is bound and made here; nothing runs yet.
 
+use std::collections::VecDeque;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use dns::{Authority, Zone};
@@ -49,6 +50,8 @@ pub(crate) const TAP: &str = "weave-sleeve";
 const MACS: usize = 16 << 10;
 /// Where the host itself can ask for names, beside a name server of its own
 const LOCAL_NAMES: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 6753);
+/// How long the end waits for the disk; less than the end of the process may take
+const LAST_WRITE: Duration = Duration::from_secs(3);
 /// Connections that the kernel keeps for us to accept
 const BACKLOG: u32 = 128;
 
@@ -112,7 +115,10 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
     let macs = Arc::new(MacTable::new(MACS, rng.next_u64()));
     let switch_drops = Arc::new(SwitchDrops::default());
 
-    let identity = identity::load_or_create(&store, Machine::this(), &mut rng)?;
+    let (identity, new_key) = identity::load_or_create(&store, Machine::this(), &mut UnwrapErr(SysRng))?;
+    if let Some(written) = new_key {
+        identity::warn_if_fleeting(written).await;
+    }
     let name = args.name.unwrap_or_else(|| identity.peer_name());
     let nickname = nickname(args)?;
     let past = Past::take(&store, args.resume, args.restart_grace, unix_ms())?;
@@ -156,7 +162,7 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
         mesh_rng,
         now,
     );
-    store.put(Slot::SHORT_ID, &mesh.short_id())?;
+    store.put(Slot::SHORT_ID, &mesh.short_id()).later();
     let targets = targets(&args.peers, past.targets);
     let target_count = targets.len();
     mesh.set_targets(targets, true, now);
@@ -238,9 +244,9 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
         epoch: past.epoch,
         unix_ms: unix_ms(),
         targets: target_count,
-        held: attachments.held().await,
+        held: attachments.held(),
         resting: attachments.resting().await,
-        exposed: host_leg.addresses().await,
+        exposed: host_leg.addresses(),
         exposed_name: host_leg.name().await,
     };
     let common = common::common(args, handout, own, &store, &mut rng, now)?;
@@ -285,6 +291,9 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
         datapath: datapath.clone(),
         sleeve: sleeve.clone(),
         store: Arc::clone(&store),
+        progress: store.progress(),
+        awaited: VecDeque::new(),
+        watchdog: service::Watchdog::from_environment(Instant::now()),
         asked: Asked::default(),
         keys: own_network.keys,
         zone,
@@ -316,6 +325,7 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
         host_leg,
         datapath: datapath.clone(),
         sleeve: sleeve.clone(),
+        store: Arc::clone(&store),
         shutdown: shutdown.clone(),
     };
     log::info!(
@@ -397,20 +407,19 @@ impl Running {
     /// Ends every task and thread; the kernel's part goes on
     pub(crate) async fn drain(self, ending: Ending) {
         self.tasks.wait().await;
-        let (sleeve, datapath) = (self.sleeve, self.datapath);
+        let (sleeve, datapath, store) = (self.sleeve, self.datapath, self.store);
+        store.put(Slot::ENDED_AT, &unix_ms()).later();
+        if ending == Ending::Stop {
+            store.put(Slot::STOPPED, &true).later();
+        }
         let stopped = tokio::task::spawn_blocking(move || {
             sleeve.stop();
             datapath.stop();
+            store.close(LAST_WRITE);
+            store.unwritten()
         });
-        if stopped.await.is_err() {
-            log::error!("a packet thread ended badly");
-        }
-        let mut kept = self.store.put(Slot::ENDED_AT, &unix_ms());
-        if ending == Ending::Stop {
-            kept = kept.and_then(|()| self.store.put(Slot::STOPPED, &true));
-        }
-        if let Err(error) = kept {
-            log::error!("{:#}", anyhow::Error::from(error));
+        if let Ok(Some(error)) = stopped.await {
+            log::error!("what changed last is lost: {:#}", anyhow::Error::from(error));
         }
     }
 }

@@ -50,7 +50,7 @@ impl Handout {
             return Ok(None);
         };
         if args.ipalloc_range == Some(IpallocRange::Auto) {
-            store.put(Slot::RANGE, &range)?;
+            store.put(Slot::RANGE, &range).later();
         }
         let default_subnet = args.ipalloc_default_subnet.unwrap_or(range);
         anyhow::ensure!(

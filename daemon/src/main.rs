@@ -65,7 +65,6 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let daemon = build::build(&args, &shutdown).await?;
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let running = daemon.spawn(&shutdown);
-    service::ready();
     tokio::select! {
         () = shutdown.token().cancelled() => {}
         _ = terminate.recv() => shutdown.ask(Ending::Signal),

@@ -47,6 +47,18 @@ pub(crate) fn text(
         families.counter("weave_datapath_lost_total", stats.lost);
         families.gauge("weave_flows", stats.flows as f64);
     }
+    if let Some(store) = &status.store {
+        let states = [
+            api::StoreState::Ok,
+            api::StoreState::Slow,
+            api::StoreState::Failed,
+        ];
+        let states = states.map(|state| {
+            let is_so = f64::from(u8::from(store.state == state));
+            (format!("{{state=\"{state}\"}}"), is_so)
+        });
+        families.put("weave_store_state", "gauge", states);
+    }
     if let Some(ipam) = &status.ipam {
         addresses(&mut families, ipam, status.router.name);
     }

@@ -46,6 +46,7 @@ pub struct Launch {
     peers: Vec<String>,
     password: Option<String>,
     path: Option<PathBuf>,
+    environment: Vec<(String, String)>,
 }
 
 impl Launch {
@@ -72,6 +73,13 @@ impl Launch {
     #[must_use]
     pub fn path(mut self, directory: &Path) -> Self {
         self.path = Some(directory.to_owned());
+        self
+    }
+
+    /// The same with a variable in its environment
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
         self
     }
 
@@ -159,6 +167,7 @@ impl Host {
             .args(["--nickname", self.name()])
             .args(&launch.flags)
             .args(&launch.peers);
+        command.envs(launch.environment.iter().map(|(name, value)| (name, value)));
         if let Some(password) = &launch.password {
             command.env("WEAVE_PASSWORD", password);
         }

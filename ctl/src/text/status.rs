@@ -81,6 +81,14 @@ impl Display for Status<'_> {
                 field(f, "ExposedTo", &host.exposed_to)?;
             }
         }
+        if let Some(store) = &status.store {
+            writeln!(f)?;
+            field(f, "Service", "state")?;
+            match &store.message {
+                None => field(f, "Status", store.state)?,
+                Some(why) => field(f, "Status", format_args!("{}: {}", store.state, clean(why)))?,
+            }
+        }
         if let Some(ipam) = &status.ipam {
             writeln!(f)?;
             field(f, "Service", "ipam")?;
@@ -256,6 +264,7 @@ mod tests {
                 "exposed": ["10.32.0.1/12"],
                 "exposed_to": ["underlay"],
             },
+            "store": { "state": "failed", "path": "/s/weaved.redb", "reason": "full", "message": "no space" },
         }))
         .unwrap();
         assert_eq!(
@@ -291,6 +300,9 @@ mod tests {
          Filter: nftables
         Exposed: 10.32.0.1/12
       ExposedTo: host, underlay
+
+        Service: state
+         Status: failed: no space
 
 "
         );

@@ -88,6 +88,6 @@ pub(crate) enum Kept {
     Pins(Vec<Pin>),
     /// Orders about refused keys
     Bans(Vec<Ban>),
-    /// Who owns which addresses, and who has which
-    Addresses(ipam::Change),
+    /// Who owns which addresses, and who has which: the number by which [`super::plane::Plane::kept`] is told
+    Addresses(u64, ipam::Change),
 }

@@ -56,14 +56,14 @@ pub(crate) enum ForAddresses {
         ticket: Ticket,
         container: ContainerId,
         subnet: Option<Ipv4Network>,
-        reply: oneshot::Sender<Result<Ipv4Network, ApiError>>,
+        reply: oneshot::Sender<Result<Ipv4Network, Ungranted>>,
     },
     /// Wants this address
     Claim {
         ticket: Ticket,
         container: ContainerId,
         address: Ipv4Network,
-        reply: oneshot::Sender<Result<Ipv4Network, ApiError>>,
+        reply: oneshot::Sender<Result<Ipv4Network, Ungranted>>,
     },
     /// A container's address is another's from here on, and was nobody's in between
     Pass { address: Ipv4Network, to: ContainerId },
@@ -78,6 +78,8 @@ pub(crate) enum ForAddresses {
         peer: String,
         reply: oneshot::Sender<Result<u64, ApiError>>,
     },
+    /// Has waited for long enough for a disk: the answer is why there is none, if it is that which is waited for
+    GiveUpDisk(Ticket),
     /// Has waited for long enough: the answer is why there is none
     GiveUp(Ticket),
     /// A container has an address no more, or none at all
@@ -89,6 +91,20 @@ pub(crate) enum ForAddresses {
     Status(oneshot::Sender<Option<IpamStatus>>),
     /// The latest changes of who owns what
     History(oneshot::Sender<Vec<OwnershipChange>>),
+}
+
+/// Why a container has no address
+#[derive(Debug)]
+pub(crate) struct Ungranted {
+    pub(crate) error: ApiError,
+    /// It was chosen and could not be kept: whoever asked gives it back, unless it had it before
+    pub(crate) chosen: Option<Ipv4Network>,
+}
+
+impl From<ApiError> for Ungranted {
+    fn from(error: ApiError) -> Self {
+        Self { error, chosen: None }
+    }
 }
 
 /// Something about names

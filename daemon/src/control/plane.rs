@@ -17,6 +17,7 @@ use overlay::{Mode, Routes as _};
 use super::command::{Answer, Command, Kept};
 use super::facts::Facts;
 use super::forwarding;
+use super::gate::{Gate, Message};
 use super::settling::Settling;
 use super::shared::Shared;
 use crate::datapath::{Beat, BeatOut};
@@ -61,6 +62,8 @@ pub(crate) struct Plane {
     pub(crate) names: Shared<Names>,
     /// What peers call themselves, also of those who are gone: people know them by it
     pub(crate) nicknames: Arc<BTreeMap<PeerName, NickName>>,
+    /// What waits until the addresses are on disk
+    pub(crate) gate: Gate,
     settling: Settling,
     /// When silent stations are forgotten, where no switch does that
     expire_at: Option<Instant>,
@@ -88,6 +91,7 @@ impl Plane {
             expire_at: (facts.mode == Mode::Bridge).then(|| now + EXPIRE),
             commands: VecDeque::new(),
             kept: None,
+            gate: Gate::default(),
             facts,
             mesh,
             neighbours,
@@ -167,9 +171,21 @@ impl Plane {
         self.mesh.forget(targets, now);
     }
 
+    /// What was kept about addresses up to this number is durable
+    pub(crate) fn kept(&mut self, number: u64, now: Instant) {
+        self.gate.kept(number);
+        if let Some(ipam) = &mut self.ipam {
+            for peer in self.gate.take_missed() {
+                ipam.doubt(peer, now);
+            }
+        }
+    }
+
     /// Says goodbye to everybody
     pub(crate) fn shut_down(&mut self, departure: Departure, now: Instant) {
         if departure == Departure::Leave {
+            // The state is deleted after this.
+            self.gate.turn_off();
             if let Some(ipam) = &mut self.ipam {
                 ipam.state.leave(now);
             }
@@ -230,19 +246,32 @@ impl Plane {
 
     /// Lets what peers hold in common have its say; whether it had any
     ///
-    /// One thing at a time: what is to be kept is on disk before a neighbour, or who asked, hears of what
-    /// follows from it.
+    /// One thing at a time: a neighbor, or whoever asked, hears of what follows from a change of the addresses when
+    /// that is on disk; everything else goes on meanwhile.
     fn settle_common(&mut self, now: Instant) -> bool {
         if let Some(output) = self.ipam.as_mut().and_then(|ipam| ipam.state.poll_output()) {
             self.addresses_said(output);
             return true;
+        }
+        if let Some((ticket, answer)) = self.gate.take_answer() {
+            self.commands.push_back(Command::Answer(ticket, Ok(answer)));
+            return true;
+        }
+        if let Some(ipam) = &mut self.ipam {
+            if self.gate.take_flood() {
+                ipam.flood();
+            }
+            while let Some((peer, channel, bytes)) = ipam.poll_send() {
+                self.gate.message(Message { peer, channel, bytes });
+            }
         }
         self.names.flood();
         if let Some(zone) = self.names.state.take_zone() {
             self.commands.push_back(Command::PublishNames(zone));
             return true;
         }
-        let message = self.ipam.as_mut().and_then(Shared::poll_send);
+        let addresses = self.gate.take_message();
+        let message = addresses.map(|message| (message.peer, message.channel, message.bytes));
         let Some((peer, channel, bytes)) = message.or_else(|| self.names.poll_send()) else {
             return false;
         };
@@ -254,22 +283,18 @@ impl Plane {
 
     fn addresses_said(&mut self, output: ForAddresses) {
         let command = match output {
-            ForAddresses::Keep(change) => Command::Keep(Kept::Addresses(change)),
+            ForAddresses::Keep(change) => Command::Keep(Kept::Addresses(self.gate.close(), change)),
             ForAddresses::Granted { ticket, address } => {
-                Command::Answer(ticket, Ok(Answer::Granted(address)))
+                return self.gate.answer(ticket, Answer::Granted(address));
             }
-            ForAddresses::Refused { ticket, why } => Command::Answer(ticket, Err(why)),
             ForAddresses::Removed { ticket, addresses } => {
-                Command::Answer(ticket, Ok(Answer::Removed(addresses)))
+                return self.gate.answer(ticket, Answer::Removed(addresses));
             }
-            ForAddresses::Primed { ticket } => Command::Answer(ticket, Ok(Answer::Primed)),
+            ForAddresses::Primed { ticket } => return self.gate.answer(ticket, Answer::Primed),
+            ForAddresses::Flood => return self.gate.flood(),
+            // Neither is a promise.
+            ForAddresses::Refused { ticket, why } => Command::Answer(ticket, Err(why)),
             ForAddresses::Event(event) => Command::Note(event),
-            ForAddresses::Flood => {
-                if let Some(ipam) = &mut self.ipam {
-                    ipam.flood();
-                }
-                return;
-            }
         };
         self.commands.push_back(command);
     }

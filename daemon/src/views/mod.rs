@@ -134,6 +134,7 @@ pub(crate) fn status(plane: &Plane, keys: &Keys, now: Instant) -> StatusReport {
         ipam: ipam(plane, now),
         dns: None,
         host: None,
+        store: None,
     }
 }
 
@@ -185,6 +186,7 @@ fn mesh_drops(plane: &Plane) -> BTreeMap<String, u64> {
         ("gossip: oversized messages", counters.oversized),
         ("gossip: malformed messages about addresses", addresses),
         ("gossip: malformed messages about names", names),
+        ("addresses_awaiting_disk", plane.gate.dropped()),
         ("gossip: handshakes not completed", counters.handshake_timeouts),
         ("gossip: peers beyond the limit", counters.records_dropped),
         ("gossip: values out of bounds", counters.out_of_bounds),

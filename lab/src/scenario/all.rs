@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    Kernel, Scenario, addresses, bad_input, bridge, broadcast, cut, expose, hostile, isolation, lab_itself,
-    line, mtu, names, password, ports, reset, restart, rough, systemd, three_hosts, trust, upcalls,
+    Kernel, Scenario, addresses, bad_input, bridge, broadcast, cut, disk, expose, hostile, isolation,
+    lab_itself, line, mtu, names, password, ports, reset, restart, rough, systemd, three_hosts, trust, upcalls,
 };
 
 /// For a machine that is slow and busy with other things; most take a tenth of it
@@ -147,6 +147,27 @@ pub(super) const ALL: &[Scenario] = &[
         kernel: Kernel::OpenVswitch,
         limit: LIMIT,
         act: restart::of_a_relay,
+    },
+    Scenario {
+        name: "slow-disk",
+        about: "a disk that takes 3 s and 30 s costs no packet; attach waits, and says why",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: disk::slow,
+    },
+    Scenario {
+        name: "full-disk",
+        about: "a full and a read-only disk: weaved starts, traffic and names go on, attach says why; it heals",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: disk::full,
+    },
+    Scenario {
+        name: "kill-loop",
+        about: "a hundred kills at random moments of changes: nothing acknowledged is lost, nothing given twice",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: disk::kill_loop,
     },
     Scenario {
         name: "upcalls",

@@ -19,6 +19,7 @@ mod bad_input;
 mod bridge;
 mod broadcast;
 mod cut;
+mod disk;
 mod docker;
 mod expose;
 mod hostile;

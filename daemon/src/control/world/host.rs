@@ -66,6 +66,8 @@ pub(crate) struct Host {
     pub(super) beats: u64,
     /// What outlives the daemon, as often as it was written
     pub(crate) kept: Vec<Kept>,
+    /// What whoever asked for addresses was answered
+    pub(crate) granted: Vec<ipam::Ticket>,
 }
 
 impl Host {
@@ -88,6 +90,7 @@ impl Host {
             expiries: 0,
             beats: 0,
             kept: Vec::new(),
+            granted: Vec::new(),
         }
     }
 
@@ -175,7 +178,7 @@ impl Host {
                 Kept::Neighbours(kept) => neighbours = kept,
                 Kept::Pins(kept) => pins = kept,
                 Kept::Bans(kept) => bans = kept,
-                Kept::Nicknames(_) | Kept::Addresses(_) => {}
+                Kept::Nicknames(_) | Kept::Addresses(..) => {}
             }
         }
         let held = |(peer, address): (PeerName, SocketAddr)| Held { peer, address };
@@ -288,7 +291,11 @@ impl Host {
             Command::ExpireStations => self.expiries += 1,
             Command::Keep(kept) => self.kept.push(kept),
             Command::PublishNames(zone) => self.zone = Some(zone),
-            Command::SetRoutes(_) | Command::Forward(_) | Command::Answer(..) | Command::Note(_) => {}
+            Command::Answer(ticket, answer) => {
+                assert!(answer.is_ok(), "{answer:?}");
+                self.granted.push(ticket);
+            }
+            Command::SetRoutes(_) | Command::Forward(_) | Command::Note(_) => {}
             Command::Dial { .. }
             | Command::Send { .. }
             | Command::Close { .. }
