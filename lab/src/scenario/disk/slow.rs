@@ -82,8 +82,7 @@ pub(in crate::scenario) fn act(lab: &mut Lab) -> Result<()> {
     one.host.attach_any(&others[1], &[])?;
     check_interfaces(&one.host, &others)?;
 
-    std::thread::sleep(Duration::from_millis(500));
-    let pings = ping.stop()?;
+    let pings = ping.finish()?;
     println!(
         "{} of {} pings lost, longest silence {:.0?}",
         pings.lost(),
