@@ -43,6 +43,15 @@ impl Family {
         }
     }
 
+    /// Whether somebody has used the table of the older program
+    fn has_older_table(self) -> bool {
+        let tables = match self {
+            Self::V4 => "/proc/net/ip_tables_names",
+            Self::V6 => "/proc/net/ip6_tables_names",
+        };
+        std::fs::read_to_string(tables).is_ok_and(|names| names.lines().any(|name| name == "filter"))
+    }
+
     /// Whether the kernel shows its rules what bridges pass
     pub(super) fn filters_bridges(self) -> bool {
         let switch = match self {
@@ -70,6 +79,8 @@ pub(super) struct Wanted {
 #[derive(Debug)]
 pub(super) struct Filter {
     family: Family,
+    /// Of [`Family::programs`], those before are of no use
+    first: usize,
     program: Option<&'static str>,
     /// Whether the kernel tells of what it changes
     is_told_of: bool,
@@ -80,6 +91,7 @@ impl Filter {
     pub(super) const fn new(family: Family) -> Self {
         Self {
             family,
+            first: 0,
             program: None,
             is_told_of: false,
             made: Vec::new(),
@@ -97,8 +109,33 @@ impl Filter {
 
     /// Makes the chains as wanted, unless they are; whether something had to be changed
     ///
-    /// An error leaves everything as it was: the program changes all or nothing.
+    /// An error leaves everything as it was: the program changes all or nothing. One that shows rules and cannot
+    /// make any, as on a kernel with half of nftables, gives way to the older one.
     pub(super) async fn reconcile(
+        &mut self,
+        device: &IfName,
+        ports: Ports,
+        wanted: &[Wanted],
+    ) -> Result<bool, ProgramError> {
+        let done = self.try_to(device, ports, wanted).await;
+        let may_be_useless = self.first == 0 && wanted.iter().any(|wanted| wanted.is_first);
+        let Err(error @ ProgramError::Refused(_)) = done else {
+            return done;
+        };
+        if !may_be_useless {
+            return Err(error);
+        }
+        (self.first, self.program) = (1, None);
+        let done = self.try_to(device, ports, wanted).await;
+        if done.is_err() {
+            (self.first, self.program) = (0, None);
+            // What the usual one says is what people know.
+            return Err(error);
+        }
+        done
+    }
+
+    async fn try_to(
         &mut self,
         device: &IfName,
         ports: Ports,
@@ -156,14 +193,20 @@ impl Filter {
                 Err(_gone) => self.program = None,
             }
         }
-        let [usual, older] = self.family.programs();
-        let (program, listing) = match run(usual, &["-w", "-S"], "").await {
-            Ok(listing) => (usual, listing),
-            Err(error) => match run(older, &["-w", "-S"], "").await {
-                Ok(listing) => (older, listing),
-                // What the usual one says is what people know.
-                Err(_neither) => return Err(error),
-            },
+        let mut first_error = None;
+        let mut found = None;
+        for program in self.family.programs().into_iter().skip(self.first) {
+            match run(program, &["-w", "-S"], "").await {
+                Ok(listing) => {
+                    found = Some((program, listing));
+                    break;
+                }
+                Err(error) => first_error = first_error.or(Some(error)),
+            }
+        }
+        let Some((program, listing)) = found else {
+            let none = || ProgramError::Refused("there is no such program".to_owned());
+            return Err(first_error.unwrap_or_else(none));
         };
         let version = run(program, &["-V"], "").await;
         self.is_told_of = version.is_ok_and(|version| version.contains("nf_tables"));
@@ -172,10 +215,16 @@ impl Filter {
     }
 }
 
-/// Removes our chains of both versions of IP
+/// Removes our chains of both versions of IP, by whichever program they were made
 pub(super) async fn remove(device: &IfName) -> Result<(), ProgramError> {
-    for family in Family::ALL {
+    let each = |family| [0, 1].map(|first| (family, first));
+    for (family, first) in Family::ALL.into_iter().flat_map(each) {
+        // To ask the older one makes the kernel have a table for it.
+        if first == 1 && !family.has_older_table() {
+            continue;
+        }
         let mut filter = Filter::new(family);
+        filter.first = first;
         if let Err(error) = filter.list().await {
             // Nobody here filters by it, nor did this program.
             log::debug!("{family:?} has no rules: {error}");

@@ -80,7 +80,7 @@ pub(super) fn is_told_that_udp_is_closed(
         "exec 3<>/dev/udp/{to}/{port} || exit 3
          printf x >&3
          sleep 0.2
-         printf x >&3 && echo unheard"
+         printf x >&3 || echo refused"
     );
-    Ok(!who.run(from, &script)?.stdout.contains("unheard"))
+    Ok(who.run(from, &script)?.stdout.contains("refused"))
 }
