@@ -94,7 +94,7 @@ impl App {
         status.host = Some(HostStatus {
             filter: standing.filter,
             filter_error: standing.error,
-            exposed: self.host_leg.addresses().await,
+            exposed: self.host_leg.addresses(),
             exposed_to: self.host_leg.to().await,
         });
         if let Some(names) = &self.names {

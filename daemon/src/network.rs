@@ -9,14 +9,17 @@ use std::fmt;
 
 use anyhow::Context as _;
 use gossip::{NetworkName, Passwords, Psk};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
 use crate::config::Args;
-use crate::store::{Slot, Store};
+use crate::store::{Slot, Store, Written};
 
 /// A password below this is warned about: 50 bits were asked for by Weave Net's pages, too
 const STRONG_BITS: u32 = 50;
+
+/// Length of a kept key in the state, in bytes
+const KEPT_BYTES: usize = 33;
 
 /// What is known of the network
 #[derive(Debug)]
@@ -28,27 +31,17 @@ pub(crate) struct Network {
 }
 
 /// The keys of the password, and of the one that replaces it
-#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub(crate) struct Keys {
     current: Option<Key>,
     other: Option<Key>,
+    /// The last one that was replaced: a unit or a script that still gives it does not bring it back
+    dropped: Option<Key>,
 }
 
 /// A key derived from a password; wiped when it is dropped
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Key(Zeroizing<[u8; 32]>);
-
-impl Serialize for Key {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.as_slice().serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for Key {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        <[u8; 32]>::deserialize(deserializer).map(|bytes| Self(Zeroizing::new(bytes)))
-    }
-}
 
 /// What the state remembers besides the keys
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -107,7 +100,7 @@ impl Network {
             "--no-password is given, and a password, too (WEAVE_PASSWORD, --password-file or a credential)"
         );
         let given = password.map(|password| Key::derive(name, password)).transpose()?;
-        let kept = store.value::<Keys>(Slot::PASSWORDS)?.unwrap_or_default();
+        let kept = Keys::kept(store);
         let keys = Keys::start(given, kept);
         let network = Self {
             name,
@@ -119,7 +112,7 @@ impl Network {
             has_password: password.is_some(),
         };
         if remembered.as_ref() != Some(&remember) {
-            store.put(Slot::NETWORK, &remember)?;
+            store.put(Slot::NETWORK, &remember).later();
         }
         network.tell();
         Ok(network)
@@ -149,16 +142,52 @@ impl Network {
 }
 
 impl Keys {
+    /// The keys of the state: three times a byte that tells whether there is one, and 32 bytes
+    fn kept(store: &Store) -> Self {
+        let bytes = store.secret(Slot::PASSWORDS).unwrap_or_default();
+        let (keys, _rest) = bytes.as_chunks::<KEPT_BYTES>();
+        let mut keys = keys.iter().map(|[is_some, key @ ..]| {
+            let key = Key(Zeroizing::new(*key));
+            (*is_some != 0).then_some(key)
+        });
+        let mut next = || keys.next().flatten();
+        Self {
+            current: next(),
+            other: next(),
+            dropped: next(),
+        }
+    }
+
+    /// Keeps the keys in the state
+    pub(crate) fn keep(&self, store: &Store) -> Written {
+        let mut bytes = Zeroizing::new([0; 3 * KEPT_BYTES]);
+        let (places, _rest) = bytes.as_chunks_mut::<KEPT_BYTES>();
+        for (place, key) in places.iter_mut().zip([&self.current, &self.other, &self.dropped]) {
+            if let Some(key) = key {
+                let [is_some, bytes @ ..] = place;
+                *is_some = 1;
+                bytes.copy_from_slice(key.0.as_slice());
+            }
+        }
+        store.put_secret(Slot::PASSWORDS, bytes.as_slice())
+    }
+
     /// The kept keys, if the given one is one of them; else the operator changed the password
     fn start(given: Option<Key>, kept: Self) -> Self {
-        let is_kept = given.is_some() && (given == kept.current || given == kept.other);
-        match is_kept {
-            true => kept,
-            false => Self {
+        let is_kept = given.is_some() && [&kept.current, &kept.other, &kept.dropped].contains(&&given);
+        if !is_kept {
+            return Self {
                 current: given,
-                other: None,
-            },
+                ..Self::default()
+            };
         }
+        if given == kept.dropped {
+            log::warn!(
+                "the password given was replaced and dropped; the one that replaced it stays in force: put the new \
+                 one into weaved's environment or password file too"
+            );
+        }
+        kept
     }
 
     /// Whether there is a password
@@ -192,16 +221,19 @@ impl Keys {
             (Change::Add(_), Some(_)) => Err(ChangeError::Two),
             (Change::Add(new), None) => Ok(Self {
                 current: self.current.clone(),
+                dropped: self.dropped.clone().filter(|dropped| *dropped != new),
                 other: Some(new),
             }),
             (Change::Promote | Change::Drop, None) => Err(ChangeError::One),
             (Change::Promote, Some(_)) => Ok(Self {
                 current: self.other.clone(),
                 other: self.current.clone(),
+                dropped: self.dropped.clone(),
             }),
             (Change::Drop, Some(_)) => Ok(Self {
                 current: self.current.clone(),
                 other: None,
+                dropped: self.other.clone(),
             }),
         }
     }
@@ -264,6 +296,7 @@ mod tests {
         Keys {
             current: Some(key(current)),
             other: other.map(key),
+            dropped: None,
         }
     }
 
@@ -278,7 +311,16 @@ mod tests {
         assert_eq!(both.changed(Change::Add(key(3))), Err(ChangeError::Two));
         let promoted = both.changed(Change::Promote).unwrap();
         assert_eq!(promoted, keys(2, Some(1)));
-        assert_eq!(promoted.changed(Change::Drop), Ok(keys(2, None)));
+        let replaced = promoted.changed(Change::Drop).unwrap();
+        let expected = Keys {
+            dropped: Some(key(1)),
+            ..keys(2, None)
+        };
+        assert_eq!(replaced, expected);
+        // A unit that gives the old one does not bring it back; the command does.
+        assert_eq!(Keys::start(Some(key(1)), replaced.clone()), expected);
+        let back = replaced.changed(Change::Add(key(1))).unwrap();
+        assert_eq!(back, keys(2, Some(1)));
         assert_eq!(
             Keys::default().changed(Change::Add(key(1))),
             Err(ChangeError::Open)
@@ -292,6 +334,21 @@ mod tests {
         assert_eq!(Keys::start(Some(key(2)), kept.clone()), kept);
         assert_eq!(Keys::start(Some(key(3)), kept.clone()), keys(3, None));
         assert_eq!(Keys::start(None, kept), Keys::default());
+    }
+
+    #[test]
+    fn keys_are_kept_as_they_are() {
+        let dir = TempDir::new("network-keys");
+        let store = Store::open(dir.path()).unwrap();
+        assert_eq!(Keys::kept(&store), Keys::default());
+        let dropped = Keys {
+            dropped: Some(key(3)),
+            ..keys(2, None)
+        };
+        for keys in [keys(1, None), keys(2, Some(1)), dropped, Keys::default()] {
+            keys.keep(&store).later();
+            assert_eq!(Keys::kept(&store), keys);
+        }
     }
 
     #[test]

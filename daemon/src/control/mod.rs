@@ -27,7 +27,7 @@ use gossip::{Departure, DialId, Disconnect, Topology};
 use model::PeerName;
 use overlay::Forwarding;
 use tokio::net::TcpStream;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 
 pub(crate) use self::accept::accept;
 pub(crate) use self::asked::Asked;
@@ -41,7 +41,7 @@ use crate::network::{self, Keys};
 use crate::routes::TopologyRoutes;
 use crate::shutdown::{Ending, Shutdown};
 use crate::sleeve::{Session, Sleeve};
-use crate::store::{Mark, Progress, Slot, Store};
+use crate::store::{self, Mark, Progress, Slot, Store};
 use crate::views::{self, Directory};
 
 /// Inputs that may wait: readers of TCP block when it is full, packet threads drop and count.
@@ -289,7 +289,7 @@ impl Control {
                 return drop(reply.send(Err(error)));
             }
         };
-        let written = self.store.put(Slot::PASSWORDS, &keys);
+        let written = keys.keep(&self.store);
         self.plane.mesh.set_passwords(keys.passwords(), now);
         self.keys = keys;
         let state = views::password(&self.keys);
