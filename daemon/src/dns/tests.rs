@@ -116,9 +116,7 @@ async fn a_large_answer_is_cut_and_comes_whole_on_a_connection() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn other_names_are_answered_by_others_as_they_say_it() {
-    let mut names = Names::new(
-        "02:00:00:00:00:09".parse().unwrap(),
-        1,
+    let mut names = Names::new("02:00:00:00:00:09".parse().unwrap(), gossip::Identity::from_seed([7; 32].into()), 1,
         "example.com".parse().unwrap(),
     );
     for n in 0..50 {
@@ -256,7 +254,7 @@ async fn garbage_is_answered_with_an_error_or_not_at_all_and_the_rest_goes_on() 
 #[tokio::test(flavor = "multi_thread")]
 async fn names_and_addresses_change_while_it_serves() {
     let server = Running::start(zone(), Upstreams::Given(vec![]));
-    let mut names = Names::new("02:00:00:00:00:01".parse().unwrap(), 1, Domain::default());
+    let mut names = Names::new("02:00:00:00:00:01".parse().unwrap(), gossip::Identity::from_seed([7; 32].into()), 1, Domain::default());
     names
         .add("c1", "a".parse().unwrap(), Ipv4Addr::new(10, 32, 0, 77))
         .unwrap();
@@ -399,7 +397,7 @@ fn networks() -> Vec<ipnetwork::Ipv4Network> {
 }
 
 fn zone() -> Zone {
-    let mut names = Names::new("02:00:00:00:00:01".parse().unwrap(), 1, Domain::default());
+    let mut names = Names::new("02:00:00:00:00:01".parse().unwrap(), gossip::Identity::from_seed([7; 32].into()), 1, Domain::default());
     let mut add = |name: &str, container: &str, address: Ipv4Addr| {
         names.add(name, container.parse().unwrap(), address).unwrap();
     };

@@ -2,7 +2,10 @@ use gossip::{DerivedKeys, MAX_PART_BYTES};
 use proptest::prelude::*;
 
 use super::*;
-use crate::domain::Problem;
+use crate::assembly::PATIENCE;
+use crate::budget::{MAX_ENTRIES, MAX_PARTS};
+use crate::copies::KEPT;
+use crate::domain;
 use crate::part::MAX_REMOVED;
 use crate::zone::Found;
 
@@ -23,7 +26,7 @@ fn what_is_added_is_found_listed_and_counted() {
     assert!(matches!(
         elsewhere,
         AddError::Name(NameError {
-            problem: Problem::Elsewhere(_),
+            problem: domain::Problem::Elsewhere(_),
             ..
         })
     ));
@@ -149,7 +152,7 @@ fn a_restart_ends_what_was_said_before() {
     }
     sync(&here, &mut there);
     let old = here.summary();
-    let mut here = Names::new(name(1), 2, Domain::default());
+    let mut here = peer_at(1, 2);
     here.add("c3", id("a"), ip(3)).unwrap();
     sync(&here, &mut there);
     assert_eq!(there.count(), 1);
@@ -159,11 +162,11 @@ fn a_restart_ends_what_was_said_before() {
 
 #[test]
 fn a_run_with_an_older_clock_outbids_the_one_before() {
-    let (mut before, mut there) = (Names::new(name(1), 7, Domain::default()), peer(2));
+    let (mut before, mut there) = (peer_at(1, 7), peer(2));
     there.reachable(&[name(1)].into(), now());
     before.add("old", id("a"), ip(1)).unwrap();
     sync(&before, &mut there);
-    let mut here = Names::new(name(1), 3, Domain::default());
+    let mut here = peer_at(1, 3);
     here.add("new", id("b"), ip(2)).unwrap();
     let _told = here.take_changes();
     sync(&there, &mut here);
@@ -199,12 +202,18 @@ fn who_cannot_be_reached_is_not_answered_nor_told_of_and_forgotten_in_time() {
 }
 
 #[test]
-fn names_that_come_before_their_peer_wait_for_it() {
+fn names_of_a_peer_that_the_mesh_does_not_reach_are_asked_for_when_it_does() {
     let (mut here, mut there) = (peer(1), peer(2));
     here.add("c1", id("a"), ip(1)).unwrap();
     tell(&mut here, &mut there);
-    assert_eq!(there.count(), 0);
-    there.reachable(&[name(1)].into(), now());
+    assert_eq!((there.count(), there.fill().origins), (0, 0));
+    assert_eq!(there.fill().refused, [(Refused::Unreachable, 1)].into());
+    there.reachable(&[name(3)].into(), now());
+    assert!(!there.take_doubt());
+    there.reachable(&[name(1), name(3)].into(), now());
+    assert!(there.take_doubt());
+    assert!(!there.take_doubt());
+    sync(&here, &mut there);
     assert_eq!(there.count(), 1);
 }
 
@@ -249,14 +258,17 @@ fn a_large_part_comes_in_pieces_and_is_seen_when_all_are_there() {
     pieces.reverse();
     let last = pieces.pop().unwrap();
     for piece in &pieces {
-        assert_eq!(there.merge(piece, &DerivedKeys, now()), Ok(Some(piece.clone())));
-        assert_eq!(there.merge(piece, &DerivedKeys, now()), Ok(None));
+        for _twice in 0..2 {
+            assert_eq!(there.merge(piece, &DerivedKeys, now()), Ok(None));
+        }
         assert_eq!(there.count(), 0);
         assert_eq!(there.missing(&peer(3).summary()).unwrap().len(), 1);
     }
-    assert!(there.merge(&last, &DerivedKeys, now()).unwrap().is_some());
+    assert!(!there.take_doubt());
+    assert_eq!(there.merge(&last, &DerivedKeys, now()), Ok(None));
     assert_eq!(there.count(), 12_000);
-    assert!(there.assemblies.is_empty());
+    assert!(there.take_doubt(), "others may lack what came in pieces");
+    assert_eq!(there.assemblies.bytes(), 0);
     // A copy says it in the same pieces; and one change more is told as such.
     sync(&there, &mut third);
     assert_eq!(third.count(), 12_000);
@@ -268,7 +280,7 @@ fn a_large_part_comes_in_pieces_and_is_seen_when_all_are_there() {
             .iter()
             .map(Vec::len)
             .sum::<usize>()
-            < 100
+            < 300
     );
     sync(&here, &mut there);
     assert_eq!(there.count(), 12_001);
@@ -281,35 +293,36 @@ fn pieces_of_two_states_are_kept_apart_and_the_later_one_counts() {
     for n in 0..30_000 {
         here.add(&format!("c{n}"), id(&format!("{n}")), ip(1)).unwrap();
     }
-    let before = here.own.tell(name(1), None);
+    let before = here.tell_own(None);
     here.remove(&Filter {
         container: Some(id("0")),
         ..Filter::default()
     })
     .unwrap();
-    let after = here.own.tell(name(1), None);
+    let after = here.tell_own(None);
     assert_eq!((before.len(), after.len()), (2, 2));
-    assert!(there.merge(&before[0], &DerivedKeys, now()).unwrap().is_some());
-    assert!(there.merge(&after[0], &DerivedKeys, now()).unwrap().is_some());
-    assert_eq!(there.merge(&before[1], &DerivedKeys, now()), Ok(None));
-    assert_eq!(there.count(), 0);
-    assert!(there.merge(&after[1], &DerivedKeys, now()).unwrap().is_some());
-    assert_eq!(there.count(), 29_999);
-    assert_eq!(there.merge(&before[0], &DerivedKeys, now()), Ok(None));
-    assert!(there.assemblies.is_empty());
+    let mut put = |part: &[u8]| {
+        assert_eq!(there.merge(part, &DerivedKeys, now()), Ok(None));
+        there.count()
+    };
+    let counts = [&before[0], &after[0], &before[1], &after[0], &after[1], &before[0]].map(|part| put(part));
+    assert_eq!(counts, [0, 0, 0, 0, 29_999, 29_999]);
+    assert_eq!(there.assemblies.bytes(), 0);
 }
 
 #[test]
 fn pieces_that_nobody_completes_are_forgotten() {
     let (mut here, mut there) = (peer(1), peer(2));
     let start = now();
+    there.reachable(&[name(1)].into(), start);
     for n in 0..30_000 {
         here.add(&format!("c{n}"), id(&format!("{n}")), ip(1)).unwrap();
     }
     there.merge(&here.take_changes()[0], &DerivedKeys, start).unwrap();
-    assert_eq!(there.poll_timeout(), Some(start + KEPT));
-    there.handle_timeout(start + KEPT);
-    assert_eq!(there.poll_timeout(), None);
+    assert!(there.fill().waiting_bytes > 500_000);
+    assert_eq!(there.poll_timeout(), Some(start + PATIENCE));
+    there.handle_timeout(start + PATIENCE);
+    assert_eq!((there.poll_timeout(), there.fill().waiting_bytes), (None, 0));
 }
 
 #[test]
@@ -330,14 +343,14 @@ fn there_is_room_for_a_new_peer_where_one_has_gone() {
     for n in 2..=MAX_PARTS as u32 {
         tell(&mut peer(n), &mut there);
     }
-    assert_eq!(there.others.len(), MAX_PARTS - 1);
+    assert_eq!(there.others.all().len(), MAX_PARTS - 1);
     let newcomer = peer(9999);
     sync(&newcomer, &mut there);
-    assert!(!there.others.contains_key(&name(9999)));
+    assert!(!there.others.all().contains_key(&name(9999)));
     there.reachable(&all.iter().copied().skip(1).chain([name(9999)]).collect(), now());
     sync(&newcomer, &mut there);
-    assert!(there.others.contains_key(&name(9999)));
-    assert!(!there.others.contains_key(&name(2)));
+    assert!(there.others.all().contains_key(&name(9999)));
+    assert!(!there.others.all().contains_key(&name(2)));
     assert!(there.summary().len() < MAX_PART_BYTES);
 }
 
@@ -404,15 +417,16 @@ proptest! {
                 Step::Sync(..) => {}
                 Step::Restart => {
                     let epoch = peers[0].own.stamp.epoch + 1;
-                    peers[0] = Names::new(name(0), epoch, Domain::default());
+                    peers[0] = peer_at(0, epoch);
                     peers[0].reachable(&everybody, at);
                 }
             }
             past.entry(peers[0].own.stamp).or_insert_with(|| list(&peers[0].own));
             for (n, before) in [1, 2].into_iter().zip(before) {
                 prop_assert!(stamp(&peers[n]) >= before);
-                if let Some(copied) = peers[n].others.get(&name(0)) {
+                if let Some(copied) = peers[n].others.get(name(0)) {
                     prop_assert_eq!(Some(&list(&copied.part)), past.get(&copied.part.stamp));
+                    prop_assert_eq!(copied.part.digest(), copied.proof.digest);
                 }
             }
         }
@@ -446,7 +460,17 @@ proptest! {
 }
 
 fn peer(n: u32) -> Names {
-    Names::new(name(n), 1, Domain::default())
+    peer_at(n, 1)
+}
+
+fn peer_at(n: u32, epoch: u64) -> Names {
+    Names::new(name(n), key(n), epoch, Domain::default())
+}
+
+fn key(n: u32) -> Identity {
+    let mut seed = [7; 32];
+    seed[..4].copy_from_slice(&n.to_le_bytes());
+    Identity::from_seed(seed.into())
 }
 
 fn name(n: u32) -> PeerName {
@@ -479,10 +503,10 @@ fn sync(from: &Names, to: &mut Names) {
 }
 
 fn stamp(peer: &Names) -> Option<Stamp> {
-    peer.others.get(&name(0)).map(|copied| copied.part.stamp)
+    peer.others.get(name(0)).map(|copied| copied.part.stamp)
 }
 
 /// The summary of a peer as another has it
 fn there_with(there: &Names, of: &Names) -> Vec<u8> {
-    encode_summary(&vec![(of.name, there.others[&of.name].part.stamp)])
+    encode_summary(&vec![(of.name, there.others.all()[&of.name].part.stamp)])
 }
