@@ -6,7 +6,7 @@ use ipnetwork::IpNetwork;
 use model::{IfName, NickName, PeerName, ShortId, Uid};
 use serde::{Deserialize, Serialize};
 
-use crate::{ConnectionState, DnsStatus, IpamStatus};
+use crate::{ConnectionState, DnsStatus, IpamStatus, NamesFill};
 
 /// What `weavectl status` shows
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +31,9 @@ pub struct StatusReport {
     /// The server of names; absent where there is none
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dns: Option<DnsStatus>,
+    /// The copies of other hosts' names; absent from a weaved that does not tell
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub names: Option<NamesFill>,
 }
 
 /// The mesh as this host sees it

@@ -54,6 +54,7 @@ pub(crate) struct Daemon {
     listener: TcpListener,
     server: Server,
     names: Option<NameServer>,
+    clients: names::Clients,
     app: App,
     sleeve: Sleeve,
     datapath: Datapath,
@@ -117,7 +118,7 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
         Config {
             name,
             nickname: nickname.clone(),
-            identity,
+            identity: identity.clone(),
             psk: password.map(|password| psk(&password)).transpose()?,
             short_id: store.value::<ShortId>(Slot::SHORT_ID)?,
             epoch: past.epoch,
@@ -205,6 +206,7 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
     .await?;
     let own = Own {
         name,
+        identity,
         epoch: past.epoch,
         unix_ms: unix_ms(),
         targets: target_count,
@@ -214,6 +216,11 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
         exposed_name: host_leg.name().await,
     };
     let common = common::common(args, handout, own, &store, &mut rng, now)?;
+    let clients = names::Clients::new(
+        args.datapath.clone(),
+        handout.map(|handout| handout.range),
+        args.dns_allow.clone(),
+    );
     let (zone, zones) = watch::channel(Zone::new(args.dns_domain.clone()));
     let settings = Settings {
         heartbeat_interval: args.heartbeat_interval,
@@ -262,7 +269,7 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
         match args.no_dns {
             true => None,
             false => {
-                let settings = dns_settings(args, handout);
+                let settings = dns_settings(args, handout, clients.clone());
                 let rng = StdRng::from_rng(&mut rng);
                 let server = NameServer::bind(settings, zones, listeners, rng);
                 Some(server.context(
@@ -292,6 +299,7 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
         listener,
         server,
         names,
+        clients,
         app,
         sleeve,
         datapath,
@@ -328,6 +336,7 @@ impl Daemon {
             tasks.spawn(names.serve(stop.clone()));
             let places = self.app.places.clone();
             tasks.spawn(places.follow_bridge(self.links.clone(), stop.clone()));
+            tasks.spawn(self.clients.follow(self.links.clone(), stop.clone()));
         }
         tasks.spawn(crate::attachments::follow_links(
             self.links,
@@ -382,7 +391,7 @@ fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     bind().with_context(|| in_use("TCP", address.port()))
 }
 
-fn dns_settings(args: &Args, handout: Option<Handout>) -> names::Settings {
+fn dns_settings(args: &Args, handout: Option<Handout>, clients: names::Clients) -> names::Settings {
     let upstreams = match args.dns_upstream.as_slice() {
         [] => names::Upstreams::File(args.resolv_conf.clone()),
         given => names::Upstreams::Given(given.iter().map(|ListenAddress(address)| *address).collect()),
@@ -393,6 +402,7 @@ fn dns_settings(args: &Args, handout: Option<Handout>) -> names::Settings {
             networks: handout.iter().map(|handout| handout.range).collect(),
         },
         upstreams,
+        clients,
     }
 }
 

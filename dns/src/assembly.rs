@@ -95,9 +95,7 @@ impl Assemblies {
             return Ok(Put::Waits);
         }
         let whole = self.drop_of(teller).map(|assembly| assembly.there);
-        Ok(Put::Complete(
-            whole.unwrap_or_default().into_values().collect(),
-        ))
+        Ok(Put::Complete(whole.unwrap_or_default().into_values().collect()))
     }
 
     /// Forgets what waits for a state of a part that is known by now

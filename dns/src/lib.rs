@@ -49,7 +49,7 @@ mod told;
 mod upstream;
 mod zone;
 
-pub use answer::{Answer, Authority, Transport, servfail};
+pub use answer::{Answer, Authority, Transport, refused, servfail};
 pub use budget::{Fill, MAX_ENTRIES, MAX_PARTS, MAX_TEXT_BYTES, MAX_WAITING_BYTES, MAX_WEIGHT, Refused};
 pub use copies::KEPT;
 pub use domain::{Domain, HostName, MAX_LABEL_BYTES, MAX_NAME_BYTES, NameError, Problem};

@@ -336,7 +336,9 @@ impl Names {
         bytes: &[u8],
         now: Instant,
     ) -> Result<bool, Problem> {
-        let Whole { head, piece, pieces, .. } = whole;
+        let Whole {
+            head, piece, pieces, ..
+        } = whole;
         let whole = whole.take()?;
         if pieces == 1 {
             let part = Part::whole(head.stamp, whole.entries.into_iter().collect())?;
@@ -439,9 +441,7 @@ impl Replica for Names {
         match self.told.replace(sequence) {
             Some(told) if told == sequence => Vec::new(),
             Some(told) => {
-                let from = told
-                    .saturating_sub(TOLD_AGAIN)
-                    .max(self.own.floor().min(told));
+                let from = told.saturating_sub(TOLD_AGAIN).max(self.own.floor().min(told));
                 let known = Stamp {
                     epoch,
                     sequence: from,

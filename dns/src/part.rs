@@ -90,10 +90,7 @@ impl Part {
     ///
     /// If it is more than a peer may have.
     pub(crate) fn whole(stamp: Stamp, entries: BTreeMap<u64, Entry>) -> Result<Self, Refused> {
-        let text = entries
-            .values()
-            .map(budget::text)
-            .fold(0, usize::saturating_add);
+        let text = entries.values().map(budget::text).fold(0, usize::saturating_add);
         fits(entries.len(), text)?;
         let mut sum = Sum::default();
         for (came, entry) in &entries {

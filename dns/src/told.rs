@@ -199,10 +199,7 @@ impl<E> Delta<E> {
             && self.from < to
             && self.came.len() <= MAX_ENTRIES
             && self.came.is_sorted_by(|(one, _), (next, _)| one < next)
-            && self
-                .came
-                .iter()
-                .all(|(came, _)| *came > self.from && *came <= to)
+            && self.came.iter().all(|(came, _)| *came > self.from && *came <= to)
             && self.went.len() <= MAX_REMOVED
             && self.went.is_sorted_by(|one, next| one < next)
             && self

@@ -84,9 +84,7 @@ impl Zone {
 
     /// The first name, in the order of names, that has this address
     pub fn host(&self, address: Ipv4Addr) -> Option<&HostName> {
-        self.addresses
-            .get(hash(&address.octets()), &address)?
-            .first()
+        self.addresses.get(hash(&address.octets()), &address)?.first()
     }
 
     /// Adds entries in the order of their addresses: one name may have all of them

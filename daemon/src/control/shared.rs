@@ -38,6 +38,11 @@ impl<R: Replica> Shared<R> {
         self.exchange.down(neighbour);
     }
 
+    /// A neighbour may lack something, or have what is lacking here: it is compared with soon
+    pub(crate) fn doubt(&mut self, neighbour: PeerName, now: Instant) {
+        self.exchange.doubt(neighbour, now);
+    }
+
     /// Those of the neighbours that have lost a connection may have missed something
     pub(crate) fn topology_changed(&mut self, before: &Topology, after: &Topology, now: Instant) {
         for (name, record) in &after.peers {

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use api::{
-    BroadcastRoute, Connection, ConnectionCounts, ConnectionState, Peer, PeerConnection, PeerCounts, PeerRef,
-    Protocol, RouterStatus, StatusReport, UnicastRoute,
+    BroadcastRoute, Connection, ConnectionCounts, ConnectionState, NamesFill, Peer, PeerConnection,
+    PeerCounts, PeerRef, Protocol, RouterStatus, StatusReport, UnicastRoute,
 };
 use gossip::{ConnectionStatus, Topology, Versions};
 use model::{NickName, PeerName, ShortId};
@@ -131,6 +131,7 @@ pub(crate) fn status(plane: &Plane, now: Instant) -> StatusReport {
         drops: mesh_drops(plane),
         ipam: ipam(plane, now),
         dns: None,
+        names: Some(names_fill(plane)),
     }
 }
 
@@ -153,7 +154,27 @@ fn mesh_drops(plane: &Plane) -> BTreeMap<String, u64> {
     .into_iter()
     .filter(|(_, count)| *count > 0)
     .map(|(name, count)| (name.to_owned(), count))
+    .chain(refused_names(plane))
     .collect()
+}
+
+fn names_fill(plane: &Plane) -> NamesFill {
+    let fill = plane.names.state.fill();
+    NamesFill {
+        origins: fill.origins,
+        entries: fill.entries,
+        bytes: fill.weight,
+        max_bytes: fill.max_weight,
+        waiting_bytes: fill.waiting_bytes,
+    }
+}
+
+/// What was told of names and not taken over
+fn refused_names(plane: &Plane) -> impl Iterator<Item = (String, u64)> {
+    let refused = plane.names.state.fill().refused;
+    refused
+        .into_iter()
+        .map(|(reason, count)| (format!("names: {reason}"), count))
 }
 
 pub(crate) fn connections(plane: &Plane, now: Instant) -> Vec<Connection> {

@@ -305,7 +305,10 @@ fn pieces_of_two_states_are_kept_apart_and_the_later_one_counts() {
         assert_eq!(there.merge(part, &DerivedKeys, now()), Ok(None));
         there.count()
     };
-    let counts = [&before[0], &after[0], &before[1], &after[0], &after[1], &before[0]].map(|part| put(part));
+    let counts = [
+        &before[0], &after[0], &before[1], &after[0], &after[1], &before[0],
+    ]
+    .map(|part| put(part));
     assert_eq!(counts, [0, 0, 0, 0, 29_999, 29_999]);
     assert_eq!(there.assemblies.bytes(), 0);
 }

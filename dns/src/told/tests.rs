@@ -14,10 +14,10 @@ fn a_change_has_these_bytes() {
         &[0][..], // what happened
         &STATE,
         &proof_bytes(),
-        &[1],    // from
-        &[1, 3], // one came, with sequence 3
+        &[1],                                                      // from
+        &[1, 3],                                                   // one came, with sequence 3
         &[4, b'c', b'1', b'.', b'x', 2, b'i', b'd', 10, 32, 0, 1], // name, container, address
-        &[1, 1], // one went, that came with sequence 1
+        &[1, 1],                                                   // one went, that came with sequence 1
     ]
     .concat();
     let told = Told::Delta(Delta {
@@ -36,8 +36,8 @@ fn a_piece_has_these_bytes() {
         &[1][..], // what there is
         &STATE,
         &proof_bytes(),
-        &[1, 2], // the second piece of two
-        &[1, 3], // one entry, with sequence 3
+        &[1, 2],                                                   // the second piece of two
+        &[1, 3],                                                   // one entry, with sequence 3
         &[4, b'c', b'1', b'.', b'x', 2, b'i', b'd', 10, 32, 0, 1], // name, container, address
     ]
     .concat();
@@ -55,10 +55,10 @@ fn a_piece_has_these_bytes() {
 fn a_signature_is_over_these_bytes() {
     let statement = [
         &b"weaved names\0"[..],
-        &[2, 0, 0, 0, 0, 1],          // origin
-        &[5, 0, 0, 0, 0, 0, 0, 0],    // epoch
-        &[3, 0, 0, 0, 0, 0, 0, 0],    // sequence
-        &[7; 32],                     // digest
+        &[2, 0, 0, 0, 0, 1],       // origin
+        &[5, 0, 0, 0, 0, 0, 0, 0], // epoch
+        &[3, 0, 0, 0, 0, 0, 0, 0], // sequence
+        &[7; 32],                  // digest
     ]
     .concat();
     let signature = ring::signature::Ed25519KeyPair::from_seed_unchecked(&[9; 32])
