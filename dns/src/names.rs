@@ -264,7 +264,8 @@ impl Names {
     /// Whether a part at this state is news of an origin that it is taken from
     fn check(&mut self, head: &Head, keys: &dyn Keys) -> Result<bool, Refused> {
         let Head { origin, stamp, proof } = head;
-        if !self.reachable.contains(origin) {
+        // Who is kept for its return is followed: it may tell of itself before the mesh says that it is back.
+        if !self.reachable.contains(origin) && self.others.get(*origin).is_none() {
             if self.missed.len() < MAX_MISSED {
                 self.missed.insert(*origin);
             }
@@ -322,9 +323,10 @@ impl Names {
         }
         self.make_room(origin, step.weight())?;
         let Difference { came, went } = self.others.take(origin, step, proof);
-        // An origin that cannot be reached was refused before.
-        self.zone.insert_all(came.iter());
-        self.zone.remove_all(went.iter());
+        if self.reachable.contains(&origin) {
+            self.zone.insert_all(came.iter());
+            self.zone.remove_all(went.iter());
+        }
         self.assemblies.is_known(origin, stamp);
         Ok(true)
     }
@@ -366,7 +368,8 @@ impl Names {
     fn replace(&mut self, origin: PeerName, part: Part, proof: Proof, now: Instant) -> Result<bool, Problem> {
         self.make_room(origin, part.weight())?;
         self.assemblies.is_known(origin, part.stamp);
-        let gone = (!self.reachable.contains(&origin)).then_some(now);
+        let since = self.others.get(origin).and_then(|before| before.gone);
+        let gone = (!self.reachable.contains(&origin)).then(|| since.unwrap_or(now));
         if gone.is_none() {
             self.zone.insert_all(part.entries().values());
         }

@@ -55,7 +55,7 @@ impl Table {
             let counts = self.clients.iter().map(|(holder, held)| (held.len(), *holder));
             let greediest = counts.filter(|(_, holder)| *holder != client).max();
             match greediest {
-                Some((count, holder)) if mine < most && count > mine => self.end_oldest(holder),
+                Some((count, holder)) if mine < most && count > mine + 1 => self.end_oldest(holder),
                 _ if self.own == Own::EndOldest && mine > 0 => self.end_oldest(client),
                 Some(_) | None => return None,
             }

@@ -218,6 +218,24 @@ fn names_of_a_peer_that_the_mesh_does_not_reach_are_asked_for_when_it_does() {
 }
 
 #[test]
+fn who_is_kept_for_its_return_is_followed_and_kept_no_longer_for_that() {
+    let (mut here, mut there) = (peer(1), peer(2));
+    let start = now();
+    there.reachable(&[name(1)].into(), start);
+    here.add("c1", id("a"), ip(1)).unwrap();
+    tell(&mut here, &mut there);
+    there.reachable(&[].into(), start);
+    here.remove(&Filter::default()).unwrap();
+    here.add("c2", id("b"), ip(2)).unwrap();
+    tell(&mut here, &mut there);
+    assert_eq!(there.count(), 0);
+    assert_eq!(there.poll_timeout(), Some(start + KEPT));
+    there.reachable(&[name(1)].into(), start);
+    assert_eq!(there.zone().find("c1.weave.local"), Found::Nothing);
+    assert!(there.zone().addresses("c2.weave.local").eq([ip(2)]));
+}
+
+#[test]
 fn whoever_lags_further_than_is_remembered_is_told_the_whole() {
     let (mut here, mut there) = (peer(1), peer(2));
     there.reachable(&[name(1)].into(), now());
