@@ -9,6 +9,7 @@ mod hostile;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::Ipv4Addr;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use dns::{Domain, Filter, MAX_PARTS, MAX_WAITING_BYTES, Names};
@@ -85,8 +86,18 @@ impl Keys for Pinned {
     }
 }
 
-fn key(n: usize) -> Identity {
-    Identity::from_seed([1 + n as u8; 32].into())
+fn key(n: usize) -> &'static Identity {
+    static ALL: LazyLock<Vec<Identity>> = LazyLock::new(|| {
+        let seeds = (1..).take(HONEST + HOSTILE);
+        seeds.map(|seed| Identity::from_seed([seed; 32].into())).collect()
+    });
+    &ALL[n]
+}
+
+fn name(n: usize) -> PeerName {
+    static ALL: LazyLock<Vec<PeerName>> =
+        LazyLock::new(|| (0..HONEST + HOSTILE).map(|n| key(n).peer_name()).collect());
+    ALL[n]
 }
 
 fn domain() -> Domain {
@@ -98,7 +109,9 @@ impl World {
         let now = Instant::now();
         let mut world = Self {
             honest: Vec::new(),
-            hostile: (HONEST..HONEST + HOSTILE).map(|n| Hostile::new(key(n))).collect(),
+            hostile: (HONEST..HONEST + HOSTILE)
+                .map(|n| Hostile::new(key(n).clone()))
+                .collect(),
             on_the_way: BTreeMap::new(),
             rng: StdRng::seed_from_u64(seed),
             now,
@@ -115,11 +128,11 @@ impl World {
     }
 
     fn start(&self, n: usize, epoch: u64) -> Honest {
-        let name = key(n).peer_name();
+        let own = name(n);
         let said = self.honest.get(n).map(|before| before.said.clone());
         let mut honest = Honest {
-            names: Names::new(name, key(n), epoch, domain()),
-            exchange: Exchange::new(name),
+            names: Names::new(own, key(n).clone(), epoch, domain()),
+            exchange: Exchange::new(own),
             says: BTreeMap::new(),
             said: said.unwrap_or_default(),
         };
@@ -129,7 +142,7 @@ impl World {
 
     fn connect(&mut self, n: usize) {
         for other in everybody() {
-            if other != key(n).peer_name() {
+            if other != name(n) {
                 let honest = &mut self.honest[n];
                 honest.exchange.up(other, &honest.names, self.now);
             }
@@ -137,9 +150,9 @@ impl World {
         for other in 0..self.honest.len() {
             if other != n {
                 let honest = &mut self.honest[other];
-                let restarted = key(n).peer_name();
-                self.on_the_way.remove(&(restarted, key(other).peer_name()));
-                self.on_the_way.remove(&(key(other).peer_name(), restarted));
+                let restarted = name(n);
+                self.on_the_way.remove(&(restarted, name(other)));
+                self.on_the_way.remove(&(name(other), restarted));
                 honest.exchange.down(restarted);
                 honest.exchange.up(restarted, &honest.names, self.now);
             }
@@ -192,7 +205,7 @@ impl World {
             _ => {
                 let from = self.rng.random_range(0..HOSTILE);
                 for _ in 0..self.rng.random_range(1..8) {
-                    let to = key(self.rng.random_range(0..HONEST)).peer_name();
+                    let to = name(self.rng.random_range(0..HONEST));
                     let bytes = self.hostile[from].say(&mut self.rng);
                     let from = self.hostile[from].name();
                     self.on_the_way.entry((from, to)).or_default().push_back(bytes);
@@ -211,7 +224,7 @@ impl World {
             }
             honest.exchange.flood(&mut honest.names);
             while let Some((to, bytes)) = honest.exchange.poll_send() {
-                let from = key(n).peer_name();
+                let from = name(n);
                 self.on_the_way.entry((from, to)).or_default().push_back(bytes);
             }
         }
@@ -230,7 +243,7 @@ impl World {
             }
             let (from, to) = *waiting[self.rng.random_range(0..waiting.len())].0;
             let bytes = self.on_the_way.get_mut(&(from, to)).unwrap().pop_front().unwrap();
-            match (0..HONEST).find(|n| key(*n).peer_name() == to) {
+            match (0..HONEST).find(|n| name(*n) == to) {
                 Some(n) => {
                     let Honest { names, exchange, .. } = &mut self.honest[n];
                     // Everybody is everybody's neighbor.
@@ -269,7 +282,7 @@ impl World {
     fn judge(&self) {
         for honest in &self.honest {
             for listed in honest.names.entries() {
-                if let Some(origin) = (0..HONEST).find(|n| key(*n).peer_name() == listed.origin) {
+                if let Some(origin) = (0..HONEST).find(|n| name(*n) == listed.origin) {
                     let line = (listed.entry.name.as_str().to_owned(), listed.entry.address);
                     assert!(self.honest[origin].said.contains(&line), "{line:?}");
                 }
@@ -301,7 +314,7 @@ impl World {
             for (origin, owner) in self.honest.iter().enumerate() {
                 let mut has: BTreeMap<(String, Ipv4Addr), usize> = BTreeMap::new();
                 let of = honest.names.entries();
-                for listed in of.filter(|listed| listed.origin == key(origin).peer_name()) {
+                for listed in of.filter(|listed| listed.origin == name(origin)) {
                     let line = (listed.entry.name.as_str().to_owned(), listed.entry.address);
                     *has.entry(line).or_default() += 1;
                 }
@@ -315,5 +328,5 @@ impl World {
 }
 
 fn everybody() -> BTreeSet<PeerName> {
-    (0..HONEST + HOSTILE).map(|n| key(n).peer_name()).collect()
+    (0..HONEST + HOSTILE).map(|n| name(n)).collect()
 }
