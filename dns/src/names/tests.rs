@@ -3,10 +3,11 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::assembly::PATIENCE;
-use crate::budget::{MAX_ENTRIES, MAX_PARTS};
+use crate::budget::{MAX_ENTRIES, MAX_PARTS, MAX_WEIGHT};
 use crate::copies::KEPT;
 use crate::domain;
 use crate::part::MAX_REMOVED;
+use crate::stamp::MAX_COUNT;
 use crate::zone::Found;
 
 #[test]
@@ -373,6 +374,171 @@ fn there_is_room_for_a_new_peer_where_one_has_gone() {
     assert!(there.others.all().contains_key(&name(9999)));
     assert!(!there.others.all().contains_key(&name(2)));
     assert!(there.summary().len() < MAX_PART_BYTES);
+}
+
+/// A part of so many entries of 32 bytes of text, as its origin tells it
+fn part_of(n: u32, entries: usize) -> Vec<Vec<u8>> {
+    let mut names = peer(n);
+    for entry in 0..entries {
+        let (name, container) = (format!("{n}-{entry:09}"), format!("{entry:05}"));
+        names
+            .add(&name, id(&container), Ipv4Addr::from_bits(entry as u32))
+            .unwrap();
+    }
+    names.take_changes()
+}
+
+#[test]
+fn a_hostile_origin_pushes_out_no_names_but_its_own() {
+    let mut here = peer(1);
+    here.reachable(&(2..9).map(name).collect(), now());
+    let mut hear = |n: u32, entries: usize| {
+        for part in part_of(n, entries) {
+            assert_eq!(
+                here.merge_from(name(n), &part, &DerivedKeys, now()).map(drop),
+                Ok(())
+            );
+        }
+        assert!(here.fill().weight <= MAX_WEIGHT);
+        let of = |n| here.entries().filter(|listed| listed.origin == name(n)).count();
+        (2..6).map(of).collect::<Vec<_>>()
+    };
+    assert_eq!(hear(2, 10_000), [10_000, 0, 0, 0]);
+    assert_eq!(hear(3, MAX_ENTRIES), [10_000, MAX_ENTRIES, 0, 0]);
+    assert_eq!(hear(4, MAX_ENTRIES), [10_000, MAX_ENTRIES, MAX_ENTRIES, 0]);
+    // No room for one beyond its share; one within it takes the place of one beyond.
+    assert_eq!(hear(5, MAX_ENTRIES), [10_000, MAX_ENTRIES, MAX_ENTRIES, 0]);
+    let after = hear(5, 30_000);
+    assert_eq!((after[0], after[3]), (10_000, 30_000));
+    assert_eq!(after[1] + after[2], MAX_ENTRIES);
+    let refused = here.fill().refused;
+    assert!(refused[&Refused::NoRoom] >= 2, "{refused:?}");
+    assert_eq!(
+        here.zone().find("3-000000007.weave.local") == Found::Nothing,
+        after[1] == 0
+    );
+}
+
+#[test]
+fn invented_origins_take_no_memory() {
+    let mut here = peer(1);
+    here.reachable(&[name(2)].into(), now());
+    for n in 100..5_000 {
+        for part in part_of(n, 1) {
+            assert_eq!(here.merge_from(name(2), &part, &DerivedKeys, now()), Ok(None));
+        }
+    }
+    let fill = here.fill();
+    assert_eq!((fill.origins, fill.weight, fill.waiting_bytes), (0, 0, 0));
+    assert_eq!(fill.refused, [(Refused::Unreachable, 4_900)].into());
+}
+
+#[test]
+fn pieces_of_one_neighbor_spoil_none_of_another() {
+    let mut here = peer(1);
+    here.reachable(&[name(2), name(3)].into(), now());
+    let pieces = part_of(2, 30_000);
+    assert_eq!(pieces.len(), 2);
+    let mut spoiled = pieces.clone();
+    for piece in &mut spoiled {
+        let last = piece.len() - 1;
+        piece[last] ^= 1;
+    }
+    for (teller, piece) in [(3, &spoiled[0]), (2, &pieces[0]), (3, &spoiled[1])] {
+        assert_eq!(
+            here.merge_from(name(teller), piece, &DerivedKeys, now()),
+            Ok(None)
+        );
+        assert_eq!(here.count(), 0);
+    }
+    assert_eq!(here.fill().refused, [(Refused::Digest, 1)].into());
+    assert_eq!(
+        here.merge_from(name(2), &pieces[1], &DerivedKeys, now()),
+        Ok(None)
+    );
+    assert_eq!(here.count(), 30_000);
+    assert!(here.take_doubt());
+}
+
+/// 43 bytes that said of the victim's epoch that it was the last one, for which it answered with one beyond
+#[test]
+fn nobody_else_makes_a_peer_outbid_what_cannot_be_outbid() {
+    let mut here = peer(1);
+    here.add("web", id("a"), ip(1)).unwrap();
+    let before = here.summary();
+    for (epoch, signer, reason) in [
+        (MAX_COUNT, key(2), Some(Refused::OtherKey)),
+        (u64::MAX / 2 - 1, key(2), None),
+        (u64::MAX, key(1), None),
+        (MAX_COUNT, key(1), Some(Refused::Epoch)),
+    ] {
+        let mut forger = Names::new(name(1), signer, epoch, Domain::default());
+        forger.add("web", id("c"), [6, 6, 6, 6].into()).unwrap();
+        for part in forger.take_changes() {
+            let told = here.merge(&part, &DerivedKeys, now());
+            assert_eq!(told.is_err(), reason.is_none(), "{epoch}");
+        }
+        assert!(reason.is_none_or(|reason| here.fill().refused.contains_key(&reason)));
+        assert_eq!(here.summary(), before);
+    }
+    let mut later = peer_at(1, MAX_COUNT - 1);
+    later.add("web", id("c"), ip(9)).unwrap();
+    tell(&mut later, &mut here);
+    assert_eq!(here.own.stamp.epoch, MAX_COUNT);
+    let mut there = peer(2);
+    there.reachable(&[name(1)].into(), now());
+    sync(&here, &mut there);
+    assert!(there.zone().addresses("web.weave.local").eq([ip(1)]));
+}
+
+#[test]
+fn a_change_of_a_relay_that_changed_it_is_not_taken_over_and_the_whole_is_asked_for() {
+    let (mut here, mut there) = (peer(1), peer(2));
+    there.reachable(&[name(1)].into(), now());
+    here.add("c1", id("a"), ip(1)).unwrap();
+    tell(&mut here, &mut there);
+    here.add("c2", id("a"), ip(2)).unwrap();
+    let mut parts = here.take_changes();
+    // The list of what went is empty at the end; before it is the address.
+    let at = parts[0].len() - 2;
+    parts[0][at] ^= 1;
+    assert_eq!(there.merge(&parts[0], &DerivedKeys, now()), Ok(None));
+    assert_eq!(there.count(), 1);
+    assert_eq!(there.fill().refused, [(Refused::Digest, 1)].into());
+    assert_eq!(decode_summary(&there.summary()).unwrap().len(), 1, "only its own");
+    sync(&here, &mut there);
+    assert_eq!(there.count(), 2);
+    assert_eq!(decode_summary(&there.summary()).unwrap().len(), 2);
+}
+
+#[test]
+fn a_key_that_is_bound_takes_the_place_of_one_that_was_only_first() {
+    struct Bound(gossip::IdentityKey);
+    impl Keys for Bound {
+        fn binding(&self, _name: PeerName, key: &gossip::IdentityKey) -> Binding {
+            if *key == self.0 {
+                Binding::Bound
+            } else {
+                Binding::Unknown
+            }
+        }
+    }
+    let mut here = peer(1);
+    here.reachable(&[name(2)].into(), now());
+    let first = Names::new(name(2), key(7), 9, Domain::default());
+    sync(&first, &mut here);
+    let (mut other, mut bound) = (peer_at(2, 10), peer(2));
+    other.add("c1", id("a"), ip(1)).unwrap();
+    bound.add("c2", id("a"), ip(2)).unwrap();
+    sync(&other, &mut here);
+    assert_eq!(
+        (here.count(), here.fill().refused),
+        (0, [(Refused::OtherKey, 1)].into())
+    );
+    for part in bound.take_changes() {
+        assert!(here.merge(&part, &Bound(key(2).key()), now()).unwrap().is_some());
+    }
+    assert!(here.zone().addresses("c2.weave.local").eq([ip(2)]));
 }
 
 /// What may happen in a network of three, of which the first has something to say
