@@ -12,7 +12,7 @@ use std::net::Ipv4Addr;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
-use dns::{Domain, Filter, MAX_PARTS, MAX_WAITING_BYTES, Names};
+use dns::{Domain, Filter, MAX_WAITING_BYTES, Names};
 use gossip::{Binding, COMPARE, Exchange, Identity, IdentityKey, Keys};
 use hostile::Hostile;
 use model::PeerName;
@@ -289,11 +289,7 @@ impl World {
             }
             let fill = honest.names.fill();
             assert!(fill.weight <= fill.max_weight && fill.waiting_bytes <= MAX_WAITING_BYTES);
-            assert!(
-                fill.origins < MAX_PARTS && fill.origins < HONEST + HOSTILE,
-                "{}",
-                fill.origins
-            );
+            assert!(fill.origins < HONEST + HOSTILE, "{}", fill.origins);
         }
     }
 
@@ -328,5 +324,5 @@ impl World {
 }
 
 fn everybody() -> BTreeSet<PeerName> {
-    (0..HONEST + HOSTILE).map(|n| name(n)).collect()
+    (0..HONEST + HOSTILE).map(name).collect()
 }
