@@ -157,7 +157,8 @@ impl Clients {
         let is_older = |age| read_at.is_none_or(|at| now.saturating_duration_since(at) >= age);
         let changed = is_older(CHANGED_AGE) && inner.is_old.load(Ordering::Relaxed);
         let client = classify(from, known);
-        if !changed && !(client == Client::Stranger && is_older(STRANGER_AGE)) {
+        let is_doubtful = client == Client::Stranger && is_older(STRANGER_AGE);
+        if !changed && !is_doubtful {
             return client;
         }
         inner.is_old.store(false, Ordering::Relaxed);

@@ -536,7 +536,7 @@ fn server(zone: Zone, upstreams: Upstreams, address: SocketAddr) -> Result<Ends,
     let settings = Settings {
         authority,
         upstreams,
-        clients: Clients::with_strangers(vec!["127.0.0.9/32".parse().unwrap()]),
+        clients: Clients::with_strangers(vec![std::net::IpAddr::from([127, 0, 0, 9]).into()]),
     };
     let server = Server::bind(settings, zones, addresses, StdRng::seed_from_u64(7))?;
     Ok((server, zone, wanted))
