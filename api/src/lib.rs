@@ -64,7 +64,7 @@ pub use ipam::{
     AddressOwner, IpamState, IpamStatus, OwnershipChange, PendingAddress, RemovePeersRequest, RemovedPeer,
     ReserveRequest, reserved_for,
 };
-pub use names::{DnsStatus, LookupRequest, NameEntry, NameRequest};
+pub use names::{DnsStatus, LookupRequest, NameEntry, NameRequest, NamesFill};
 pub use own_file::OwnFile;
 pub use peer::{Peer, PeerConnection, PeerRef};
 pub use report::{BroadcastRoute, MacEntry, Report, UnicastRoute};

@@ -6,7 +6,7 @@ use ipnetwork::IpNetwork;
 use model::{IfName, NickName, PeerName, ShortId, Uid};
 use serde::{Deserialize, Serialize};
 
-use crate::{ConnectionState, DnsStatus, HostStatus, IpamStatus, Security, StoreStatus};
+use crate::{ConnectionState, DnsStatus, HostStatus, IpamStatus, NamesFill, Security, StoreStatus};
 
 /// What `weavectl status` shows
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -39,6 +39,9 @@ pub struct StatusReport {
     /// The state on disk; absent from a weaved that does not tell
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub store: Option<StoreStatus>,
+    /// The copies of other hosts' names; absent from a weaved that does not tell
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub names: Option<NamesFill>,
 }
 
 /// The mesh as this host sees it

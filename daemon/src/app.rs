@@ -110,6 +110,8 @@ impl App {
             });
             let dropped = [
                 ("dns: questions that nobody answered", &names.counters().failed),
+                ("dns: refused_client", &names.counters().refused),
+                ("dns: too_many_connections", &names.counters().unheard),
                 (
                     "dns: what was no question, or found no room",
                     &names.counters().dropped,

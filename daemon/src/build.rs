@@ -61,6 +61,7 @@ pub(crate) struct Daemon {
     listener: TcpListener,
     server: Server,
     names: Option<NameServer>,
+    clients: names::Clients,
     app: App,
     sleeve: Sleeve,
     datapath: Datapath,
@@ -132,7 +133,7 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
         Config {
             name,
             nickname: nickname.clone(),
-            identity,
+            identity: identity.clone(),
             network: own_network.name,
             passwords: own_network.keys.passwords(),
             entropy: Entropy::new(UnwrapErr(SysRng)),
@@ -241,6 +242,7 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
     keeper.make().await;
     let own = Own {
         name,
+        identity,
         epoch: past.epoch,
         unix_ms: unix_ms(),
         targets: target_count,
@@ -250,6 +252,11 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
         exposed_name: host_leg.name().await,
     };
     let common = common::common(args, handout, own, &store, &mut rng, now)?;
+    let clients = names::Clients::new(
+        args.datapath.clone(),
+        handout.map(|handout| handout.range),
+        args.dns_allow.clone(),
+    );
     let (zone, zones) = watch::channel(Zone::new(args.dns_domain.clone()));
     let settings = Settings {
         heartbeat_interval: args.heartbeat_interval,
@@ -304,7 +311,7 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
         match args.no_dns {
             true => None,
             false => {
-                let settings = dns_settings(args, handout);
+                let settings = dns_settings(args, handout, clients.clone());
                 let rng = StdRng::from_rng(&mut rng);
                 let server = NameServer::bind(settings, zones, listeners, rng);
                 Some(server.context(
@@ -338,6 +345,7 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
         listener,
         server,
         names,
+        clients,
         app,
         sleeve,
         datapath,
@@ -385,6 +393,7 @@ impl Daemon {
             tasks.spawn(names.serve(stop.clone()));
             let places = self.app.places.clone();
             tasks.spawn(places.follow_bridge(self.links.clone(), stop.clone()));
+            tasks.spawn(self.clients.follow(self.links.clone(), stop.clone()));
         }
         tasks.spawn(crate::attachments::follow_links(
             self.links,
@@ -438,7 +447,7 @@ fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     bind().with_context(|| in_use("TCP", address.port()))
 }
 
-fn dns_settings(args: &Args, handout: Option<Handout>) -> names::Settings {
+fn dns_settings(args: &Args, handout: Option<Handout>, clients: names::Clients) -> names::Settings {
     let upstreams = match args.dns_upstream.as_slice() {
         [] => names::Upstreams::File(args.resolv_conf.clone()),
         given => names::Upstreams::Given(given.iter().map(|ListenAddress(address)| *address).collect()),
@@ -449,6 +458,7 @@ fn dns_settings(args: &Args, handout: Option<Handout>) -> names::Settings {
             networks: handout.iter().map(|handout| handout.range).collect(),
         },
         upstreams,
+        clients,
     }
 }
 

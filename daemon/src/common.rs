@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
 use dns::Names;
+use gossip::Identity;
 use ipam::{Config, Ipam};
 use ipnetwork::{IpNetwork, Ipv4Network};
 use link::Links;
@@ -92,6 +93,8 @@ async fn routed(links: &Links, own: &[IfName]) -> anyhow::Result<Vec<Routed>> {
 #[derive(Debug)]
 pub(crate) struct Own {
     pub(crate) name: PeerName,
+    /// The key that signs what it says
+    pub(crate) identity: Identity,
     /// Greater at each start
     pub(crate) epoch: u64,
     pub(crate) unix_ms: u64,
@@ -144,7 +147,7 @@ pub(crate) fn common(
         }
     };
     // Without names, too: that there are none here replaces what others know of a run before this one.
-    let mut names = Names::new(own.name, own.epoch, args.dns_domain.clone());
+    let mut names = Names::new(own.name, own.identity.clone(), own.epoch, args.dns_domain.clone());
     let mut has = |id: &ContainerId, addresses: &[IpNetwork], called: &[(String, Ipv4Addr)]| {
         for address in addresses {
             if let (Some(ipam), IpNetwork::V4(address)) = (&mut ipam, address) {

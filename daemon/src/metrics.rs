@@ -65,11 +65,16 @@ pub(crate) fn text(
     if let Some(dns) = &status.dns {
         families.gauge("weave_dns_entries", dns.entries as f64);
     }
+    if let Some(fill) = &status.names {
+        families.gauge("weave_dns_copies_bytes", fill.bytes as f64);
+        families.gauge("weave_dns_copies_max_bytes", fill.max_bytes as f64);
+    }
     if let Some(questions) = questions {
         let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         families.counter("weave_dns_questions_total", load(&questions.questions));
         families.counter("weave_dns_forwarded_total", load(&questions.forwarded));
         families.counter("weave_dns_failed_total", load(&questions.failed));
+        families.counter("weave_dns_refused_total", load(&questions.refused));
     }
     families.0
 }

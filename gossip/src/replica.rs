@@ -57,6 +57,22 @@ pub trait Replica {
     ///
     /// If no peer would send such a part; nothing of it is taken over.
     fn merge(&mut self, part: &[u8], keys: &dyn Keys, now: Instant) -> Result<Option<Vec<u8>>, Malformed>;
+
+    /// [`Replica::merge`] for a state that keeps what it is told by different neighbours apart
+    ///
+    /// # Errors
+    ///
+    /// As [`Replica::merge`].
+    fn merge_from(
+        &mut self,
+        teller: PeerName,
+        part: &[u8],
+        keys: &dyn Keys,
+        now: Instant,
+    ) -> Result<Option<Vec<u8>>, Malformed> {
+        let _one_for_all = teller;
+        self.merge(part, keys, now)
+    }
 }
 
 /// Bytes that no peer would send
@@ -189,12 +205,12 @@ impl Exchange {
                 }
             }
             Message::Change { origin, part } => {
-                if let Some(part) = state.merge(&part, keys, now)? {
+                if let Some(part) = state.merge_from(from, &part, keys, now)? {
                     self.pass_on(origin, from, part, reaches);
                 }
             }
             Message::Lacked(part) => {
-                if let Some(part) = state.merge(&part, keys, now)? {
+                if let Some(part) = state.merge_from(from, &part, keys, now)? {
                     // The neighbours of who told it may have lacked it too: it spreads as from here.
                     self.pass_on(self.name, from, part, |_, _| false);
                 }

@@ -113,6 +113,9 @@ pub(crate) struct LaunchArgs {
     /// Where other names are asked for, instead of the host's own name servers; may be given again
     #[arg(long, value_name = "ADDRESS")]
     dns_upstream: Vec<String>,
+    /// Networks that are answered about names beside containers and this host, with commas between them
+    #[arg(long, value_name = "CIDR,...")]
+    dns_allow: Option<String>,
     /// Where the host's own name servers are told [default: /etc/resolv.conf]
     #[arg(long, value_name = "FILE")]
     resolv_conf: Option<String>,
@@ -211,6 +214,10 @@ impl Settings {
         for upstream in args.dns_upstream {
             push("dns-upstream", checked("dns-upstream", Some(upstream), server)?);
         }
+        push(
+            "dns-allow",
+            checked("dns-allow", args.dns_allow, subnets)?.filter(|list| !list.is_empty()),
+        );
         push("resolv-conf", checked("resolv-conf", args.resolv_conf, path)?);
         push("state-dir", checked("state-dir", args.state_dir, path)?);
         let log_level = checked("log-level", args.log_level, log_level)?;

@@ -115,6 +115,15 @@ impl Display for Status<'_> {
             field(f, "Upstream", list(&clean(&dns.upstream)))?;
             field(f, "TTL", dns.ttl)?;
             field(f, "Entries", dns.entries)?;
+            if let Some(fill) = &status.names {
+                let mib = |bytes: usize| bytes as f64 / f64::from(1 << 20);
+                let (used, most) = (mib(fill.bytes), mib(fill.max_bytes));
+                field(
+                    f,
+                    "Copies",
+                    format_args!("{} hosts, {used:.1} of {most:.0} MiB", fill.origins),
+                )?;
+            }
         }
         writeln!(f)
     }

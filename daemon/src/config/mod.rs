@@ -114,6 +114,9 @@ pub(crate) struct Args {
     /// Where other names are asked for, instead of the host's own name servers; may be given again
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) dns_upstream: Vec<ListenAddress>,
+    /// Networks that are answered about names beside containers and this host, with commas between them
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    pub(crate) dns_allow: Vec<IpNetwork>,
     /// Where the host's own name servers are told
     #[arg(long, value_name = "FILE", default_value = "/etc/resolv.conf")]
     pub(crate) resolv_conf: PathBuf,

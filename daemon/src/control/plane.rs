@@ -265,6 +265,11 @@ impl Plane {
                 self.gate.message(Message { peer, channel, bytes });
             }
         }
+        if self.names.state.take_doubt() {
+            for neighbour in self.mesh.neighbours() {
+                self.names.doubt(neighbour.peer, now);
+            }
+        }
         self.names.flood();
         if let Some(zone) = self.names.state.take_zone() {
             self.commands.push_back(Command::PublishNames(zone));

@@ -38,7 +38,7 @@ impl<R: Replica> Shared<R> {
         self.exchange.down(neighbour);
     }
 
-    /// A neighbor was not told what it should have been
+    /// A neighbor may lack something, or have something that is lacking here: it is compared with soon
     pub(crate) fn doubt(&mut self, neighbour: PeerName, now: Instant) {
         self.exchange.doubt(neighbour, now);
     }

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use api::{
-    Banned, BroadcastRoute, Connection, ConnectionCounts, ConnectionState, NameDispute, PasswordState, Peer,
-    PeerConnection, PeerCounts, PeerRef, Protocol, RouterStatus, Security, StatusReport, UnicastRoute,
+    Banned, BroadcastRoute, Connection, ConnectionCounts, ConnectionState, NameDispute, NamesFill, PasswordState,
+    Peer, PeerConnection, PeerCounts, PeerRef, Protocol, RouterStatus, Security, StatusReport, UnicastRoute,
 };
 use gossip::{ConnectionStatus, Topology, Versions};
 use model::{NickName, PeerName, ShortId};
@@ -135,6 +135,7 @@ pub(crate) fn status(plane: &Plane, keys: &Keys, now: Instant) -> StatusReport {
         dns: None,
         host: None,
         store: None,
+        names: Some(names_fill(plane)),
     }
 }
 
@@ -204,7 +205,27 @@ fn mesh_drops(plane: &Plane) -> BTreeMap<String, u64> {
     .into_iter()
     .filter(|(_, count)| *count > 0)
     .map(|(name, count)| (name.to_owned(), count))
+    .chain(refused_names(plane))
     .collect()
+}
+
+fn names_fill(plane: &Plane) -> NamesFill {
+    let fill = plane.names.state.fill();
+    NamesFill {
+        origins: fill.origins,
+        entries: fill.entries,
+        bytes: fill.weight,
+        max_bytes: fill.max_weight,
+        waiting_bytes: fill.waiting_bytes,
+    }
+}
+
+/// What was told of names and not taken over
+fn refused_names(plane: &Plane) -> impl Iterator<Item = (String, u64)> {
+    let refused = plane.names.state.fill().refused;
+    refused
+        .into_iter()
+        .map(|(reason, count)| (format!("names: {reason}"), count))
 }
 
 pub(crate) fn connections(plane: &Plane, now: Instant) -> Vec<Connection> {

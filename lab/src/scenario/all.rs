@@ -338,6 +338,13 @@ pub(super) const ALL: &[Scenario] = &[
         act: names::of_elsewhere,
     },
     Scenario {
+        name: "names-to-strangers",
+        about: "a stranger in the underlay with a route to the network gets no name, of here or of elsewhere",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: names::to_strangers,
+    },
+    Scenario {
         name: "expose",
         about: "subnets are apart; a host reaches those where it is exposed; hide leaves nothing",
         kernel: Kernel::Any,

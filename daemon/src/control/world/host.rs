@@ -252,7 +252,7 @@ impl Host {
         let neighbours = Neighbours::new(settings, rng);
         let held = held.iter().map(|held| held.peer).collect();
         let common = Common {
-            names: Names::new(self.name(), self.starts, Domain::default()),
+            names: Names::new(self.name(), self.key.clone(), self.starts, Domain::default()),
             ipam: None,
             nicknames: BTreeMap::new(),
         };
