@@ -31,6 +31,7 @@ mod password;
 mod reset;
 mod restart;
 mod rough;
+mod stranger;
 mod systemd;
 mod three_hosts;
 mod upcalls;
