@@ -19,7 +19,7 @@ use crate::weave::{PORT, VXLAN_PORT};
 /// Guesses of session ids for each host; 2^20 sufficed before, and 2^64 are there
 const GUESSES: usize = 20_000;
 /// As many as a queue takes at once
-const BATCH: usize = 500;
+const BATCH: usize = 100;
 /// How long heartbeats are captured
 const LISTENS: Duration = Duration::from_secs(3);
 
