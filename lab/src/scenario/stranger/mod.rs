@@ -143,20 +143,10 @@ pub(super) fn moved(lab: &mut Lab) -> Result<()> {
     let leg = two.host.leg_towards(&one.host)?;
     let [a, b, c, _] = leg.address.octets();
     let namespace = two.host.namespace();
-    namespace.ip(&[
-        "address",
-        "add",
-        &format!("{a}.{b}.{c}.77/24"),
-        "dev",
-        &leg.device,
-    ])?;
-    namespace.ip(&[
-        "address",
-        "del",
-        &format!("{}/24", leg.address),
-        "dev",
-        &leg.device,
-    ])?;
+    // The old one first: with a network's first address the kernel takes the others of that network as well.
+    let (old, new) = (format!("{}/24", leg.address), format!("{a}.{b}.{c}.77/24"));
+    namespace.ip(&["address", "del", &old, "dev", &leg.device])?;
+    namespace.ip(&["address", "add", &new, "dev", &leg.device])?;
     wait_until("the host is followed", FOLLOWED, || {
         let pings = Ping::to(two.address).count(3).run(one.container.namespace());
         Ok(pings.is_ok_and(|pings| pings.lost() == 0))
