@@ -1,6 +1,6 @@
 //! Everything is bound and made here; nothing runs yet.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -103,6 +103,7 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
     let own_devices = vec![args.datapath.clone(), tap_name.clone()];
     let handout = Handout::choose(args, &store, &links, &own_devices).await?;
     let underlay_mtu = links.underlay_mtu(&own_devices).await?.unwrap_or(1500);
+    let clear_neighbours = password.is_none() || !args.trusted_subnets.is_empty();
     let suite = if password.is_some() {
         cipher::fastest()
     } else {
@@ -175,6 +176,7 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
         tap_queues: sleeve_threads,
         peer: name,
         vxlan_port: args.port + 1,
+        clear_neighbours,
         csum: args.vxlan_csum == Switchable::On,
         overlay_mtu,
         macs: Arc::clone(&macs),
@@ -184,7 +186,7 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
         plan,
         odp,
         &links,
-        TopologyRoutes(Arc::clone(&topology)),
+        TopologyRoutes::new(Arc::clone(&topology), Arc::default()),
         inputs.clone(),
     )
     .await?;
@@ -193,7 +195,11 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
     let sleeve = Sleeve::start(
         udp,
         opened.tap,
-        forwarding(mode, &topology, std::iter::empty()),
+        forwarding(
+            mode,
+            TopologyRoutes::new(topology, Arc::default()),
+            std::iter::empty(),
+        ),
         macs,
         switch_drops,
         inputs.clone(),
@@ -262,6 +268,8 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
         heartbeat_interval: args.heartbeat_interval,
         heartbeat_grid: now,
         fastdp,
+        vxlan_port: args.port + 1,
+        failing_ports: BTreeSet::new(),
         underlay_mtu,
         overlay_mtu,
     };

@@ -388,12 +388,13 @@ impl Host {
             tap_queues: 1,
             peer: topology().name(),
             vxlan_port: 6784,
+            clear_neighbours: true,
             csum: true,
             overlay_mtu: 1400,
             macs: Arc::new(MacTable::new(16, 1)),
             drops: Arc::default(),
         };
-        let routes = TopologyRoutes(topology());
+        let routes = TopologyRoutes::new(topology(), Arc::default());
         let opened = datapath::open(plan, Err(FastdpHere::NoOpenVSwitch), &links, routes, sender);
         let datapath = opened.await.unwrap().datapath;
         let store = Arc::new(Store::open(Path::new(STATE)).unwrap());

@@ -14,7 +14,7 @@ use model::{NickName, PeerName, ShortId, Target};
 use overlay::Forwarding;
 
 use crate::datapath::BeatOut;
-use crate::neighbours::Path;
+use crate::neighbours::{Fastdp, Path};
 use crate::routes::TopologyRoutes;
 use crate::sleeve::Session;
 
@@ -33,6 +33,7 @@ pub(crate) enum Command {
     Control {
         peer: PeerName,
         session: Arc<Session>,
+        to: SocketAddr,
         body: [u8; Beat::LEN],
         size: u16,
     },
@@ -40,6 +41,8 @@ pub(crate) enum Command {
     Listen(Opener, Arc<Session>),
     /// Receive on it no longer
     Unlisten(SessionId),
+    /// The switch: whether a neighbour may use fastdp, and where it has proved itself
+    SetFastdp(PeerName, Option<Fastdp>),
     /// The switch: how frames go to a neighbour
     SetPath(PeerName, Option<Path>),
     /// The switch: who is reached by whom

@@ -1,5 +1,6 @@
 //! What can happen to the control task.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use api::{
@@ -36,6 +37,8 @@ pub(crate) enum Input {
     Beat(Beat),
     /// A heartbeat through the sleeve
     Control(ControlDatagram),
+    /// The VXLAN ports for these UDP ports cannot be made
+    VxlanPortsFailing(BTreeSet<u16>),
     /// An interface, address or route changed: what failed may work; the underlay's MTU
     NetworkChanged { underlay_mtu: u16 },
     /// These networks are this host's containers': peers are not told of addresses there

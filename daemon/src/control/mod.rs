@@ -23,7 +23,7 @@ use std::time::{Duration, Instant};
 use api::{ApiError, ErrorKind, PasswordState};
 use dns::Zone;
 use fallback_sleeve::mtu;
-use gossip::{Departure, DialId, Disconnect, Topology};
+use gossip::{Departure, DialId, Disconnect};
 use model::PeerName;
 use overlay::Forwarding;
 use tokio::net::TcpStream;
@@ -133,6 +133,7 @@ impl Control {
             }
             Input::Beat(beat) => self.plane.beat(&beat, now),
             Input::Control(datagram) => self.plane.control(&datagram, now),
+            Input::VxlanPortsFailing(ports) => self.plane.vxlan_ports_failing(ports, now),
             Input::NetworkChanged { underlay_mtu } => self.plane.network_changed(underlay_mtu, now),
             Input::Internal { networks } => self.plane.mesh.set_internal_networks(networks, now),
             Input::Query(query) => self.answer(query, now),
@@ -200,11 +201,12 @@ impl Control {
             Command::Control {
                 peer,
                 session,
+                to,
                 body,
                 size,
             } => {
                 let len = mtu::sleeve_datagram_len(size);
-                match self.sleeve.send_control(&session, &body, len) {
+                match self.sleeve.send_control(&session, to, &body, len) {
                     Err(error) if error.raw_os_error() == Some(libc::EMSGSIZE) => {
                         self.plane.refused(peer, size, now);
                     }
@@ -213,6 +215,7 @@ impl Control {
             }
             Command::Listen(opener, session) => self.sleeve.listen(opener, session),
             Command::Unlisten(session) => self.sleeve.unlisten(session),
+            Command::SetFastdp(peer, fastdp) => self.datapath.set_fastdp(peer, fastdp),
             Command::SetPath(peer, path) => self.datapath.set_path(peer, path),
             Command::SetRoutes(routes) => self.datapath.set_routes(routes),
             Command::Forward(forwarding) => self.sleeve.publish(forwarding),
@@ -331,10 +334,10 @@ impl Control {
 /// Where the sleeve's threads send frames, as the topology and the neighbours' paths have it
 pub(crate) fn forwarding(
     mode: overlay::Mode,
-    topology: &Arc<Topology>,
+    routes: TopologyRoutes,
     sessions: impl Iterator<Item = (PeerName, overlay::Neighbour<Arc<Session>>)>,
 ) -> Forwarding<Arc<Session>> {
-    Forwarding::new(mode, Arc::new(TopologyRoutes(Arc::clone(topology))), sessions)
+    Forwarding::new(mode, Arc::new(routes), sessions)
 }
 
 fn ends(stream: &TcpStream) -> std::io::Result<(SocketAddr, SocketAddr)> {

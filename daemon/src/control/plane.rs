@@ -13,6 +13,7 @@ use gossip::{Channel, ConnId, Departure, DialId, Disconnect, Event, Mesh, Output
 use ipam::{Ipam, Output as ForAddresses};
 use model::{NickName, PathKind, PeerName, Target, Vni};
 use overlay::{Mode, Routes as _};
+use zeroize::Zeroizing;
 
 use super::command::{Answer, Command, Kept};
 use super::facts::Facts;
@@ -21,8 +22,8 @@ use super::gate::{Gate, Message};
 use super::settling::Settling;
 use super::shared::Shared;
 use crate::datapath::{Beat, BeatOut};
-use crate::neighbours::{Link, Neighbours, Output as ForNeighbour};
-use crate::routes::TopologyRoutes;
+use crate::neighbours::{BeatKeys, Link, Neighbours, Output as ForNeighbour};
+use crate::routes::{Directs, TopologyRoutes};
 use crate::sleeve::ControlDatagram;
 
 /// How often a bridge's stations are looked at for their age.
@@ -65,6 +66,7 @@ pub(crate) struct Plane {
     /// What waits until the addresses are on disk
     pub(crate) gate: Gate,
     settling: Settling,
+    directs: Directs,
     /// When silent stations are forgotten, where no switch does that
     expire_at: Option<Instant>,
     commands: VecDeque<Command>,
@@ -88,6 +90,7 @@ impl Plane {
             names: Shared::new(common.names, facts.name, NAMES),
             nicknames: Arc::new(common.nicknames),
             settling: Settling::new(held, now + facts.restart_grace),
+            directs: Directs::default(),
             expire_at: (facts.mode == Mode::Bridge).then(|| now + EXPIRE),
             commands: VecDeque::new(),
             kept: None,
@@ -131,23 +134,21 @@ impl Plane {
         self.mesh.disconnected(conn, why, now);
     }
 
-    /// A heartbeat came through the kernel's datapath
+    /// A genuine heartbeat came through the kernel's datapath
     pub(crate) fn beat(&mut self, beat: &Beat, now: Instant) {
-        if let Some(peer) = self.topology.by_short_id(beat.source) {
-            self.neighbours
-                .beat(peer, beat.from, &beat.body, beat.frame_len, now);
-        }
+        self.neighbours
+            .beat(beat.peer, beat.from, beat.beat, beat.frame_len, now);
     }
 
-    /// A heartbeat came through the sleeve
+    /// A genuine heartbeat came through the sleeve
     pub(crate) fn control(&mut self, datagram: &ControlDatagram, now: Instant) {
         let ControlDatagram {
             peer,
             from,
-            body,
+            beat,
             len,
         } = datagram;
-        self.neighbours.control(*peer, *from, body, *len, now);
+        self.neighbours.control(*peer, *from, *beat, *len, now);
     }
 
     /// The kernel would not send a heartbeat of this size through the sleeve
@@ -155,6 +156,10 @@ impl Plane {
         self.neighbours.refused(peer, PathKind::Sleeve, size, now);
     }
 
+    /// The VXLAN ports for these UDP ports cannot be made
+    pub(crate) fn vxlan_ports_failing(&mut self, ports: BTreeSet<u16>, now: Instant) {
+        self.neighbours.vxlan_ports_failing(ports, now);
+    }
     /// An interface, address or route changed: what failed may work
     pub(crate) fn network_changed(&mut self, underlay_mtu: u16, now: Instant) {
         self.mesh.network_changed(now);
@@ -204,6 +209,9 @@ impl Plane {
         }
         self.names.state.handle_timeout(now);
         self.names.handle_timeout(now);
+        if self.directs.handle_timeout(now) {
+            self.publish();
+        }
         if self.settling.handle_timeout(now) {
             self.commands.push_back(Command::Settle);
         }
@@ -219,6 +227,7 @@ impl Plane {
             self.mesh.poll_timeout().map(|(due, _why)| due),
             self.neighbours.poll_timeout(),
             self.settling.poll_timeout(),
+            self.directs.poll_timeout(),
             self.expire_at,
             self.ipam.as_ref().and_then(|ipam| ipam.state.poll_timeout()),
             self.ipam.as_ref().and_then(Shared::poll_timeout),
@@ -345,7 +354,7 @@ impl Plane {
             Event::NeighbourUp {
                 peer,
                 hello,
-                beat_key: _,
+                beat_key,
                 local,
                 remote,
                 outbound: _,
@@ -359,7 +368,11 @@ impl Plane {
                     remote,
                     encrypted,
                 };
-                self.neighbours.up(peer, &hello, link, resumed, now);
+                let keys = BeatKeys {
+                    outgoing: Zeroizing::new(*hello.beat_key.bytes()),
+                    incoming: Zeroizing::new(*beat_key.bytes()),
+                };
+                self.neighbours.up(peer, &hello, (link, &keys), resumed, now);
                 if let Some(ipam) = &mut self.ipam {
                     ipam.up(peer, now);
                 }
@@ -415,6 +428,7 @@ impl Plane {
                 }
                 self.names.topology_changed(&self.topology, &topology, now);
                 self.topology = topology;
+                self.directs.topology_changed(&self.topology, now);
                 self.publish();
                 self.tell_reachable(now);
             }
@@ -458,7 +472,7 @@ impl Plane {
                 remote,
                 frame,
             } => {
-                let routes = TopologyRoutes(Arc::clone(&self.topology));
+                let routes = self.routes();
                 let Some(destination) = routes.short_id(peer) else {
                     return;
                 };
@@ -474,11 +488,13 @@ impl Plane {
             ForNeighbour::Control {
                 peer,
                 session,
+                to,
                 body,
                 size,
             } => Command::Control {
                 peer,
                 session,
+                to,
                 body,
                 size,
             },
@@ -490,6 +506,7 @@ impl Plane {
             }
             ForNeighbour::Listen(opener, session) => Command::Listen(opener, session),
             ForNeighbour::Unlisten(session) => Command::Unlisten(session),
+            ForNeighbour::Fastdp(peer, fastdp) => Command::SetFastdp(peer, fastdp),
             ForNeighbour::PathChanged(peer) => return self.path_changed(peer, now),
         };
         self.commands.push_back(command);
@@ -506,13 +523,17 @@ impl Plane {
     }
 
     fn publish(&mut self) {
-        let routes = TopologyRoutes(Arc::clone(&self.topology));
+        let routes = self.routes();
         self.commands.push_back(Command::SetRoutes(routes));
         self.publish_forwarding();
     }
 
+    fn routes(&self) -> TopologyRoutes {
+        TopologyRoutes::new(Arc::clone(&self.topology), self.directs.certain())
+    }
+
     fn publish_forwarding(&mut self) {
-        let forwarding = forwarding(self.facts.mode, &self.topology, self.neighbours.sessions());
+        let forwarding = forwarding(self.facts.mode, self.routes(), self.neighbours.sessions());
         self.commands.push_back(Command::Forward(forwarding));
     }
 

@@ -8,8 +8,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use api::{
-    Banned, BroadcastRoute, Connection, ConnectionCounts, ConnectionState, NameDispute, NamesFill, PasswordState,
-    Peer, PeerConnection, PeerCounts, PeerRef, Protocol, RouterStatus, Security, StatusReport, UnicastRoute,
+    Banned, BroadcastRoute, Connection, ConnectionCounts, ConnectionState, NameDispute, NamesFill,
+    PasswordState, Peer, PeerConnection, PeerCounts, PeerRef, Protocol, RouterStatus, Security, StatusReport,
+    UnicastRoute,
 };
 use gossip::{ConnectionStatus, Topology, Versions};
 use model::{NickName, PeerName, ShortId};

@@ -53,12 +53,7 @@ impl Own {
     }
 
     /// What we say of ourselves, not yet signed
-    pub(super) fn record(
-        &self,
-        config: &Config,
-        neighbours: &Neighbours,
-        pins: &Pins,
-    ) -> PeerRecord {
+    pub(super) fn record(&self, config: &Config, neighbours: &Neighbours, pins: &Pins) -> PeerRecord {
         let links = neighbours
             .iter()
             .map(|(peer, neighbour)| (peer, neighbour.link()));
@@ -116,9 +111,7 @@ impl Mesh {
         if !std::mem::take(&mut self.own.stale) || self.stopped {
             return;
         }
-        let mut record = self
-            .own
-            .record(&self.config, &self.neighbours, &self.pins);
+        let mut record = self.own.record(&self.config, &self.neighbours, &self.pins);
         if self
             .table
             .get(record.name)

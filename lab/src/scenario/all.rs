@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::{
     Kernel, Scenario, addresses, bad_input, bridge, broadcast, cut, disk, expose, hostile, isolation,
-    lab_itself, line, mtu, names, password, ports, reset, restart, rough, systemd, three_hosts, trust, upcalls,
+    lab_itself, line, mtu, names, password, ports, reset, restart, rough, stranger, systemd, three_hosts,
+    trust, upcalls,
 };
 
 /// For a machine that is slow and busy with other things; most take a tenth of it
@@ -119,6 +120,48 @@ pub(super) const ALL: &[Scenario] = &[
         kernel: Kernel::Own,
         limit: LIMIT,
         act: hostile::garbage,
+    },
+    Scenario {
+        name: "stranger-clear",
+        about: "a stranger without the keys injects nothing and moves nothing in a clear network",
+        kernel: Kernel::Any,
+        limit: LIMIT,
+        act: stranger::clear,
+    },
+    Scenario {
+        name: "stranger-password",
+        about: "with a password there is no VXLAN port, and nothing clear is delivered from anywhere",
+        kernel: Kernel::Any,
+        limit: LIMIT,
+        act: stranger::password,
+    },
+    Scenario {
+        name: "stranger-trusted",
+        about: "trusted subnets make exactly their pair clear, towards a stranger as well",
+        kernel: Kernel::OpenVswitch,
+        limit: LIMIT,
+        act: stranger::trusted,
+    },
+    Scenario {
+        name: "stranger-mixed",
+        about: "the same where one host has fastdp switched off",
+        kernel: Kernel::OpenVswitch,
+        limit: LIMIT,
+        act: stranger::mixed,
+    },
+    Scenario {
+        name: "stranger-flood",
+        about: "11,000 forged heartbeats a second cost the control plane nothing and no neighbor its path",
+        kernel: Kernel::OpenVswitch,
+        limit: LIMIT,
+        act: stranger::flood,
+    },
+    Scenario {
+        name: "stranger-moved-address",
+        about: "a host whose underlay address changes is followed",
+        kernel: Kernel::Any,
+        limit: LIMIT,
+        act: stranger::moved,
     },
     Scenario {
         name: "hostile-segments",

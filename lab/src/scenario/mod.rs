@@ -33,6 +33,7 @@ mod ports;
 mod reset;
 mod restart;
 mod rough;
+mod stranger;
 mod systemd;
 mod three_hosts;
 mod trust;

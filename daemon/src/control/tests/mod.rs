@@ -1,5 +1,6 @@
 //! Whole hosts on a virtual clock.
 
+mod beats;
 mod durability;
 mod names;
 mod paths;

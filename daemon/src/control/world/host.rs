@@ -1,7 +1,8 @@
 //! One host: its plane, and what it has been told to do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dns::{Domain, Names, Zone};
@@ -19,7 +20,9 @@ use crate::cipher;
 use crate::control::command::{Command, Kept};
 use crate::control::facts::Facts;
 use crate::control::plane::{Common, Plane};
-use crate::neighbours::{Neighbours, Path, Settings};
+use crate::neighbours::gate::BeatDrop;
+use crate::neighbours::{Fastdp, Neighbours, Path, Settings};
+use crate::sleeve::Session;
 use crate::views;
 
 /// How a host differs from the usual one, which has Open vSwitch, no password, and an underlay of 1500
@@ -49,10 +52,16 @@ pub(crate) struct Host {
     key: Identity,
     starts: u64,
     pub(crate) address: IpAddr,
+    /// The address that others see it at, where something on the way translates
+    pub(crate) translated: Option<IpAddr>,
     pub(crate) underlay_mtu: u16,
     pub(crate) plane: Option<Plane>,
     /// Sessions that the sleeve receives, and whose they are
-    pub(crate) listening: BTreeMap<SessionId, PeerName>,
+    pub(crate) listening: BTreeMap<SessionId, Arc<Session>>,
+    /// Neighbours that may use fastdp
+    pub(crate) fastdp: BTreeMap<PeerName, Fastdp>,
+    /// Heartbeats that were refused before control heard of them
+    pub(crate) refused: Vec<BeatDrop>,
     /// What the switch was told of its neighbours' paths, and when
     pub(crate) paths: Vec<(Duration, PeerName, Option<Path>)>,
     /// What is answered about names
@@ -76,6 +85,7 @@ impl Host {
         let usual = Ipv4Addr::new(192, 0, 2, 1 + index as u8);
         Self {
             address: setup.address.unwrap_or_else(|| usual.into()),
+            translated: None,
             underlay_mtu: setup.underlay_mtu,
             setup,
             index,
@@ -83,6 +93,8 @@ impl Host {
             starts: 0,
             plane: None,
             listening: BTreeMap::new(),
+            fastdp: BTreeMap::new(),
+            refused: Vec::new(),
             paths: Vec::new(),
             zone: None,
             settled: Vec::new(),
@@ -96,6 +108,16 @@ impl Host {
 
     pub(crate) fn name(&self) -> PeerName {
         self.key.peer_name()
+    }
+
+    /// Where its datagrams seem to come from
+    pub(super) fn seen_at(&self) -> IpAddr {
+        self.translated.unwrap_or(self.address)
+    }
+
+    /// Whether datagrams to this address come to it
+    pub(super) fn is_at(&self, address: IpAddr) -> bool {
+        self.seen_at() == address
     }
 
     pub(crate) fn target(&self) -> Target {
@@ -222,6 +244,8 @@ impl Host {
             heartbeat_interval: Duration::from_millis(500),
             heartbeat_grid: now,
             fastdp: setup.fastdp,
+            vxlan_port: PORT + 1,
+            failing_ports: BTreeSet::new(),
             underlay_mtu: setup.underlay_mtu,
             overlay_mtu,
         };
@@ -257,6 +281,7 @@ impl Host {
             nicknames: BTreeMap::new(),
         };
         self.listening.clear();
+        self.fastdp.clear();
         self.plane = Some(Plane::new(facts, mesh, neighbours, common, held, now));
     }
 
@@ -278,13 +303,20 @@ impl Host {
     pub(super) fn take(&mut self, command: Command, elapsed: Duration) {
         match command {
             Command::Listen(opener, session) => {
-                let before = self.listening.insert(opener.session(), session.peer);
-                assert_eq!(before, None, "a session id of two neighbours, or offered twice");
+                let before = self.listening.insert(opener.session(), session);
+                assert!(
+                    before.is_none(),
+                    "a session id of two neighbours, or offered twice"
+                );
             }
             Command::Unlisten(session) => {
                 let listened = self.listening.remove(&session);
                 assert!(listened.is_some(), "a session that was not listened to");
             }
+            Command::SetFastdp(peer, fastdp) => drop(match fastdp {
+                Some(fastdp) => self.fastdp.insert(peer, fastdp),
+                None => self.fastdp.remove(&peer),
+            }),
             Command::SetPath(peer, path) => self.paths.push((elapsed, peer, path)),
             Command::Settle => self.settled.push(elapsed),
             Command::ForgetStations(peer) => self.forgotten.push(peer),

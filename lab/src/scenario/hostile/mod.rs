@@ -71,7 +71,7 @@ const CHANGES: [(&str, Change); 6] = [
     ("cut in the header", |payload| payload.truncate(9)),
     ("cut in the body", |payload| payload.truncate(payload.len() - 5)),
     ("one bit flipped in the body", |payload| flip(payload, 30)),
-    ("one bit flipped in the counter", |payload| flip(payload, 13)),
+    ("one bit flipped in the counter", |payload| flip(payload, 7)),
     ("grown", |payload| payload.resize(1472, 0x5a)),
 ];
 
