@@ -12,6 +12,7 @@ use api::{
     PasswordState, Peer, PeerConnection, PeerCounts, PeerRef, Protocol, RouterStatus, Security, StatusReport,
     UnicastRoute,
 };
+use dns::Refused;
 use gossip::{ConnectionStatus, Topology, Versions};
 use model::{NickName, PeerName, ShortId};
 
@@ -224,8 +225,11 @@ fn names_fill(plane: &Plane) -> NamesFill {
 /// What was told of names and not taken over
 fn refused_names(plane: &Plane) -> impl Iterator<Item = (String, u64)> {
     let refused = plane.names.state.fill().refused;
+    // Names of an origin that is not reached yet are asked for when it is: nothing is lost.
+    let lost = |(reason, _count): &(Refused, u64)| *reason != Refused::Unreachable;
     refused
         .into_iter()
+        .filter(lost)
         .map(|(reason, count)| (format!("names: {reason}"), count))
 }
 

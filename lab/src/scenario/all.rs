@@ -14,7 +14,7 @@ pub(super) const LIMIT: Duration = Duration::from_secs(180);
 /// For a gigabyte over a wire on which TCP waits for its losses
 const ROUGH: Duration = Duration::from_secs(900);
 
-/// All of them, in the order in which they run
+/// Every scenario of a usual run, in the order in which they run
 pub(super) const ALL: &[Scenario] = &[
     Scenario {
         name: "lab-itself",
@@ -129,41 +129,6 @@ pub(super) const ALL: &[Scenario] = &[
         act: stranger::clear,
     },
     Scenario {
-        name: "stranger-password",
-        about: "with a password there is no VXLAN port, and nothing clear is delivered from anywhere",
-        kernel: Kernel::Any,
-        limit: LIMIT,
-        act: stranger::password,
-    },
-    Scenario {
-        name: "stranger-trusted",
-        about: "trusted subnets make exactly their pair clear, towards a stranger as well",
-        kernel: Kernel::OpenVswitch,
-        limit: LIMIT,
-        act: stranger::trusted,
-    },
-    Scenario {
-        name: "stranger-mixed",
-        about: "the same where one host has fastdp switched off",
-        kernel: Kernel::OpenVswitch,
-        limit: LIMIT,
-        act: stranger::mixed,
-    },
-    Scenario {
-        name: "stranger-flood",
-        about: "11,000 forged heartbeats a second cost the control plane nothing and no neighbor its path",
-        kernel: Kernel::OpenVswitch,
-        limit: LIMIT,
-        act: stranger::flood,
-    },
-    Scenario {
-        name: "stranger-moved-address",
-        about: "a host whose underlay address changes is followed",
-        kernel: Kernel::Any,
-        limit: LIMIT,
-        act: stranger::moved,
-    },
-    Scenario {
         name: "hostile-segments",
         about: "bytes forged into a live control connection end it at most; traffic goes on",
         kernel: Kernel::Own,
@@ -190,27 +155,6 @@ pub(super) const ALL: &[Scenario] = &[
         kernel: Kernel::OpenVswitch,
         limit: LIMIT,
         act: restart::of_a_relay,
-    },
-    Scenario {
-        name: "slow-disk",
-        about: "a disk that takes 3 s and 30 s costs no packet; attach waits, and says why",
-        kernel: Kernel::Own,
-        limit: LIMIT,
-        act: disk::slow,
-    },
-    Scenario {
-        name: "full-disk",
-        about: "a full and a read-only disk: weaved starts, traffic and names go on, attach says why; it heals",
-        kernel: Kernel::Own,
-        limit: LIMIT,
-        act: disk::full,
-    },
-    Scenario {
-        name: "kill-loop",
-        about: "a hundred kills at random moments of changes: nothing acknowledged is lost, nothing given twice",
-        kernel: Kernel::Own,
-        limit: LIMIT,
-        act: disk::kill_loop,
     },
     Scenario {
         name: "upcalls",
@@ -470,5 +414,65 @@ pub(super) const ALL: &[Scenario] = &[
         kernel: Kernel::Own,
         limit: LIMIT,
         act: bad_input::by_tcp,
+    },
+];
+
+/// Scenarios that take minutes: `cargo xtask test --all` runs them too
+pub(super) const SLOW: &[Scenario] = &[
+    Scenario {
+        name: "kill-loop",
+        about: "a hundred kills at random moments of changes: nothing acknowledged is lost, nothing given twice",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: disk::kill_loop,
+    },
+    Scenario {
+        name: "slow-disk",
+        about: "a disk that takes 3 s and 30 s costs no packet; attach waits, and says why",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: disk::slow,
+    },
+    Scenario {
+        name: "full-disk",
+        about: "a full and a read-only disk: weaved starts, traffic and names go on, attach says why; it heals",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: disk::full,
+    },
+    Scenario {
+        name: "stranger-password",
+        about: "with a password there is no VXLAN port, and nothing clear is delivered from anywhere",
+        kernel: Kernel::Any,
+        limit: LIMIT,
+        act: stranger::password,
+    },
+    Scenario {
+        name: "stranger-trusted",
+        about: "trusted subnets make exactly their pair clear, towards a stranger as well",
+        kernel: Kernel::OpenVswitch,
+        limit: LIMIT,
+        act: stranger::trusted,
+    },
+    Scenario {
+        name: "stranger-mixed",
+        about: "the same where one host has fastdp switched off",
+        kernel: Kernel::OpenVswitch,
+        limit: LIMIT,
+        act: stranger::mixed,
+    },
+    Scenario {
+        name: "stranger-flood",
+        about: "11,000 forged heartbeats a second cost the control plane nothing and no neighbor its path",
+        kernel: Kernel::OpenVswitch,
+        limit: LIMIT,
+        act: stranger::flood,
+    },
+    Scenario {
+        name: "stranger-moved-address",
+        about: "a host whose underlay address changes is followed",
+        kernel: Kernel::Any,
+        limit: LIMIT,
+        act: stranger::moved,
     },
 ];
