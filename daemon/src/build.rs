@@ -44,6 +44,9 @@ use crate::sleeve::{Sleeve, UdpSocket};
 use crate::store::{Slot, Store};
 use crate::switch_drops::SwitchDrops;
 
+/// A restart that takes seconds costs paths; `nft` takes some tens of milliseconds
+const FILTER_PATIENCE: Duration = Duration::from_millis(250);
+
 /// The sleeve's TAP
 pub(crate) const TAP: &str = "weave-sleeve";
 /// Stations that the sleeve's threads remember
@@ -245,7 +248,15 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
         inside.subscribe(),
         host_leg.exposed(),
     );
-    keeper.make().await;
+    // Rules that were made before a restart hold still; and weaved itself refuses containers meanwhile.
+    if tokio::time::timeout(FILTER_PATIENCE, keeper.make())
+        .await
+        .is_err()
+    {
+        log::info!(
+            "the packet filter is not ready after {FILTER_PATIENCE:?}: weaved starts, and its rules follow"
+        );
+    }
     let own = Own {
         name,
         identity,

@@ -384,18 +384,18 @@ mod tests {
         let open = |flags: &[&str], password: Option<&str>| {
             Network::open(&args(flags), &store, password).map(|network| network.keys.is_some())
         };
-        assert_eq!(open(&[], None).unwrap(), false);
-        assert_eq!(open(&[], Some("secret")).unwrap(), true);
+        assert!(!open(&[], None).unwrap());
+        assert!(open(&[], Some("secret")).unwrap());
         let error = open(&[], None).unwrap_err().to_string();
         assert!(
             error.contains("sudo") && error.contains("--no-password"),
             "{error}"
         );
         // Another network is another matter.
-        assert_eq!(open(&["--network", "other"], None).unwrap(), false);
-        assert_eq!(open(&[], Some("secret")).unwrap(), true);
+        assert!(!open(&["--network", "other"], None).unwrap());
+        assert!(open(&[], Some("secret")).unwrap());
         assert!(open(&["--no-password"], Some("secret")).is_err());
-        assert_eq!(open(&["--no-password"], None).unwrap(), false);
-        assert_eq!(open(&[], None).unwrap(), false);
+        assert!(!open(&["--no-password"], None).unwrap());
+        assert!(!open(&[], None).unwrap());
     }
 }

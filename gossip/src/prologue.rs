@@ -65,9 +65,8 @@ impl Prologue {
         if !MAGIC.starts_with(magic) {
             return Err(PrologueError::Magic);
         }
-        let (min, max, rest) = match *bytes.get(MAGIC.len()..).unwrap_or_default() {
-            [min, max, ref rest @ ..] => (min, max, rest),
-            [] | [_] => return Ok(None),
+        let [min, max, ref rest @ ..] = *bytes.get(MAGIC.len()..).unwrap_or_default() else {
+            return Ok(None);
         };
         let versions = Versions { min, max };
         if max < VERSION {

@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::diagnose::diagnosis;
 use crate::judge::ovs;
 use crate::namespace::{sweep_dead, sweep_process};
-use crate::scenario::{self, Kernel, Run, Skip, When};
+use crate::scenario::{self, Kernel, Run, Skip};
 use crate::topology::Lab;
 
 /// The exit code of a scenario that cannot run here

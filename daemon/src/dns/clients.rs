@@ -11,11 +11,7 @@ use link::{LinkEvent, Links};
 use model::IfName;
 use tokio_util::sync::CancellationToken;
 
-/// The bridge that Docker joins containers to by itself
-const DOCKER_BRIDGE: &str = "docker0";
-
-/// What the name of a bridge of Docker's other networks begins with, before 12 hexadecimal digits
-const DOCKER_NETWORK: &str = "br-";
+use crate::inside::has_docker_name;
 
 /// How old what is known may be when a stranger asks: an address that came just now may make it a container
 const STRANGER_AGE: Duration = Duration::from_secs(1);
@@ -87,7 +83,7 @@ fn neighborhood(
     let is_ours = |placed: &&Placed| placed.device == device;
     let of_containers = placed
         .iter()
-        .filter(|placed| is_ours(placed) || is_docker_bridge(&placed.device));
+        .filter(|placed| is_ours(placed) || has_docker_name(&placed.device));
     // A container of another subnet of the range comes by our device, too; without an address there none does.
     let range = range.filter(|_| placed.iter().any(|placed| is_ours(&placed)));
     Neighborhood {
@@ -98,11 +94,6 @@ fn neighborhood(
             .collect(),
         allowed: allowed.to_vec(),
     }
-}
-
-fn is_docker_bridge(device: &str) -> bool {
-    let is_id = |id: &str| id.len() == 12 && id.bytes().all(|digit| digit.is_ascii_hexdigit());
-    device == DOCKER_BRIDGE || device.strip_prefix(DOCKER_NETWORK).is_some_and(is_id)
 }
 
 /// Knows clients, by the addresses that this host has at each time
@@ -288,13 +279,14 @@ mod tests {
     fn only_names_that_docker_gives_are_bridges_of_docker() {
         for (device, is) in [
             ("docker0", true),
+            ("docker_gwbridge", true),
             ("br-0123456789ab", true),
             ("br-0123456789a", false),
             ("br-0123456789xy", false),
             ("br0", false),
             ("docker1", false),
         ] {
-            assert_eq!(is_docker_bridge(device), is, "{device}");
+            assert_eq!(has_docker_name(device), is, "{device}");
         }
     }
 

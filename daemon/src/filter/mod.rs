@@ -122,7 +122,7 @@ impl Keeper {
         self.standing.subscribe()
     }
 
-    /// Makes the rules; to be called before anybody can connect
+    /// Makes the rules, before anybody can connect; [`Self::keep`] finishes if this is given up
     pub(crate) async fn make(&mut self) {
         self.look(Heard::default()).await;
     }

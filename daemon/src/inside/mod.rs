@@ -100,17 +100,20 @@ impl Inside {
     }
 }
 
-/// Docker calls a bridge `docker0`, `docker_gwbridge`, or by the first 12 digits of its network's id
 fn is_docker_bridge(link: &LinkState) -> bool {
-    let name = link.name.as_str();
+    link.kind == LinkKind::Bridge && has_docker_name(link.name.as_str())
+}
+
+/// Returns whether Docker gives this name to a bridge: `docker0`, `docker_gwbridge`, or `br-` and the first 12
+/// digits of a network's id
+pub(crate) fn has_docker_name(name: &str) -> bool {
     let is_id = |digits: &str| {
         digits.len() == 12
             && digits
                 .bytes()
                 .all(|digit| matches!(digit, b'0'..=b'9' | b'a'..=b'f'))
     };
-    link.kind == LinkKind::Bridge
-        && (matches!(name, "docker0" | "docker_gwbridge") || name.strip_prefix("br-").is_some_and(is_id))
+    matches!(name, "docker0" | "docker_gwbridge") || name.strip_prefix("br-").is_some_and(is_id)
 }
 
 /// The network that an address is in

@@ -92,7 +92,7 @@ impl Open {
 /// Why a heartbeat is not passed on
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BeatDrop {
-    /// Of no neighbour, or of one whose control connection is down
+    /// From no neighbor
     UnknownPeer,
     /// Not sealed with the key of the neighbour's connection
     Forged,

@@ -120,7 +120,7 @@ impl Neighbour {
         self.chooser.hold();
         self.release_at = None;
         self.probes.freeze();
-        self.close_gates();
+        // Its keys stay in force: its own connection may be up still, and its path lives by the answers.
     }
 
     /// It is gone

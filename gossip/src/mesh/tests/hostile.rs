@@ -97,12 +97,15 @@ impl Pair {
     }
 
     fn ended(&self) -> Option<Ended> {
-        self.events.iter().find_map(|event| match event {
-            Event::NeighbourDown {
+        self.events.iter().find_map(|event| {
+            let Event::NeighbourDown {
                 reason: DownReason::Ended(ended),
                 ..
-            } => Some(*ended),
-            _ => None,
+            } = event
+            else {
+                return None;
+            };
+            Some(*ended)
         })
     }
 }

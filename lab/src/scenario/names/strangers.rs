@@ -14,8 +14,10 @@ pub(in crate::scenario) fn act(lab: &mut Lab) -> Result<()> {
     let [host, stranger, elsewhere] = lab.hosts(["host1", "stranger", "elsewhere"])?;
     lab.segment(&[&host, &stranger, &elsewhere], ETHERNET)?;
     let www = Ipv4Addr::new(203, 0, 113, 1);
-    let upstream = Server::start(&elsewhere, www)?.address.to_string();
-    let launch = Launch::plain().flag("--dns-upstream").flag(&upstream);
+    let upstream = Server::start(&elsewhere, www)?;
+    let launch = Launch::plain()
+        .flag("--dns-upstream")
+        .flag(&upstream.address.to_string());
     host.launch(&launch)?;
     let web = lab.container("web")?;
     let address = attach_one(&host, &web, "web", &[])?;
@@ -43,10 +45,9 @@ pub(in crate::scenario) fn act(lab: &mut Lab) -> Result<()> {
         dig::ask(host.namespace(), server, question)?.expect("NOERROR")?;
         ask(&host, question)?.expect("NOERROR")?;
     }
-    let status = host.weavectl(&["status"])?.ok()?;
-    let counted = status.lines().find(|line| line.contains("refused_client"));
-    let count = counted.and_then(|line| line.split_whitespace().last()?.parse::<u64>().ok());
-    ensure!(count >= Some(questions.len() as u64), "not counted: {status}");
+    let drops = host.status()?.drops;
+    let count = drops.get("dns: refused_client").copied();
+    ensure!(count >= Some(questions.len() as u64), "not counted: {drops:?}");
 
     host.stop()?;
     let network = format!("{}/32", stranger.address()?);
