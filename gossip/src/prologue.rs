@@ -69,15 +69,15 @@ impl Prologue {
             return Ok(None);
         };
         let versions = Versions { min, max };
-        if max < VERSION {
-            // What follows in the prologue of an older version is of no interest.
-            let older = Self {
+        if !(min..=max).contains(&VERSION) {
+            // The rest of the prologue of another version is of no interest.
+            let other = Self {
                 versions,
                 password: false,
                 network: NetworkName::default(),
                 puzzle: None,
             };
-            return Ok(Some((older, FIXED.min(bytes.len()))));
+            return Ok(Some((other, FIXED.min(bytes.len()))));
         }
         let &[flags, len, ref rest @ ..] = rest else {
             return Ok(None);
