@@ -17,7 +17,7 @@ pub struct ExposeRequest {
     /// Containers reach the outside, and are reached from there, as this host
     #[serde(default = "yes")]
     pub masquerade: bool,
-    /// Who reaches containers through this host; absent keeps what was asked for last, this host alone at first
+    /// Sources that reach containers through this host; absent keeps the last request, at first this host alone
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub to: Option<ExposeTo>,
 }
@@ -52,18 +52,18 @@ pub struct Hidden {
     pub addresses: Vec<IpNetwork>,
 }
 
-/// What this host lets through, to its own ports and to containers
+/// The host's packet filter: traffic to weaved's ports and to containers
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostStatus {
-    /// What keeps containers from weaved's ports, beside weaved itself
+    /// The packet filter that keeps containers from weaved's ports, beside weaved itself
     pub filter: PacketFilter,
-    /// Why there is no filter
+    /// The reason for having no filter
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filter_error: Option<String>,
     /// The host's own addresses on the network
     #[serde(default)]
     pub exposed: Vec<IpNetwork>,
-    /// Who reaches containers by them
+    /// Sources that reach containers by these addresses
     #[serde(default)]
     pub exposed_to: ExposeTo,
 }

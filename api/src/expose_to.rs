@@ -78,7 +78,7 @@ impl ExposeTo {
         &self.0
     }
 
-    /// Whether this part is among them
+    /// Returns whether the set contains this scope
     pub fn has(&self, scope: ExposeScope) -> bool {
         self.0.contains(&scope)
     }

@@ -47,7 +47,7 @@ pub struct NameEntry {
     pub peer: PeerRef,
 }
 
-/// How much is known of the names of other hosts, beside the most that may be
+/// Size of the copies of other hosts' names, beside the limit
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NamesFill {
     /// Hosts whose names are known

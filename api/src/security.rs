@@ -1,4 +1,4 @@
-//! Who may belong to the network.
+//! Membership of the network: password, bans and name conflicts.
 
 use std::fmt;
 
@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::PeerRef;
 
-/// Who may join the network, and whom it refuses
+/// Membership: the password's state, banned keys, refused claims
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Security {
     /// The network's name
     pub network: String,
-    /// Whether it has a password
+    /// State of its password
     pub password: PasswordState,
     /// The password that was given at the start can be found by trying
     pub weak_password: bool,
@@ -22,7 +22,7 @@ pub struct Security {
     pub disputes: Vec<NameDispute>,
 }
 
-/// Whether the network has a password
+/// State of the network's password
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PasswordState {
@@ -70,7 +70,7 @@ pub struct NameDispute {
 pub struct BanRequest {
     /// Its name, its nickname, or its key in hexadecimal digits
     pub peer: String,
-    /// Whether it is refused from here on
+    /// The key is refused from here on
     pub refused: bool,
 }
 

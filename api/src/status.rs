@@ -15,7 +15,7 @@ pub struct StatusReport {
     pub version: String,
     /// The mesh
     pub router: RouterStatus,
-    /// Who may join the network, and whom it refuses
+    /// Membership: the password's state, banned keys, refused claims
     pub security: Security,
     /// What carries frames on this host
     pub datapath: Datapath,
@@ -33,7 +33,7 @@ pub struct StatusReport {
     /// The server of names; absent where there is none
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dns: Option<DnsStatus>,
-    /// What this host lets through; absent from a weaved that does not tell
+    /// The host's packet filter; absent from a weaved that does not report it
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub host: Option<HostStatus>,
     /// The state on disk; absent from a weaved that does not tell

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 /// The state file, and whether what changes is in it
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoreStatus {
-    /// Whether the disk takes what changes
+    /// State of the writes to disk
     pub state: StoreState,
     /// The state file
     pub path: String,
@@ -22,7 +22,7 @@ pub struct StoreStatus {
     pub message: Option<String>,
 }
 
-/// Whether the disk takes what changes
+/// State of the writes to disk
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StoreState {

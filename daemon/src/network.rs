@@ -21,7 +21,7 @@ const STRONG_BITS: u32 = 50;
 /// Length of a kept key in the state, in bytes
 const KEPT_BYTES: usize = 33;
 
-/// What is known of the network
+/// The network's name, keys and the strength of its password
 #[derive(Debug)]
 pub(crate) struct Network {
     pub(crate) name: NetworkName,
@@ -43,7 +43,7 @@ pub(crate) struct Keys {
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Key(Zeroizing<[u8; 32]>);
 
-/// What the state remembers besides the keys
+/// The part of the state beside the keys
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Remembered {
     name: NetworkName,
@@ -135,7 +135,7 @@ impl Network {
         }
     }
 
-    /// Whether the password that was given is weak
+    /// Returns whether the given password is weak
     pub(crate) fn is_weak(&self) -> bool {
         self.bits.is_some_and(|bits| bits < STRONG_BITS)
     }
@@ -190,12 +190,12 @@ impl Keys {
         kept
     }
 
-    /// Whether there is a password
+    /// Returns whether there is a password
     pub(crate) const fn is_some(&self) -> bool {
         self.current.is_some()
     }
 
-    /// Whether two are accepted
+    /// Returns whether two passwords are accepted
     pub(crate) const fn is_rotating(&self) -> bool {
         self.other.is_some()
     }
