@@ -11,6 +11,7 @@ mod addresses;
 mod app;
 mod attachments;
 mod build;
+mod changes;
 mod cipher;
 mod common;
 mod config;

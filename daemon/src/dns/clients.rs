@@ -11,6 +11,7 @@ use link::{LinkEvent, Links};
 use model::IfName;
 use tokio_util::sync::CancellationToken;
 
+use crate::changes::Changes;
 use crate::inside::has_docker_name;
 
 /// How old what is known may be when a stranger asks: an address that came just now may make it a container
@@ -165,34 +166,22 @@ impl Clients {
 
     /// Follows the addresses of this host until `stop`
     pub(crate) async fn follow(self, links: Links, stop: CancellationToken) {
-        let mut watch = match links.watch().await {
-            Ok(watch) => watch,
-            Err(error) => {
-                let error = anyhow::Error::from(error);
-                log::error!("changes of this host's addresses are noticed late: {error:#}");
-                return;
-            }
+        let effect = "changes of this host's addresses are noticed late";
+        let Some(mut changes) = Changes::watch(&links, stop, effect).await else {
+            return;
         };
-        loop {
-            let event = tokio::select! {
-                () = stop.cancelled() => return,
-                event = watch.next() => event,
-            };
-            match event {
-                None => return,
-                Some(
-                    LinkEvent::Address { .. }
-                    | LinkEvent::AddressRemoved { .. }
-                    | LinkEvent::LinkRemoved { .. }
-                    | LinkEvent::Overrun,
-                ) => self.0.is_old.store(true, Ordering::Relaxed),
-                Some(
-                    LinkEvent::Link(_)
-                    | LinkEvent::BridgePort { .. }
-                    | LinkEvent::Route(_)
-                    | LinkEvent::RouteRemoved(_),
-                ) => {}
-            }
+        let concerns = |event: &LinkEvent| match event {
+            LinkEvent::Address { .. }
+            | LinkEvent::AddressRemoved { .. }
+            | LinkEvent::LinkRemoved { .. }
+            | LinkEvent::Overrun => true,
+            LinkEvent::Link(_)
+            | LinkEvent::BridgePort { .. }
+            | LinkEvent::Route(_)
+            | LinkEvent::RouteRemoved(_) => false,
+        };
+        while changes.wait_for(concerns).await {
+            self.0.is_old.store(true, Ordering::Relaxed);
         }
     }
 }

@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::Inside;
+use crate::changes::Changes;
 use crate::control::Input;
 
 /// Docker changes several things at once; one look after that is enough.
@@ -31,13 +32,9 @@ pub(crate) async fn follow(
     inputs: mpsc::Sender<Input>,
     stop: CancellationToken,
 ) {
-    let mut watch = match links.watch().await {
-        Ok(watch) => watch,
-        Err(error) => {
-            let error = anyhow::Error::from(error);
-            log::error!("bridges of Docker that come are not noticed: {error:#}");
-            return;
-        }
+    let Some(mut changes) = Changes::watch(&links, stop, "bridges of Docker that come are not noticed").await
+    else {
+        return;
     };
     loop {
         match look(&links, &own, &given).await {
@@ -56,19 +53,10 @@ pub(crate) async fn follow(
             }
             Err(error) => log::warn!("cannot read this host's devices: {error}"),
         }
-        loop {
-            let event = tokio::select! {
-                () = stop.cancelled() => return,
-                event = watch.next() => event,
-            };
-            match event {
-                None => return,
-                Some(LinkEvent::BridgePort { .. }) => {}
-                Some(_changed) => break,
-            }
+        let concerns = |event: &LinkEvent| !matches!(event, LinkEvent::BridgePort { .. });
+        if !changes.wait_for(concerns).await {
+            return;
         }
-        // The rest of the burst.
-        let end = tokio::time::Instant::now() + QUIET;
-        while let Ok(Some(_event)) = tokio::time::timeout_at(end, watch.next()).await {}
+        changes.skip(QUIET).await;
     }
 }
