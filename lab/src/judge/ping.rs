@@ -204,14 +204,20 @@ impl Pinging {
         answers(&self.0.printed()).count()
     }
 
+    /// Waits for this many more answers
+    pub fn wait_answers(&self, more: usize, deadline: Duration) -> Result<()> {
+        let so_far = self.answers();
+        wait_until("the ping goes on", deadline, || {
+            Ok(self.answers() >= so_far + more)
+        })
+        .map(drop)
+    }
+
     /// Ends it after some more answers, and tells what came of the requests before those: later ones may be under way
     ///
     /// Fails if no more answers come.
     pub fn finish(self) -> Result<Pings> {
-        let so_far = self.answers();
-        wait_until("the ping goes on", Duration::from_secs(10), || {
-            Ok(self.answers() > so_far + 2)
-        })?;
+        self.wait_answers(3, Duration::from_secs(10))?;
         let last = answers(&self.0.printed()).map(|answer| answer.request).max();
         // Those before the last one that are on their way by a slower one.
         std::thread::sleep(LINGER);

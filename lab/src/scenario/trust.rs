@@ -41,12 +41,7 @@ pub(super) fn rotation(lab: &mut Lab) -> Result<()> {
             restart(&three.host, &sites)?;
         }
     }
-    let answers = ping.answers();
-    wait_until(
-        "the ping goes on",
-        PATIENCE,
-        || Ok(ping.answers() >= answers + 50),
-    )?;
+    ping.wait_answers(50, PATIENCE)?;
     let pings = ping.stop()?;
     println!("while the password was replaced: {pings:?}");
     // The request under way when ping was ended has no answer.

@@ -18,7 +18,7 @@ use crate::judge::cpu;
 use crate::judge::ovs;
 use crate::judge::ping::Ping;
 use crate::judge::sockets;
-use crate::site::{launch_and_attach, on_one_network, ping_all_pairs};
+use crate::site::{Site, launch_and_attach, on_one_network, ping_all_pairs};
 use crate::topology::{ETHERNET, Lab};
 use crate::wait::wait_until;
 use crate::weave::{Launch, MEETING, VXLAN_PORT, usual_path};
@@ -30,10 +30,18 @@ const FOLLOWED: Duration = Duration::from_secs(60);
 
 pub(super) fn clear(lab: &mut Lab) -> Result<()> {
     let network = Network::launch(lab, [Launch::plain(), Launch::plain(), Launch::plain()], &[])?;
-    let stranger = Stranger::new(lab, &network)?;
-    network.undisturbed("VXLAN", || stranger.sends_vxlan(&network, None))?;
-    network.undisturbed("guesses", || stranger.guesses_sessions(&network))?;
-    network.undisturbed("replays", || stranger.replays_heartbeats(lab, &network))
+    attacked(lab, &network, None)
+}
+
+/// Plays a stranger who sends VXLAN, also as this neighbor, guesses sessions and replays heartbeats
+fn attacked(lab: &mut Lab, network: &Network, neighbor: Option<&Site>) -> Result<()> {
+    let stranger = Stranger::new(lab, network)?;
+    network.undisturbed("VXLAN", || stranger.sends_vxlan(network, None))?;
+    if neighbor.is_some() {
+        network.undisturbed("VXLAN as a neighbor", || stranger.sends_vxlan(network, neighbor))?;
+    }
+    network.undisturbed("guesses", || stranger.guesses_sessions(network))?;
+    network.undisturbed("replays", || stranger.replays_heartbeats(lab, network))
 }
 
 pub(super) fn password(lab: &mut Lab) -> Result<()> {
@@ -46,14 +54,8 @@ pub(super) fn password(lab: &mut Lab) -> Result<()> {
             site.host
         );
     }
-    let stranger = Stranger::new(lab, &network)?;
-    network.undisturbed("VXLAN", || stranger.sends_vxlan(&network, None))?;
     let [one, ..] = network.sites();
-    network.undisturbed("VXLAN as a neighbour", || {
-        stranger.sends_vxlan(&network, Some(one))
-    })?;
-    network.undisturbed("guesses", || stranger.guesses_sessions(&network))?;
-    network.undisturbed("replays", || stranger.replays_heartbeats(lab, &network))
+    attacked(lab, &network, Some(one))
 }
 
 pub(super) fn trusted(lab: &mut Lab) -> Result<()> {
@@ -81,28 +83,16 @@ pub(super) fn trusted(lab: &mut Lab) -> Result<()> {
         "{} listens on UDP {VXLAN_PORT}, and trusts nobody",
         three.host
     );
-    let stranger = Stranger::new(lab, &network)?;
-    network.undisturbed("VXLAN", || stranger.sends_vxlan(&network, None))?;
-    // Its pairs are encrypted, so that nothing clear is its.
-    network.undisturbed("VXLAN as the third", || {
-        stranger.sends_vxlan(&network, Some(three))
-    })?;
-    network.undisturbed("guesses", || stranger.guesses_sessions(&network))?;
-    network.undisturbed("replays", || stranger.replays_heartbeats(lab, &network))
+    // The third host's pairs are encrypted, so that nothing clear is its.
+    attacked(lab, &network, Some(three))
 }
 
 pub(super) fn mixed(lab: &mut Lab) -> Result<()> {
     let third = Launch::plain().flag("--no-fastdp");
     let network = Network::launch(lab, [Launch::plain(), Launch::plain(), third], &[])?;
     let [.., three] = network.sites();
-    let stranger = Stranger::new(lab, &network)?;
-    network.undisturbed("VXLAN", || stranger.sends_vxlan(&network, None))?;
-    // It never proves itself by fastdp, so that its address is as good as a stranger's there.
-    network.undisturbed("VXLAN as the third", || {
-        stranger.sends_vxlan(&network, Some(three))
-    })?;
-    network.undisturbed("guesses", || stranger.guesses_sessions(&network))?;
-    network.undisturbed("replays", || stranger.replays_heartbeats(lab, &network))
+    // The third host never proves itself by fastdp, so that its address is as good as a stranger's there.
+    attacked(lab, &network, Some(three))
 }
 
 pub(super) fn flood(lab: &mut Lab) -> Result<()> {
