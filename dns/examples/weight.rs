@@ -27,8 +27,7 @@ fn main() {
         }
         for part in told {
             let start = Instant::now();
-            here.merge_from(key.peer_name(), &part, &DerivedKeys, start)
-                .unwrap();
+            here.merge(key.peer_name(), &part, &DerivedKeys, start).unwrap();
             longest = longest.max(start.elapsed().as_millis());
         }
         let zone = here.take_zone();

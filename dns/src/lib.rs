@@ -24,7 +24,7 @@
 //!
 //! there.reachable(&[keys[0].peer_name()].into(), Instant::now());
 //! for part in here.take_changes() {
-//!     there.merge(&part, &gossip::DerivedKeys, Instant::now())?;
+//!     there.merge(keys[0].peer_name(), &part, &gossip::DerivedKeys, Instant::now())?;
 //! }
 //! let zone = there.take_zone().expect("it changed");
 //! assert!(zone.addresses("C1.weave.local.").eq(["10.32.0.1".parse::<std::net::Ipv4Addr>()?]));

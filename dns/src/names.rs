@@ -476,11 +476,7 @@ impl Replica for Names {
         Ok(parts)
     }
 
-    fn merge(&mut self, part: &[u8], keys: &dyn Keys, now: Instant) -> Result<Option<Vec<u8>>, Malformed> {
-        self.merge_from(self.name, part, keys, now)
-    }
-
-    fn merge_from(
+    fn merge(
         &mut self,
         teller: PeerName,
         part: &[u8],

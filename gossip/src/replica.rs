@@ -51,28 +51,19 @@ pub trait Replica {
 
     /// Takes over what a neighbour told; what of it was news here, if anything was
     ///
-    /// `keys` tells which key speaks for which name: what a peer wrote is taken over only with its signature.
+    /// `teller` is the neighbor. `keys` tells which key speaks for which name: only with its signature is
+    /// taken over what a peer wrote.
     ///
     /// # Errors
     ///
     /// If no peer would send such a part; nothing of it is taken over.
-    fn merge(&mut self, part: &[u8], keys: &dyn Keys, now: Instant) -> Result<Option<Vec<u8>>, Malformed>;
-
-    /// [`Replica::merge`] for a state that keeps what it is told by different neighbours apart
-    ///
-    /// # Errors
-    ///
-    /// As [`Replica::merge`].
-    fn merge_from(
+    fn merge(
         &mut self,
         teller: PeerName,
         part: &[u8],
         keys: &dyn Keys,
         now: Instant,
-    ) -> Result<Option<Vec<u8>>, Malformed> {
-        let _one_for_all = teller;
-        self.merge(part, keys, now)
-    }
+    ) -> Result<Option<Vec<u8>>, Malformed>;
 }
 
 /// Bytes that no peer would send
@@ -205,12 +196,12 @@ impl Exchange {
                 }
             }
             Message::Change { origin, part } => {
-                if let Some(part) = state.merge_from(from, &part, keys, now)? {
+                if let Some(part) = state.merge(from, &part, keys, now)? {
                     self.pass_on(origin, from, part, reaches);
                 }
             }
             Message::Lacked(part) => {
-                if let Some(part) = state.merge_from(from, &part, keys, now)? {
+                if let Some(part) = state.merge(from, &part, keys, now)? {
                     // The neighbours of who told it may have lacked it too: it spreads as from here.
                     self.pass_on(self.name, from, part, |_, _| false);
                 }
@@ -351,6 +342,7 @@ mod tests {
 
         fn merge(
             &mut self,
+            _teller: PeerName,
             part: &[u8],
             _keys: &dyn Keys,
             _now: Instant,

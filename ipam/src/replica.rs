@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use gossip::{Keys, MAX_PART_BYTES, Malformed, Replica};
+use model::PeerName;
 
 use crate::gone::Heir;
 use crate::ledger::{Lineage, Roll};
@@ -69,7 +70,13 @@ impl Replica for Ipam {
         Ok(parts)
     }
 
-    fn merge(&mut self, part: &[u8], _keys: &dyn Keys, now: Instant) -> Result<Option<Vec<u8>>, Malformed> {
+    fn merge(
+        &mut self,
+        _neighbor: PeerName,
+        part: &[u8],
+        _keys: &dyn Keys,
+        now: Instant,
+    ) -> Result<Option<Vec<u8>>, Malformed> {
         let Part { range, teller, body } = Part::parse(part)?;
         if range != self.config.range {
             self.other_range(teller, range);
@@ -154,7 +161,7 @@ impl Ipam {
         self.roll.as_ref().map(|roll| roll.at.lineage)
     }
 
-    fn other_range(&mut self, peer: model::PeerName, range: ipnetwork::Ipv4Network) {
+    fn other_range(&mut self, peer: PeerName, range: ipnetwork::Ipv4Network) {
         let known = self.other_ranges.get(&peer) == Some(&range);
         if known || (self.other_ranges.len() >= MOST_OTHERS && !self.other_ranges.contains_key(&peer)) {
             return;

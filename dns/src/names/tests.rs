@@ -79,8 +79,11 @@ fn a_change_reaches_a_peer_and_is_news_once() {
     let [part] = &here.take_changes()[..] else {
         panic!("one change is one part")
     };
-    assert_eq!(there.merge(part, &DerivedKeys, now()), Ok(Some(part.clone())));
-    assert_eq!(there.merge(part, &DerivedKeys, now()), Ok(None));
+    assert_eq!(
+        there.merge(teller(), part, &DerivedKeys, now()),
+        Ok(Some(part.clone()))
+    );
+    assert_eq!(there.merge(teller(), part, &DerivedKeys, now()), Ok(None));
     assert!(here.take_changes().is_empty());
     assert!(there.zone().addresses("c1.weave.local").eq([ip(1)]));
     here.remove(&Filter::default()).unwrap();
@@ -114,7 +117,7 @@ fn a_change_after_one_that_was_lost_waits_for_it() {
     let _lost = here.take_changes();
     here.add("last", id("a"), ip(1)).unwrap();
     for part in here.take_changes() {
-        assert_eq!(there.merge(&part, &DerivedKeys, now()), Ok(None));
+        assert_eq!(there.merge(teller(), &part, &DerivedKeys, now()), Ok(None));
     }
     assert_eq!(there.count(), 1);
     sync(&here, &mut there);
@@ -278,13 +281,13 @@ fn a_large_part_comes_in_pieces_and_is_seen_when_all_are_there() {
     let last = pieces.pop().unwrap();
     for piece in &pieces {
         for _twice in 0..2 {
-            assert_eq!(there.merge(piece, &DerivedKeys, now()), Ok(None));
+            assert_eq!(there.merge(teller(), piece, &DerivedKeys, now()), Ok(None));
         }
         assert_eq!(there.count(), 0);
         assert_eq!(there.missing(&peer(3).summary()).unwrap().len(), 1);
     }
     assert!(!there.take_doubt());
-    assert_eq!(there.merge(&last, &DerivedKeys, now()), Ok(None));
+    assert_eq!(there.merge(teller(), &last, &DerivedKeys, now()), Ok(None));
     assert_eq!(there.count(), 12_000);
     assert!(there.take_doubt(), "others may lack what came in pieces");
     assert_eq!(there.assemblies.bytes(), 0);
@@ -321,7 +324,7 @@ fn pieces_of_two_states_are_kept_apart_and_the_later_one_counts() {
     let after = here.tell_own(None);
     assert_eq!((before.len(), after.len()), (2, 2));
     let mut put = |part: &[u8]| {
-        assert_eq!(there.merge(part, &DerivedKeys, now()), Ok(None));
+        assert_eq!(there.merge(teller(), part, &DerivedKeys, now()), Ok(None));
         there.count()
     };
     let counts = [
@@ -340,7 +343,9 @@ fn pieces_that_nobody_completes_are_forgotten() {
     for n in 0..30_000 {
         here.add(&format!("c{n}"), id(&format!("{n}")), ip(1)).unwrap();
     }
-    there.merge(&here.take_changes()[0], &DerivedKeys, start).unwrap();
+    there
+        .merge(teller(), &here.take_changes()[0], &DerivedKeys, start)
+        .unwrap();
     assert!(there.fill().waiting_bytes > 500_000);
     assert_eq!(there.poll_timeout(), Some(start + PATIENCE));
     there.handle_timeout(start + PATIENCE);
@@ -394,10 +399,7 @@ fn a_hostile_origin_pushes_out_no_names_but_its_own() {
     here.reachable(&(2..9).map(name).collect(), now());
     let mut hear = |n: u32, entries: usize| {
         for part in part_of(n, entries) {
-            assert_eq!(
-                here.merge_from(name(n), &part, &DerivedKeys, now()).map(drop),
-                Ok(())
-            );
+            assert_eq!(here.merge(name(n), &part, &DerivedKeys, now()).map(drop), Ok(()));
         }
         assert!(here.fill().weight <= MAX_WEIGHT);
         let of = |n| here.entries().filter(|listed| listed.origin == name(n)).count();
@@ -425,7 +427,7 @@ fn invented_origins_take_no_memory() {
     here.reachable(&[name(2)].into(), now());
     for n in 100..5_000 {
         for part in part_of(n, 1) {
-            assert_eq!(here.merge_from(name(2), &part, &DerivedKeys, now()), Ok(None));
+            assert_eq!(here.merge(name(2), &part, &DerivedKeys, now()), Ok(None));
         }
     }
     let fill = here.fill();
@@ -445,17 +447,11 @@ fn pieces_of_one_neighbor_spoil_none_of_another() {
         piece[last] ^= 1;
     }
     for (teller, piece) in [(3, &spoiled[0]), (2, &pieces[0]), (3, &spoiled[1])] {
-        assert_eq!(
-            here.merge_from(name(teller), piece, &DerivedKeys, now()),
-            Ok(None)
-        );
+        assert_eq!(here.merge(name(teller), piece, &DerivedKeys, now()), Ok(None));
         assert_eq!(here.count(), 0);
     }
     assert_eq!(here.fill().refused, [(Refused::Digest, 1)].into());
-    assert_eq!(
-        here.merge_from(name(2), &pieces[1], &DerivedKeys, now()),
-        Ok(None)
-    );
+    assert_eq!(here.merge(name(2), &pieces[1], &DerivedKeys, now()), Ok(None));
     assert_eq!(here.count(), 30_000);
     assert!(here.take_doubt());
 }
@@ -475,7 +471,7 @@ fn nobody_else_makes_a_peer_outbid_what_cannot_be_outbid() {
         let mut forger = Names::new(name(1), signer, epoch, Domain::default());
         forger.add("web", id("c"), [6, 6, 6, 6].into()).unwrap();
         for part in forger.take_changes() {
-            let told = here.merge(&part, &DerivedKeys, now());
+            let told = here.merge(teller(), &part, &DerivedKeys, now());
             assert_eq!(told.is_err(), reason.is_none(), "{epoch}");
         }
         assert!(reason.is_none_or(|reason| here.fill().refused.contains_key(&reason)));
@@ -502,7 +498,7 @@ fn a_change_of_a_relay_that_changed_it_is_not_taken_over_and_the_whole_is_asked_
     // The list of what went is empty at the end; before it is the address.
     let at = parts[0].len() - 2;
     parts[0][at] ^= 1;
-    assert_eq!(there.merge(&parts[0], &DerivedKeys, now()), Ok(None));
+    assert_eq!(there.merge(teller(), &parts[0], &DerivedKeys, now()), Ok(None));
     assert_eq!(there.count(), 1);
     assert_eq!(there.fill().refused, [(Refused::Digest, 1)].into());
     assert_eq!(decode_summary(&there.summary()).unwrap().len(), 1, "only its own");
@@ -536,7 +532,11 @@ fn a_key_that_is_bound_takes_the_place_of_one_that_was_only_first() {
         (0, [(Refused::OtherKey, 1)].into())
     );
     for part in bound.take_changes() {
-        assert!(here.merge(&part, &Bound(key(2).key()), now()).unwrap().is_some());
+        assert!(
+            here.merge(teller(), &part, &Bound(key(2).key()), now())
+                .unwrap()
+                .is_some()
+        );
     }
     assert!(here.zone().addresses("c2.weave.local").eq([ip(2)]));
 }
@@ -590,7 +590,7 @@ proptest! {
                     for part in peers[0].take_changes() {
                         for n in 0..2 {
                             if arrives[n] {
-                                peers[n + 1].merge(&part, &DerivedKeys, at).unwrap();
+                                peers[n + 1].merge(teller(), &part, &DerivedKeys, at).unwrap();
                             }
                         }
                     }
@@ -598,7 +598,7 @@ proptest! {
                 Step::Sync(from, to, first) if from != to => {
                     let parts = peers[from].missing(&peers[to].summary()).unwrap();
                     for part in parts.iter().take(first) {
-                        peers[to].merge(part, &DerivedKeys, at).unwrap();
+                        peers[to].merge(teller(), part, &DerivedKeys, at).unwrap();
                     }
                 }
                 Step::Sync(..) => {}
@@ -620,7 +620,7 @@ proptest! {
         for (from, to) in [(0, 1), (1, 2), (0, 2), (2, 0), (1, 0), (2, 1)] {
             let parts = peers[from].missing(&peers[to].summary()).unwrap();
             for part in parts {
-                peers[to].merge(&part, &DerivedKeys, at).unwrap();
+                peers[to].merge(teller(), &part, &DerivedKeys, at).unwrap();
             }
         }
         prop_assert_eq!(peers[0].summary(), peers[1].summary());
@@ -641,7 +641,7 @@ proptest! {
     #[test]
     fn any_bytes_are_merged_or_malformed(bytes in prop::collection::vec(any::<u8>(), 0..120)) {
         let mut names = peer(1);
-        let _merged = names.merge(&bytes, &DerivedKeys, now());
+        let _merged = names.merge(teller(), &bytes, &DerivedKeys, now());
         let _missing = names.missing(&bytes);
     }
 }
@@ -664,6 +664,11 @@ fn name(n: u32) -> PeerName {
     model::Mac::from_bits(0x0200_0000_0000 | u64::from(n)).into()
 }
 
+/// A neighbor that tells parts, whoever wrote them
+fn teller() -> PeerName {
+    name(999)
+}
+
 fn id(text: &str) -> ContainerId {
     text.parse().unwrap()
 }
@@ -678,14 +683,14 @@ fn now() -> Instant {
 
 fn tell(from: &mut Names, to: &mut Names) {
     for part in from.take_changes() {
-        to.merge(&part, &DerivedKeys, now()).unwrap();
+        to.merge(teller(), &part, &DerivedKeys, now()).unwrap();
     }
 }
 
 /// What a comparison brings from one to the other
 fn sync(from: &Names, to: &mut Names) {
     for part in from.missing(&to.summary()).unwrap() {
-        to.merge(&part, &DerivedKeys, now()).unwrap();
+        to.merge(teller(), &part, &DerivedKeys, now()).unwrap();
     }
 }
 
