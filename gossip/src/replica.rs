@@ -136,6 +136,14 @@ impl Exchange {
         }
     }
 
+    /// Compares with every neighbor soon, as any of them may have what is missing here
+    pub fn doubt_all(&mut self, now: Instant) {
+        if !self.neighbours.is_empty() {
+            self.doubtful.clone_from(&self.neighbours);
+            self.doubtful_at.get_or_insert(now + SOON);
+        }
+    }
+
     /// A neighbour sent this; `reaches(a, b)` is whether the peer `a` is a neighbour of `b`
     ///
     /// # Errors

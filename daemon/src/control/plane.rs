@@ -275,9 +275,7 @@ impl Plane {
             }
         }
         if self.names.state.take_doubt() {
-            for neighbour in self.mesh.neighbours() {
-                self.names.doubt(neighbour.peer, now);
-            }
+            self.names.doubt_all(now);
         }
         self.names.flood();
         if let Some(zone) = self.names.state.take_zone() {
@@ -538,7 +536,7 @@ impl Plane {
     }
 
     fn keep_neighbours(&mut self) {
-        let neighbours = self.mesh.neighbours();
+        let neighbours = self.mesh.neighbors_to_hold();
         let neighbours = neighbours.iter().map(|held| (held.peer, held.address));
         let neighbours: Vec<_> = neighbours.collect();
         if self.kept.as_ref() != Some(&neighbours) {

@@ -43,6 +43,11 @@ impl<R: Replica> Shared<R> {
         self.exchange.doubt(neighbour, now);
     }
 
+    /// Compares with every neighbor soon, as any of them may have what is missing here
+    pub(crate) fn doubt_all(&mut self, now: Instant) {
+        self.exchange.doubt_all(now);
+    }
+
     /// Those of the neighbours that have lost a connection may have missed something
     pub(crate) fn topology_changed(&mut self, before: &Topology, after: &Topology, now: Instant) {
         for (name, record) in &after.peers {

@@ -461,8 +461,8 @@ impl Mesh {
         neighbours.chain(targets).collect()
     }
 
-    /// The neighbours to be held through a restart: the next start's [`Config::held`]
-    pub fn neighbours(&self) -> Vec<Held> {
+    /// Returns the neighbors with a data path, to be held through a restart: the next start's [`Config::held`]
+    pub fn neighbors_to_hold(&self) -> Vec<Held> {
         let established = self
             .neighbours
             .iter()

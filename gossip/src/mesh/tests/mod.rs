@@ -80,7 +80,7 @@ fn neighbours_of_before_a_restart_are_in_the_record_and_dialled_at_once() {
     let mut mesh = mesh(Some(Held { peer, address }), now);
     assert!(mesh.topology().peers[&mesh.name()].connections[&peer].established);
     assert_eq!(mesh.held(), [peer]);
-    assert_eq!(mesh.neighbours(), [Held { peer, address }]);
+    assert_eq!(mesh.neighbors_to_hold(), [Held { peer, address }]);
 
     mesh.handle_timeout(now);
     let dialled =
