@@ -339,6 +339,15 @@ impl Mesh {
         Ok(())
     }
 
+    /// Ends the connection with a neighbor that sent a malformed message to a protocol above this one
+    pub fn refuse_message(&mut self, peer: PeerName, now: Instant) {
+        let neighbour = self.neighbours.get(peer);
+        if let Some(conn) = neighbour.and_then(|neighbour| neighbour.state.conn()) {
+            self.close(conn, Goodbye::Duplicate, Ended::Malformed, now);
+            self.settle(now);
+        }
+    }
+
     /// Forgets a peer that is not connected, its addresses, and the key that its name was pinned to; whether
     /// anything was known of it
     ///
