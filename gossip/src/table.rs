@@ -136,18 +136,19 @@ impl Table {
             links: 0,
             bucket: Bucket::full(INTRODUCTIONS, now),
         });
-        let own_share = account.peers < MAX_INTRODUCED && account.links + links <= MAX_LINKS / 2;
+        let own_share =
+            account.peers < MAX_INTRODUCED && account.links.saturating_add(links) <= MAX_LINKS / 2;
         if !own_share || (!known && !account.bucket.take(INTRODUCTIONS, now)) {
             return false;
         }
         let (peers, account_links) = (account.peers, account.links);
         while self.records.len() >= MAX_PEERS {
-            if !self.evict(|account| account.peers, peers + 1) {
+            if !self.evict(|account| account.peers, peers.saturating_add(1)) {
                 return false;
             }
         }
-        while self.links + links > MAX_LINKS {
-            if !self.evict(|account| account.links, account_links + links) {
+        while self.links.saturating_add(links) > MAX_LINKS {
+            if !self.evict(|account| account.links, account_links.saturating_add(links)) {
                 return false;
             }
         }
@@ -173,13 +174,13 @@ impl Table {
 
     fn put(&mut self, entry: Entry) {
         let links = entry.record.connections.len();
-        self.links += links;
+        self.links = self.links.saturating_add(links);
         if let Some(account) = entry
             .introducer
             .and_then(|introducer| self.accounts.get_mut(&introducer))
         {
-            account.peers += 1;
-            account.links += links;
+            account.peers = account.peers.saturating_add(1);
+            account.links = account.links.saturating_add(links);
         }
         self.records.insert(entry.record.name, entry);
     }

@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use model::{PeerName, ShortId, Target};
+use model::{PeerName, ShortId, Target, bump, later};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -114,11 +114,9 @@ impl Keys for Speakers<'_> {
 impl Mesh {
     /// A mesh of one peer, which dials those that it held before
     pub fn new(mut config: Config, mut rng: StdRng, now: Instant) -> Self {
-        let mut end = config.version.len().min(MAX_VERSION_TEXT);
-        while !config.version.is_char_boundary(end) {
-            end -= 1;
-        }
-        config.version.truncate(end);
+        let most = config.version.len().min(MAX_VERSION_TEXT);
+        let end = (0..=most).rev().find(|end| config.version.is_char_boundary(*end));
+        config.version.truncate(end.unwrap_or(0));
         let mut outputs = Outputs::default();
         let short_id = config.short_id.unwrap_or_else(|| {
             let drawn = short_ids::draw(&mut rng);
@@ -133,7 +131,7 @@ impl Mesh {
             StdRng::from_rng(&mut rng),
         );
         for Held { peer, address } in &config.held {
-            let until = now + config.timers.restart_grace;
+            let until = later(now, config.timers.restart_grace);
             targets.add_held(*peer, *address, until, now);
         }
         let own = Own::new(short_id, config.epoch.min(COUNTER_LIMIT - 1));
@@ -235,11 +233,11 @@ impl Mesh {
                 true
             }
             Admission::Crowded => {
-                self.counters.not_accepted += 1;
+                bump(&mut self.counters.not_accepted);
                 return Err(Refusal::Handshakes(self.doorkeeper.pending()));
             }
             Admission::Guessing => {
-                self.counters.guesses_refused += 1;
+                bump(&mut self.counters.guesses_refused);
                 return Err(Refusal::Guessing);
             }
         };
@@ -290,7 +288,7 @@ impl Mesh {
         }
         let neighbour = self.neighbours.get(peer);
         let Some(conn) = neighbour.and_then(|neighbour| neighbour.state.conn()) else {
-            self.counters.messages_dropped += 1;
+            bump(&mut self.counters.messages_dropped);
             return Err(SendError::NotConnected(peer));
         };
         self.tell(conn, &Message::Channel(channel, bytes));
