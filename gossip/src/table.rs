@@ -16,7 +16,7 @@ use crate::digest::{Digest, Stamp};
 use crate::records::{MAX_PEERS, PeerRecord};
 
 /// The most connections in all records together: 40 MB
-const MAX_LINKS: usize = 512 * 1024;
+pub(crate) const MAX_LINKS: usize = 512 * 1024;
 
 /// The most peers on one account
 const MAX_INTRODUCED: usize = MAX_PEERS / 2;
@@ -79,12 +79,18 @@ impl Table {
             (None, teller) => teller,
         };
         let before = self.take(name);
-        if !self.has_room(introducer, links, before.is_some(), now) {
+        // An account that somebody has filled is no reason to miss news that another tells.
+        let other = teller.filter(|teller| introducer.is_some_and(|introducer| introducer != *teller));
+        let introducer = if self.has_room(introducer, links, before.is_some(), now) {
+            introducer
+        } else if other.is_some() && self.has_room(other, links, false, now) {
+            other
+        } else {
             if let Some(before) = before {
                 self.put(before);
             }
             return Merged::Full;
-        }
+        };
         self.put(Entry {
             record: Arc::new(record),
             introducer,
@@ -285,6 +291,22 @@ mod tests {
         assert_eq!(taken.count(), MAX_LINKS / 2 / 4000);
         assert!(table.links <= MAX_LINKS / 2);
         assert_eq!(merge(&mut table, record(2000, 1, &[1]), now), Merged::Newer);
+    }
+
+    #[test]
+    fn a_peer_whose_introducer_filled_its_account_goes_to_the_account_of_another() {
+        let (mut table, now) = (Table::default(), Instant::now());
+        assert_eq!(merge(&mut table, record(1, 1, &[]), now), Merged::Newer);
+        let many: Vec<u16> = (0..4000).collect();
+        for n in 2..100 {
+            merge(&mut table, record(n, 1, &many), now);
+        }
+        assert_eq!(merge(&mut table, record(1, 2, &many), now), Merged::Full);
+        let told = table.merge(record(1, 2, &many), Some(name(9001)), now);
+        assert_eq!(told, Merged::Newer);
+        let links: usize = table.iter().map(|record| record.connections.len()).sum();
+        assert_eq!(table.links, links);
+        assert_eq!(table.accounts[&name(9001)].peers, 1);
     }
 
     #[test]
