@@ -15,7 +15,7 @@ use crate::bans::Ban;
 use crate::config::Config;
 use crate::connection::Ended;
 use crate::digest::{Difference, Digest, Stamp};
-use crate::identity::Signature;
+use crate::identity::{Binding, IdentityKey, Keys as _, Signature};
 use crate::message::{Goodbye, Message};
 use crate::neighbours::Neighbours;
 use crate::output::{ConnId, Event};
@@ -222,7 +222,13 @@ impl Mesh {
                 self.consider_claim(stamp, now);
                 continue;
             }
+            let key = record.key;
             match self.table.merge(record, Some(teller), now) {
+                // Pins last longer than records: they are of peers that the budget of records lets in.
+                Merged::Newer if !self.pin(name, key, now) => {
+                    self.table.remove(name);
+                    bump(&mut self.counters.records_refused);
+                }
                 Merged::Newer => {
                     bump(&mut self.counters.records_merged);
                     self.flood.push(name, Some(teller), self.config.timers.flood, now);
@@ -239,20 +245,25 @@ impl Mesh {
         }
     }
 
-    /// Whether the key of a record, which signed it, speaks for its name; a name that is new is pinned to it
+    /// Whether the key of a record, which signed it, may speak for its name; a claim in vain is reported
     fn may_speak(&mut self, record: &PeerRecord, now: Instant) -> bool {
-        if self.bans.refuses(&record.key) {
+        if record.key != self.config.identity.key() && self.bans.refuses(&record.key) {
             return false;
         }
-        let now_ms = self.now_ms(now);
-        match self.pins.pin(record.name, record.key, now_ms, now) {
-            Pinned::Yes => true,
-            Pinned::Disputed => {
+        match self.pins.binding(record.name, &record.key) {
+            Binding::Bound | Binding::Unknown => true,
+            Binding::Other => {
+                self.pin(record.name, record.key, now);
                 self.own_changed(now);
                 false
             }
-            Pinned::Full => false,
         }
+    }
+
+    /// Pins a name to its key, or reports the claim in vain; whether the key speaks for the name
+    fn pin(&mut self, name: PeerName, key: IdentityKey, now: Instant) -> bool {
+        let now_ms = self.now_ms(now);
+        self.pins.pin(name, key, now_ms, now) == Pinned::Yes
     }
 
     /// A neighbour knows of orders about refused keys
@@ -261,10 +272,10 @@ impl Mesh {
             return;
         }
         let now_ms = self.now_ms(now);
+        let own = self.config.identity.key();
         let news: Vec<Ban> = bans
             .iter()
-            .filter(|ban| ban.key != self.config.identity.key() || ban.refused)
-            .filter(|ban| self.bans.merge(**ban, now_ms))
+            .filter(|ban| self.bans.merge(**ban, &own, now_ms))
             .copied()
             .collect();
         self.banned(&news, Some(conn), now);
@@ -296,8 +307,9 @@ impl Mesh {
                 .filter(|record| record.key == ban.key)
                 .map(|record| record.name)
                 .collect();
+            // The name stays with the key: otherwise whoever bans its owner could claim it next.
             for name in names {
-                self.remove_peer(name, now);
+                self.drop_peer(name, now);
             }
         }
         let all = self.bans.iter().copied().collect();

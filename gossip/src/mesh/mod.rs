@@ -95,15 +95,16 @@ pub struct Mesh {
     stopped: bool,
 }
 
-/// The keys that speak for names: none that is banned
+/// The keys that speak for names: none that is banned, but our own, which others may have banned
 struct Speakers<'a> {
+    own: IdentityKey,
     pins: &'a Pins,
     bans: &'a Bans,
 }
 
 impl Keys for Speakers<'_> {
     fn binding(&self, name: PeerName, key: &IdentityKey) -> Binding {
-        if self.bans.refuses(key) {
+        if *key != self.own && self.bans.refuses(key) {
             Binding::Other
         } else {
             self.pins.binding(name, key)
@@ -329,7 +330,10 @@ impl Mesh {
         // Later than what it replaces, whatever the clocks of others say.
         let after = self.bans.at_ms(&key).map_or(0, |at_ms| at_ms.saturating_add(1));
         let ban = Ban::new(&self.config.identity, key, name, refused, now_ms.max(after));
-        if !self.bans.merge(ban, now_ms.max(after)) {
+        if !self
+            .bans
+            .merge(ban, &self.config.identity.key(), now_ms.max(after))
+        {
             return Err(BanError::TooMany);
         }
         self.banned(&[ban], None, now);
@@ -342,7 +346,17 @@ impl Mesh {
     ///
     /// A peer that others are connected to comes back with what they say of it.
     pub fn remove_peer(&mut self, peer: PeerName, now: Instant) -> bool {
-        if peer == self.config.name || self.neighbours.is_up(peer) {
+        if !self.can_drop(peer) {
+            return false;
+        }
+        let pinned = self.pins.forget(peer);
+        self.drop_peer(peer, now) || pinned
+    }
+
+    /// Forgets a peer that is not connected and its addresses, but not to which key its name is pinned; whether
+    /// anything was known of it
+    fn drop_peer(&mut self, peer: PeerName, now: Instant) -> bool {
+        if !self.can_drop(peer) {
             return false;
         }
         self.targets.left(peer);
@@ -352,7 +366,7 @@ impl Mesh {
             self.outputs.event(Event::NeighbourDown { peer, reason });
             self.own_changed(now);
         }
-        let known = self.table.remove(peer).is_some() | self.pins.forget(peer);
+        let known = self.table.remove(peer).is_some();
         self.unreachable.remove(&peer);
         if self.announced.remove(&peer) {
             self.outputs.event(Event::PeerGone(peer));
@@ -360,6 +374,10 @@ impl Mesh {
         self.schedule.routes_stale(&self.config.timers, now);
         self.settle(now);
         held || known
+    }
+
+    fn can_drop(&self, peer: PeerName) -> bool {
+        peer != self.config.name && !self.neighbours.is_up(peer)
     }
 
     /// Says goodbye to everybody and closes every connection; nothing happens after that
@@ -416,8 +434,9 @@ impl Mesh {
     }
 
     /// Which key speaks for which name
-    pub const fn keys(&self) -> impl Keys {
+    pub fn keys(&self) -> impl Keys {
         Speakers {
+            own: self.config.identity.key(),
             pins: &self.pins,
             bans: &self.bans,
         }
