@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use model::later;
 use rand::CryptoRng;
 use zeroize::Zeroizing;
 
@@ -114,7 +115,7 @@ impl Keys {
             offered: None,
             retiring: VecDeque::new(),
             sealing: None,
-            next_look: now + LOOK,
+            next_look: later(now, LOOK),
             outputs: VecDeque::new(),
         };
         keys.offer(rng, now);
@@ -150,7 +151,7 @@ impl Keys {
             self.offer(rng, now);
         }
         if self.next_look <= now {
-            self.next_look = now + LOOK;
+            self.next_look = later(now, LOOK);
         }
     }
 
@@ -160,7 +161,7 @@ impl Keys {
         let rekey = match (&self.offered, &self.current) {
             (None, Some(session)) if self.config.suite.is_sealed() => {
                 // Nobody tells when a number is reached: look from time to time.
-                let at = (session.drawn + self.config.max_age).min(self.next_look);
+                let at = later(session.drawn, self.config.max_age).min(self.next_look);
                 Some((at, "key due to be replaced"))
             }
             (None | Some(_), None | Some(_)) => None,
@@ -244,7 +245,8 @@ impl Keys {
         {
             self.outputs.push_back(Output::Close(oldest));
         }
-        self.retiring.push_back((session, now + self.config.overlap));
+        self.retiring
+            .push_back((session, later(now, self.config.overlap)));
     }
 
     /// An id that none of this neighbour's sessions has

@@ -97,7 +97,9 @@ impl Bans {
     }
 
     /// Takes an order over if it is authentic and the latest about its key; whether it was news
-    pub(crate) fn merge(&mut self, ban: Ban, now_ms: u64) -> bool {
+    ///
+    /// The key of this host is `own`.
+    pub(crate) fn merge(&mut self, ban: Ban, own: &IdentityKey, now_ms: u64) -> bool {
         let known = self.0.get(&ban.key);
         let order = |ban: &Ban| (ban.at_ms, !ban.refused, ban.by);
         if known.is_some_and(|known| order(known) >= order(&ban)) {
@@ -110,11 +112,13 @@ impl Bans {
             .values()
             .filter(|other| other.refused && other.by == ban.by);
         let may_ban = !ban.refused || in_force.count() < MAX_PER_SIGNER;
-        // Who is refused has no say, least of all about itself.
+        // A refused key has no say, least of all about itself. It has on its own host: otherwise hosts that were
+        // banned together could never be taken back.
+        let has_say = ban.by == *own || !self.refuses(&ban.by);
         if !has_room
             || !may_ban
             || is_own
-            || self.refuses(&ban.by)
+            || !has_say
             || ban.at_ms > now_ms.saturating_add(MAX_AHEAD_MS)
             || !ban.is_signed()
         {
@@ -146,14 +150,18 @@ mod tests {
         Ban::new(&identity(by), identity(of).key(), name(of), refused, at_ms)
     }
 
+    fn own() -> IdentityKey {
+        identity(50).key()
+    }
+
     #[test]
     fn the_latest_order_about_a_key_counts() {
         let mut bans = Bans::default();
-        assert!(bans.merge(ban(1, 9, true, NOW), NOW));
+        assert!(bans.merge(ban(1, 9, true, NOW), &own(), NOW));
         assert!(bans.refuses(&identity(9).key()));
-        assert!(!bans.merge(ban(1, 9, true, NOW), NOW), "known");
-        assert!(!bans.merge(ban(2, 9, false, NOW - 1), NOW), "older");
-        assert!(bans.merge(ban(2, 9, false, NOW + 1), NOW));
+        assert!(!bans.merge(ban(1, 9, true, NOW), &own(), NOW), "known");
+        assert!(!bans.merge(ban(2, 9, false, NOW - 1), &own(), NOW), "older");
+        assert!(bans.merge(ban(2, 9, false, NOW + 1), &own(), NOW));
         assert!(!bans.refuses(&identity(9).key()));
         assert_eq!(bans.at_ms(&identity(9).key()), Some(NOW + 1));
         let again = Bans::new(bans.iter().copied().collect());
@@ -167,21 +175,37 @@ mod tests {
             name: name(3),
             ..ban(1, 9, true, NOW)
         };
-        assert!(!bans.merge(forged, NOW));
-        assert!(!bans.merge(ban(1, 9, true, NOW + 2 * MAX_AHEAD_MS), NOW));
-        assert!(bans.merge(ban(1, 9, true, NOW), NOW));
-        assert!(!bans.merge(ban(9, 1, true, NOW + 1), NOW), "by the banned one");
-        assert!(!bans.merge(ban(9, 9, false, NOW + 1), NOW), "of itself");
+        assert!(!bans.merge(forged, &own(), NOW));
+        assert!(!bans.merge(ban(1, 9, true, NOW + 2 * MAX_AHEAD_MS), &own(), NOW));
+        assert!(bans.merge(ban(1, 9, true, NOW), &own(), NOW));
+        assert!(
+            !bans.merge(ban(9, 1, true, NOW + 1), &own(), NOW),
+            "by the banned one"
+        );
+        assert!(!bans.merge(ban(9, 9, false, NOW + 1), &own(), NOW), "of itself");
+    }
+
+    #[test]
+    fn a_host_whose_own_key_is_banned_still_has_its_say_at_home() {
+        let mut bans = Bans::default();
+        assert!(bans.merge(ban(9, 50, true, NOW), &own(), NOW));
+        assert!(bans.merge(ban(9, 51, true, NOW), &own(), NOW));
+        assert!(
+            !bans.merge(ban(50, 51, false, NOW + 1), &identity(52).key(), NOW),
+            "elsewhere"
+        );
+        assert!(bans.merge(ban(50, 51, false, NOW + 1), &own(), NOW));
+        assert!(!bans.refuses(&identity(51).key()));
     }
 
     #[test]
     fn one_member_cannot_ban_a_whole_network() {
         let mut bans = Bans::default();
-        let banned = (100..200).filter(|of| bans.merge(ban(1, *of, true, NOW), NOW));
+        let banned = (100..200).filter(|of| bans.merge(ban(1, *of, true, NOW), &own(), NOW));
         assert_eq!(banned.count(), MAX_PER_SIGNER);
-        assert!(bans.merge(ban(2, 150, true, NOW), NOW));
+        assert!(bans.merge(ban(2, 150, true, NOW), &own(), NOW));
         // A ban that is lifted makes room for another.
-        assert!(bans.merge(ban(1, 100, false, NOW + 1), NOW));
-        assert!(bans.merge(ban(1, 199, true, NOW), NOW));
+        assert!(bans.merge(ban(1, 100, false, NOW + 1), &own(), NOW));
+        assert!(bans.merge(ban(1, 199, true, NOW), &own(), NOW));
     }
 }
