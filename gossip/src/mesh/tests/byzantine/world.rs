@@ -311,10 +311,8 @@ impl World {
             ends,
             queues: [VecDeque::new(), VecDeque::new()],
         });
-        for end in 0..2 {
-            if ends[end].is_none() {
-                self.wires[wire].queues[1 - end].push_back(None);
-            }
+        for (end, _) in ends.iter().enumerate().filter(|(_, taken)| taken.is_none()) {
+            self.close(wire, end);
         }
         if from != to {
             self.drain(to);
