@@ -245,9 +245,9 @@ impl Mesh {
         }
     }
 
-    /// Whether the key of a record, which signed it, may speak for its name; a claim in vain is reported
+    /// Returns true if the key of a record, which signed it, may speak for its name; reports a claim in vain
     fn may_speak(&mut self, record: &PeerRecord, now: Instant) -> bool {
-        if record.key != self.config.identity.key() && self.bans.refuses(&record.key) {
+        if self.bans.silences(&record.key) {
             return false;
         }
         match self.pins.binding(record.name, &record.key) {
@@ -272,10 +272,9 @@ impl Mesh {
             return;
         }
         let now_ms = self.now_ms(now);
-        let own = self.config.identity.key();
         let news: Vec<Ban> = bans
             .iter()
-            .filter(|ban| self.bans.merge(**ban, &own, now_ms))
+            .filter(|ban| self.bans.merge(**ban, now_ms))
             .copied()
             .collect();
         self.banned(&news, Some(conn), now);

@@ -97,14 +97,13 @@ pub struct Mesh {
 
 /// The keys that speak for names: none that is banned, but our own, which others may have banned
 struct Speakers<'a> {
-    own: IdentityKey,
     pins: &'a Pins,
     bans: &'a Bans,
 }
 
 impl Keys for Speakers<'_> {
     fn binding(&self, name: PeerName, key: &IdentityKey) -> Binding {
-        if *key != self.own && self.bans.refuses(key) {
+        if self.bans.silences(key) {
             Binding::Other
         } else {
             self.pins.binding(name, key)
@@ -143,7 +142,7 @@ impl Mesh {
         };
         let mut pins = Pins::new(std::mem::take(&mut config.pins));
         pins.pin(config.name, config.identity.key(), config.unix_ms, now);
-        let bans = Bans::new(std::mem::take(&mut config.bans));
+        let bans = Bans::new(config.identity.key(), std::mem::take(&mut config.bans));
         let mut table = Table::default();
         let mut record = own.record(&config, &neighbours, &pins);
         record.sign(&config.identity);
@@ -330,10 +329,7 @@ impl Mesh {
         // Later than what it replaces, whatever the clocks of others say.
         let after = self.bans.at_ms(&key).map_or(0, |at_ms| at_ms.saturating_add(1));
         let ban = Ban::new(&self.config.identity, key, name, refused, now_ms.max(after));
-        if !self
-            .bans
-            .merge(ban, &self.config.identity.key(), now_ms.max(after))
-        {
+        if !self.bans.merge(ban, now_ms.max(after)) {
             return Err(BanError::TooMany);
         }
         self.banned(&[ban], None, now);
@@ -445,7 +441,6 @@ impl Mesh {
     /// Which key speaks for which name
     pub fn keys(&self) -> impl Keys {
         Speakers {
-            own: self.config.identity.key(),
             pins: &self.pins,
             bans: &self.bans,
         }

@@ -237,7 +237,7 @@ fn a_banned_key_is_out_and_stays_out_over_a_restart() {
 
     let kept: Vec<Ban> = pair.honest.bans().copied().collect();
     pair.honest = mesh_of(1, pair.now);
-    pair.honest.bans = Bans::new(kept);
+    pair.honest.bans = Bans::new(pair.honest.config.identity.key(), kept);
     pair.hostile = mesh_of(2, pair.now);
     pair.events.clear();
     pair.connect();
