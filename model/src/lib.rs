@@ -4,7 +4,7 @@
 //! a [`Vni`], an [`IfName`], a [`ContainerId`]. Each parses (`"7a:…".parse::<PeerName>()`), prints,
 //! and orders; a value that exists is valid.
 //!
-//! Beside them the arithmetic that all need: [`later`] for deadlines, [`bump`] for counters.
+//! Beside them the arithmetic that all need: [`later`] and [`until_next`] for deadlines, [`bump`] for counters.
 //!
 //! Not here: behaviour, state, I/O. Anything that two crates only happen to name alike stays in them.
 //!
@@ -37,5 +37,5 @@ pub use mac::{Mac, MacError};
 pub use path::PathKind;
 pub use peer::{NickName, NickNameError, PeerName, PeerNameError, Uid};
 pub use target::{Target, TargetError};
-pub use time::later;
+pub use time::{later, until_next};
 pub use vni::{ShortId, ShortIdError, Vni};

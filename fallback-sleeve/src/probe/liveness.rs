@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use model::later;
+use model::{later, until_next};
 
 use super::fraction;
 
@@ -231,11 +231,7 @@ impl Liveness {
 
     /// The next of the moments for beats, half an interval away or more
     fn beat_after(&self, now: Instant) -> Instant {
-        let since = now.saturating_duration_since(self.grid).as_nanos();
-        let into = since.checked_rem(self.interval.as_nanos()).unwrap_or(0);
-        let wait = self
-            .interval
-            .saturating_sub(Duration::from_nanos(u64::try_from(into).unwrap_or(0)));
+        let wait = until_next(self.interval, self.grid, now);
         if wait.saturating_mul(2) < self.interval {
             later(now, wait.saturating_add(self.interval))
         } else {

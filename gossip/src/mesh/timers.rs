@@ -1,9 +1,9 @@
 //! What happens when.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use log::warn;
-use model::{bump, later};
+use model::{bump, later, until_next};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
@@ -42,11 +42,8 @@ impl Schedule {
     }
 
     pub(super) fn start_pulse(&mut self, timers: &Timers, now: Instant) {
-        let since = now.saturating_duration_since(self.grid).as_nanos();
-        let into = since.checked_rem(timers.keepalive.as_nanos()).unwrap_or(0);
-        let into = Duration::from_nanos(u64::try_from(into).unwrap_or(0));
-        self.pulse
-            .get_or_insert_with(|| later(now, timers.keepalive.saturating_sub(into)));
+        let next = || later(now, until_next(timers.keepalive, self.grid, now));
+        self.pulse.get_or_insert_with(next);
     }
 
     pub(super) fn routes_stale(&mut self, timers: &Timers, now: Instant) {
