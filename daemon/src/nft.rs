@@ -35,13 +35,13 @@ pub(crate) async fn apply(script: &str) -> Result<(), ProgramError> {
 /// Returns a table as `nft` lists it, without counters and handles, or `None` if the kernel has none of this name
 pub(crate) async fn table(family: Family, name: &IfName) -> Result<Option<String>, ProgramError> {
     let family = family.name();
-    let tables = run(&["list", "tables", family], "").await?;
-    if !has(&tables, family, name) {
-        return Ok(None);
+    match run(&["-s", "list", "table", family, name.as_str()], "").await {
+        Ok(listed) => Ok(Some(listed)),
+        Err(ProgramError::Refused(_)) if !has(&run(&["list", "tables", family], "").await?, family, name) => {
+            Ok(None)
+        }
+        Err(error) => Err(error),
     }
-    run(&["-s", "list", "table", family, name.as_str()], "")
-        .await
-        .map(Some)
 }
 
 fn has(tables: &str, family: &str, name: &IfName) -> bool {

@@ -170,13 +170,10 @@ impl Neighbours {
             self.down(peer);
         }
         let slot = self.free_slot();
+        let (settings, rng) = (&self.settings, self.entropy.rng());
         match self.all.get_mut(&peer) {
-            Some(neighbour) => {
-                let (settings, rng) = (&self.settings, self.entropy.rng());
-                neighbour.back(hello.offer, (link, keys), settings, rng, now);
-            }
+            Some(neighbour) => neighbour.back(hello.offer, (link, keys), settings, rng, now),
             None => {
-                let (settings, rng) = (&self.settings, self.entropy.rng());
                 let neighbour = Neighbour::new((peer, slot), hello.offer, (link, keys), settings, rng, now);
                 self.all.insert(peer, neighbour);
             }
