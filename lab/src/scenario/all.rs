@@ -186,7 +186,7 @@ pub(super) const ALL: &[Scenario] = &[
     },
     Scenario {
         name: "rough-sleeve",
-        about: "the same by the sleeve",
+        about: "1 GB and 10,000 datagrams by the sleeve over a wire that loses and reorders: intact, once",
         kernel: Kernel::Own,
         limit: ROUGH,
         act: rough::by_the_sleeve,

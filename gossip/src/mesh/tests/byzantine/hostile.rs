@@ -10,7 +10,7 @@ use crate::records::tests::name as given_name;
 use crate::records::{Dispute, Link, MAX_ADDRESSES, MAX_DISPUTES};
 use crate::reject::Reject;
 
-/// What one hostile peer has heard, and invented
+/// Records that one hostile peer has heard, and keys that it invented
 pub(super) struct Memory {
     /// Records, its own and those of others, some of them old
     heard: Vec<PeerRecord>,
@@ -189,5 +189,5 @@ fn number(rng: &mut StdRng) -> u64 {
     }
 }
 
-/// How many records it remembers
+/// Number of records that it remembers
 const MEMORY: usize = 64;

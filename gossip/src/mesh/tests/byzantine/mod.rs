@@ -14,7 +14,7 @@ use crate::records::{MAX_PEERS, PeerRecord};
 use crate::table::MAX_LINKS;
 use world::{HONEST, HostId, World};
 
-/// How many histories a run of the tests goes through
+/// Number of histories in a run of the tests
 const SEEDS: u64 = 200;
 
 #[test]

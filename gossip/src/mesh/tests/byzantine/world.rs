@@ -32,7 +32,7 @@ pub(super) struct Host {
 /// One TCP connection
 struct Wire {
     ends: [Option<(HostId, ConnId)>; 2],
-    /// What is on its way to each end; nothing means that the other end closed
+    /// Bytes on their way to each end; `None` means that the other end closed
     queues: [VecDeque<Option<Vec<u8>>>; 2],
 }
 
@@ -383,7 +383,7 @@ impl Host {
     }
 }
 
-/// Where the host listens
+/// Address at which the host listens
 pub(super) fn address(id: HostId) -> SocketAddr {
     SocketAddr::from(([192, 0, 2, id as u8 + 1], PORT))
 }
