@@ -5,6 +5,27 @@ use model::{PeerName, Uid};
 use crate::identity::IdentityKey;
 use crate::reject::Reject;
 
+/// The order of connections between the same two peers: both keep the lowest
+///
+/// Both ends compute the same, whichever connection they see first. The one that the peer with the lower name dialed comes
+/// first: each end knows that before any Hello (as in RFC 4271, section 6.8).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Precedence {
+    dialed_by_the_higher_name: bool,
+    /// Both random ids of the connection, XORed
+    ids: u64,
+}
+
+impl Precedence {
+    /// Returns the place of a connection with this peer; `outbound` if it was dialed here
+    pub(crate) fn new(us: PeerName, peer: PeerName, outbound: bool, ids: u64) -> Self {
+        Self {
+            dialed_by_the_higher_name: outbound == (us > peer),
+            ids,
+        }
+    }
+}
+
 /// Who introduces itself
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Newcomer {
@@ -12,8 +33,7 @@ pub(crate) struct Newcomer {
     pub(crate) key: IdentityKey,
     pub(crate) uid: Uid,
     pub(crate) epoch: u64,
-    /// Both random ids of the connection, XORed
-    pub(crate) connection: u64,
+    pub(crate) connection: Precedence,
 }
 
 /// What is known of the name already
@@ -28,7 +48,9 @@ pub(crate) enum Known {
         key: IdentityKey,
         uid: Uid,
         epoch: u64,
-        connection: u64,
+        connection: Precedence,
+        /// It is connected by the same connection
+        is_confirmed: bool,
     },
     /// It was a neighbour a moment ago
     Held,
@@ -74,10 +96,11 @@ pub(crate) fn judge(
             uid,
             epoch,
             connection,
+            is_confirmed,
             ..
         } => {
             let replaces = if uid == newcomer.uid {
-                newcomer.connection < connection
+                !is_confirmed && newcomer.connection < connection
             } else {
                 newcomer.epoch > epoch
             };
@@ -106,17 +129,35 @@ mod tests {
             key: KEY,
             uid: Uid(1),
             epoch: 5,
-            connection: 50,
+            connection: precedence(50),
         }
     }
 
-    fn connected(key: IdentityKey, uid: u64, epoch: u64, connection: u64) -> Known {
+    fn precedence(ids: u64) -> Precedence {
+        Precedence::new(name(1), name(2), true, ids)
+    }
+
+    fn connected(key: IdentityKey, uid: u64, epoch: u64, ids: u64) -> Known {
         Known::Connected {
             key,
             uid: Uid(uid),
             epoch,
-            connection,
+            connection: precedence(ids),
+            is_confirmed: false,
         }
+    }
+
+    #[test]
+    fn a_connection_that_both_use_stays() {
+        let known = |is_confirmed| Known::Connected {
+            key: KEY,
+            uid: Uid(1),
+            epoch: 5,
+            connection: precedence(60),
+            is_confirmed,
+        };
+        assert_eq!(judge(newcomer(), None, known(false), None), Verdict::Replace);
+        assert_eq!(judge(newcomer(), None, known(true), None), Verdict::Duplicate);
     }
 
     #[test]
@@ -160,17 +201,40 @@ mod tests {
     proptest! {
         /// Whichever connection each side completes first, both keep the same one.
         #[test]
-        fn both_sides_keep_the_same_of_two_connections(first: u64, second: u64) {
-            prop_assume!(first != second);
-            let keeps = |there: u64, comes: u64| {
-                let newcomer = Newcomer { connection: comes, ..newcomer() };
-                match judge(newcomer, None, connected(KEY, 1, 5, there), None) {
+        fn both_sides_keep_the_same_of_two_connections(dialed_here: [bool; 2], ids: [u64; 2]) {
+            prop_assume!(ids[0] != ids[1]);
+            let (us, peer) = (name(1), name(2));
+            let keeps = |from: PeerName, to: PeerName, swapped: bool, order: [usize; 2]| {
+                let place = |at: usize| Precedence::new(from, to, dialed_here[at] != swapped, ids[at]);
+                let [there, comes] = order;
+                let newcomer = Newcomer { connection: place(comes), ..newcomer() };
+                let known = Known::Connected { key: KEY, uid: Uid(1), epoch: 5, connection: place(there), is_confirmed: false };
+                match judge(newcomer, None, known, None) {
                     Verdict::Replace => comes,
                     Verdict::Duplicate => there,
                     Verdict::Welcome | Verdict::Refuse(_) => unreachable!(),
                 }
             };
-            prop_assert_eq!(keeps(first, second), keeps(second, first));
+            let kept = keeps(us, peer, false, [0, 1]);
+            prop_assert_eq!(keeps(us, peer, false, [1, 0]), kept);
+            prop_assert_eq!(keeps(peer, us, true, [0, 1]), kept);
+            prop_assert_eq!(keeps(peer, us, true, [1, 0]), kept);
+        }
+    }
+
+    #[test]
+    fn a_connection_that_the_lower_name_dialed_comes_first() {
+        let (low, high) = (name(1), name(2));
+        let first = [
+            Precedence::new(low, high, true, 9),
+            Precedence::new(high, low, false, 9),
+        ];
+        let second = [
+            Precedence::new(low, high, false, 1),
+            Precedence::new(high, low, true, 1),
+        ];
+        for (first, second) in first.iter().zip(&second) {
+            assert!(first < second);
         }
     }
 }

@@ -89,6 +89,12 @@ pub(crate) struct Connection {
     pub(crate) peer: Option<PeerName>,
     /// What the other side said of itself, until it is a neighbour
     pub(crate) guest: Option<Box<Hello>>,
+    /// Our Welcome was sent
+    pub(crate) is_welcomed: bool,
+    /// Our Welcome waits for a connection that was dialed here, until then at most
+    pub(crate) answer_due: Option<Instant>,
+    /// A message came after the Welcome: the other side is connected by this one, too
+    pub(crate) is_confirmed: bool,
     /// The key that the other side proved in its Hello
     pub(crate) claimant: Option<IdentityKey>,
     /// Something was sent since the last look
@@ -137,6 +143,9 @@ impl Connection {
             beat_key: start.beat_key,
             peer: None,
             guest: None,
+            is_welcomed: false,
+            answer_due: None,
+            is_confirmed: false,
             claimant: None,
             spoke: true,
             out: ours.emit(),

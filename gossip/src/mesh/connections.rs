@@ -1,19 +1,18 @@
-//! Connections and neighbours: bytes in, introductions, losses.
+//! Connections and neighbours: bytes in, messages, losses.
 
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use log::{Level, debug, info, log};
+use log::{Level, info, log};
 use model::{PeerName, bump, later};
 use rand::RngExt;
 
 use super::Mesh;
-use crate::admission::{self, Known, Newcomer, Verdict};
-use crate::budget::{Bucket, Rate};
+use crate::budget::Rate;
 use crate::connection::{Connection, Ended, Received, Start};
-use crate::identity::{BeatKey, Binding, IdentityKey, Keys, Purpose};
-use crate::message::{Goodbye, Hello, Message};
-use crate::neighbours::{Arrival, Change, Greeting, State};
+use crate::identity::BeatKey;
+use crate::message::Message;
+use crate::neighbours::{Change, State};
 use crate::noise;
 use crate::output::{ConnId, DownReason, Event, Output};
 use crate::puzzle::Puzzle;
@@ -108,6 +107,9 @@ impl Mesh {
         }
         self.targets
             .failed(conn, ended.to_string(), ended.is_final(), now);
+        if connection.outbound {
+            self.answer_guests(now);
+        }
     }
 
     /// Something happens to a neighbour: the daemon, the targets and our record learn of it
@@ -140,186 +142,12 @@ impl Mesh {
         }
     }
 
-    /// The handshake is complete: say who we are
-    fn introduce(&mut self, conn: ConnId) {
-        let Some(connection) = self.connections.get(&conn) else {
-            return;
-        };
-        let config = &self.config;
-        let hello = Hello {
-            name: config.name,
-            nickname: config.nickname.clone(),
-            identity: config.identity.key(),
-            proof: config
-                .identity
-                .sign(Purpose::Handshake, &self.secrets.keys.public()),
-            uid: config.uid,
-            epoch: self.own.epoch,
-            short_id: self.own.short_id,
-            conn_id: connection.id,
-            beat_key: connection.beat_key.clone(),
-            trusts_you: self.trusts(connection.remote),
-            offer: config.offer,
-            control_port: config.control_port,
-            you: connection.remote,
-            version: config.version.clone(),
-        };
-        self.tell(conn, &Message::Hello(Box::new(hello)));
-    }
-
-    /// The other side said who it is: welcome it, if we would take it as a neighbour
-    fn greet(&mut self, conn: ConnId, hello: Box<Hello>, now: Instant) {
-        if let Some(connection) = self.connections.get_mut(&conn) {
-            connection.claimant = Some(hello.identity);
-        }
-        match self.judge(conn, &hello) {
-            Verdict::Welcome | Verdict::Replace => {
-                if let Some(connection) = self.connections.get_mut(&conn) {
-                    connection.guest = Some(hello);
-                }
-                self.tell(conn, &Message::Welcome);
-            }
-            Verdict::Duplicate => self.close_duplicate(conn, hello.name, now),
-            Verdict::Refuse(reject) => self.refuse(conn, reject, now),
-        }
-    }
-
-    /// The other side would take us as a neighbour: so it is, unless things have changed since its Hello
-    fn welcomed(&mut self, conn: ConnId, now: Instant) {
-        let guest = self
-            .connections
-            .get_mut(&conn)
-            .and_then(|connection| connection.guest.take());
-        let Some(hello) = guest else {
-            return self.close(conn, Goodbye::Duplicate, Ended::Malformed, now);
-        };
-        match self.judge(conn, &hello) {
-            Verdict::Welcome => self.welcome(conn, &hello, now),
-            Verdict::Replace => {
-                let old = self
-                    .neighbours
-                    .get(hello.name)
-                    .and_then(|neighbour| neighbour.state.conn());
-                self.welcome(conn, &hello, now);
-                if let Some(old) = old {
-                    if let Some(connection) = self.connections.get_mut(&old) {
-                        connection.peer = None;
-                    }
-                    self.close(old, Goodbye::Duplicate, Ended::Duplicate, now);
-                }
-            }
-            Verdict::Duplicate => self.close_duplicate(conn, hello.name, now),
-            Verdict::Refuse(reject) => self.refuse(conn, reject, now),
-        }
-    }
-
-    fn judge(&self, conn: ConnId, hello: &Hello) -> Verdict {
-        let peer = hello.name;
-        let id = self.connections.get(&conn).map_or(0, |connection| connection.id);
-        let newcomer = Newcomer {
-            name: peer,
-            key: hello.identity,
-            uid: hello.uid,
-            epoch: hello.epoch,
-            connection: id ^ hello.conn_id,
-        };
-        if self.bans.refuses(&hello.identity) {
-            return Verdict::Refuse(Reject::Banned);
-        }
-        let us = (peer == self.config.name).then(|| (self.config.identity.key(), self.config.uid));
-        let known = self.acquaintance(peer, &hello.identity);
-        admission::judge(newcomer, us, known, self.limit_reached())
-    }
-
-    /// There is another connection to this peer, which stays
-    fn close_duplicate(&mut self, conn: ConnId, peer: PeerName, now: Instant) {
-        self.targets.found(conn, peer, now);
-        self.close(conn, Goodbye::Duplicate, Ended::Duplicate, now);
-    }
-
-    fn refuse(&mut self, conn: ConnId, reject: Reject, now: Instant) {
-        if let Reject::NameCollision(name) = reject {
-            self.report_claim(conn, name, now);
-        }
-        debug!("connection refused: {}", reject.text(true));
-        self.close(conn, Goodbye::Refused(reject), Ended::Rejected(reject), now);
-    }
-
-    /// A peer becomes a neighbour, again or on another connection
-    fn welcome(&mut self, conn: ConnId, hello: &Hello, now: Instant) {
-        let Some(connection) = self.connections.get_mut(&conn) else {
-            return;
-        };
-        connection.peer = Some(hello.name);
-        self.doorkeeper.leave(conn);
-        self.requests.insert(conn, Bucket::full(REQUESTS, now));
-        let now_ms = self.now_ms(now);
-        self.pins.pin(hello.name, hello.identity, now_ms, now);
-        let Some(connection) = self.connections.get(&conn) else {
-            return;
-        };
-        let (local, remote, outbound, id) = (
-            connection.local,
-            connection.remote,
-            connection.outbound,
-            connection.id,
-        );
-        let beat_key = connection.beat_key.clone();
-        let port = self.config.control_port;
-        // The side that dialled sees our listening address; the other a port of the moment.
-        let seen = if outbound {
-            SocketAddr::new(hello.you.ip(), port)
-        } else {
-            hello.you
-        };
-        let greeting = Greeting {
-            key: hello.identity,
-            nickname: hello.nickname.clone(),
-            uid: hello.uid,
-            epoch: hello.epoch,
-            encrypted: self.secrets.passwords.is_some() && !(self.trusts(remote) && hello.trusts_you),
-            connection: id ^ hello.conn_id,
-            our_addresses: [SocketAddr::new(local.ip(), port), seen],
-        };
-        let encrypted = greeting.encrypted;
-        let arrival = Arrival {
-            conn,
-            hello,
-            greeting,
-            remote,
-            outbound,
-        };
-        let resumed = self.neighbours.arrive(arrival, &self.config.timers, now);
-        info!("neighbour {} ({}) is up at {remote}", hello.name, hello.nickname);
-        if let Some(neighbour) = self.neighbours.get(hello.name) {
-            self.targets.up(conn, hello.name, neighbour.dial, now);
-        }
-        self.outputs.event(Event::NeighbourUp {
-            peer: hello.name,
-            hello: Box::new(hello.clone()),
-            beat_key,
-            local,
-            remote,
-            outbound,
-            encrypted,
-            resumed,
-        });
-        self.own_changed(now);
-        let bans: Vec<_> = self.bans.iter().copied().collect();
-        if !bans.is_empty() {
-            self.tell(conn, &Message::Bans(bans));
-        }
-        // One side's question is enough to make both tables equal.
-        if outbound {
-            let digest = self.table.digest();
-            self.tell(conn, &Message::Digest(digest));
-        }
-    }
-
     fn heard(&mut self, conn: ConnId, message: Message, now: Instant) {
-        let Some(peer) = self.connections.get(&conn).and_then(|connection| connection.peer) else {
+        let connection = self.connections.get_mut(&conn);
+        let Some((connection, peer)) = connection.and_then(|it| it.peer.map(|peer| (it, peer))) else {
             return;
         };
+        connection.is_confirmed = true;
         match message {
             Message::Digest(digest) => self.heard_digest(conn, digest, now),
             Message::Summary(stamps) => self.heard_summary(conn, stamps.into_iter().collect(), now),
@@ -332,40 +160,6 @@ impl Mesh {
         }
     }
 
-    /// What we know of somebody with this name
-    fn acquaintance(&self, name: PeerName, key: &IdentityKey) -> Known {
-        if self.pins.binding(name, key) == Binding::Other {
-            return Known::Disputed;
-        }
-        match self.neighbours.get(name) {
-            Some(neighbour) => match (&neighbour.greeting, neighbour.state) {
-                (Some(greeting), State::Up { .. }) => Known::Connected {
-                    key: greeting.key,
-                    uid: greeting.uid,
-                    epoch: greeting.epoch,
-                    connection: greeting.connection,
-                },
-                (_, State::Up { .. } | State::Held { .. }) => Known::Held,
-            },
-            None => Known::Unknown,
-        }
-    }
-
-    /// Somebody claimed a name that belongs to another key: every host is to know
-    fn report_claim(&mut self, conn: ConnId, name: PeerName, now: Instant) {
-        let guest = self
-            .connections
-            .get(&conn)
-            .and_then(|connection| connection.claimant);
-        if let Some(key) = guest
-            && self.pins.binding(name, &key) == Binding::Other
-        {
-            let now_ms = self.now_ms(now);
-            self.pins.pin(name, key, now_ms, now);
-            self.own_changed(now);
-        }
-    }
-
     /// The limit, if there may be no more neighbours
     pub(super) fn limit_reached(&self) -> Option<u32> {
         let limit = self
@@ -375,7 +169,7 @@ impl Mesh {
         Some(u32::try_from(limit).unwrap_or(u32::MAX))
     }
 
-    fn trusts(&self, remote: SocketAddr) -> bool {
+    pub(super) fn trusts(&self, remote: SocketAddr) -> bool {
         let ip = remote.ip().to_canonical();
         self.config
             .trusted_subnets

@@ -9,6 +9,7 @@
 
 mod connections;
 mod gossip;
+mod greeting;
 mod timers;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -208,7 +209,10 @@ impl Mesh {
         let wanted = self.targets.dialled(dial, outcome, now);
         let conn = match result {
             Ok(ends) if wanted && !self.stopped => Some(self.connect(true, ends, false, now)),
-            Ok(_) | Err(_) => None,
+            Ok(_) | Err(_) => {
+                self.answer_guests(now);
+                None
+            }
         };
         self.settle(now);
         conn

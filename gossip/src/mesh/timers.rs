@@ -66,6 +66,9 @@ impl Mesh {
             }
         }
         self.end_connections(now);
+        if self.next_answer().is_some_and(|due| due <= now) {
+            self.answer_guests(now);
+        }
         if self.pins.handle_timeout(now) {
             self.own_changed(now);
         }
@@ -108,11 +111,19 @@ impl Mesh {
             ),
             (self.targets.timeout(), "dial"),
             (self.pins.timeout(), "end of a dispute"),
+            (self.next_answer(), "crossing dials"),
         ];
         mesh.into_iter()
             .filter_map(|(due, why)| Some((due?, why)))
             .chain(self.connections.values().map(|connection| connection.deadline()))
             .chain(self.neighbours.timeout())
+            .min()
+    }
+
+    fn next_answer(&self) -> Option<Instant> {
+        self.connections
+            .values()
+            .filter_map(|connection| connection.answer_due)
             .min()
     }
 
@@ -135,7 +146,7 @@ impl Mesh {
         let up = self
             .connections
             .iter_mut()
-            .filter(|(_, connection)| connection.is_up());
+            .filter(|(_, connection)| connection.peer.is_some());
         let quiet: Vec<ConnId> = up
             .filter_map(|(conn, connection)| (!std::mem::take(&mut connection.spoke)).then_some(*conn))
             .collect();

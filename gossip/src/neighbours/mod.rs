@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use model::{NickName, PeerName, Uid, later};
 
+use crate::admission::Precedence;
 use crate::config::{Held, Timers};
 use crate::identity::IdentityKey;
 use crate::message::Hello;
@@ -39,8 +40,7 @@ pub(crate) struct Greeting {
     pub(crate) uid: Uid,
     pub(crate) epoch: u64,
     pub(crate) encrypted: bool,
-    /// Both random ids of the connection, XORed: the lowest stays
-    pub(crate) connection: u64,
+    pub(crate) connection: Precedence,
     /// Where we may be reached, by what both ends of the connection see
     pub(crate) our_addresses: [SocketAddr; 2],
 }

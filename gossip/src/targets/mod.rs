@@ -207,6 +207,22 @@ impl Targets {
         }
     }
 
+    /// Returns whether an address is dialed, or in its handshake, that is expected to lead to this peer, reached at `remote`
+    ///
+    /// An address of which nobody said whose it is leads to the peer that connects from there.
+    pub(crate) fn is_dialing(&self, peer: PeerName, remote: IpAddr) -> bool {
+        let is_at = |target: &Target| {
+            let address = target.address(self.default_port);
+            address.is_some_and(|address| address.ip() == remote)
+        };
+        self.entries.iter().any(|(target, entry)| {
+            let leads_there = entry
+                .peer
+                .map_or_else(|| is_at(target), |expected| expected == peer);
+            leads_there && entry.is_active()
+        })
+    }
+
     /// The connection ended before it led to a neighbour
     pub(crate) fn failed(&mut self, conn: ConnId, error: String, is_final: bool, now: Instant) {
         let is_this = |entry: &&mut Entry| entry.state == (State::Greeting { conn });
