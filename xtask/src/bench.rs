@@ -8,7 +8,7 @@ use anyhow::{Result, ensure};
 use clap::ValueEnum;
 use clap::builder::PossibleValuesParser;
 
-use crate::build::{self, BENCH, Workspace};
+use crate::build::{self, BENCH, Profile, Workspace};
 use crate::command::{cargo, is_installed, quoted, run};
 use crate::guest::Guest;
 use crate::setup::{Needed, setup_with};
@@ -118,7 +118,7 @@ pub(crate) fn bench(args: &Args) -> Result<()> {
     }
     stages.run("set-up", || setup_with(PACKAGES))?;
     stages.run("release build", || {
-        build::release_of(&["weaved", "weavectl", BENCH])
+        build::programs(Profile::Release, &["weaved", "weavectl", BENCH])
     })?;
     let files = workspace.directory("bench")?;
     let boringtun = args.with_boringtun.then(|| {
@@ -129,7 +129,7 @@ pub(crate) fn bench(args: &Args) -> Result<()> {
         }
         root.join("bin/boringtun-cli")
     });
-    let bench = workspace.program(BENCH);
+    let bench = workspace.program(Profile::Release, BENCH);
     let mut runs = Vec::new();
     for kernel in args.kernels() {
         let Some(mut words) = args.words(kernel) else {

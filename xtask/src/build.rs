@@ -27,9 +27,9 @@ impl Workspace {
         serde_json::from_str(&text).context("cargo metadata is not as expected")
     }
 
-    /// A program of the release build
-    pub(crate) fn program(&self, name: &str) -> PathBuf {
-        self.target.join("release").join(name)
+    /// Returns the path of a program as this profile builds it
+    pub(crate) fn program(&self, profile: Profile, name: &str) -> PathBuf {
+        self.target.join(profile.directory()).join(name)
     }
 
     /// A directory for files of one run
@@ -48,15 +48,40 @@ impl Workspace {
 /// The program that measures
 pub(crate) const BENCH: &str = "weave-bench";
 
+/// A profile of cargo
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Profile {
+    /// For tests: arithmetic is checked, and most of it is built for the unit tests anyway
+    Dev,
+    /// For measurements and the demo
+    Release,
+}
+
+impl Profile {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Dev => "dev",
+            Self::Release => "release",
+        }
+    }
+
+    const fn directory(self) -> &'static str {
+        match self {
+            Self::Dev => "debug",
+            Self::Release => "release",
+        }
+    }
+}
+
 /// Builds the programs of the lab
-pub(crate) fn release() -> Result<()> {
-    release_of(&PROGRAMS)
+pub(crate) fn lab(profile: Profile) -> Result<()> {
+    programs(profile, &PROGRAMS)
 }
 
 /// Builds these programs
-pub(crate) fn release_of(programs: &[&str]) -> Result<()> {
+pub(crate) fn programs(profile: Profile, programs: &[&str]) -> Result<()> {
     let mut command = cargo();
-    command.args(["build", "--release"]);
+    command.args(["build", "--profile", profile.name()]);
     for program in programs {
         command.args(["--bin", program]);
     }

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::Result;
 
-use crate::build::{self, Workspace};
+use crate::build::{self, Profile, Workspace};
 use crate::command::{quoted, run};
 use crate::guest::{Guest, WHOLE_RUN};
 use crate::setup::setup;
@@ -16,8 +16,8 @@ pub(crate) fn demo() -> Result<()> {
     let workspace = Workspace::find()?;
     let mut stages = Stages::default();
     stages.run("set-up", setup)?;
-    stages.run("release build", build::release)?;
-    let lab = workspace.program("weave-lab");
+    stages.run("release build", || build::lab(Profile::Release))?;
+    let lab = workspace.program(Profile::Release, "weave-lab");
     if has_open_vswitch() {
         stages.run("three hosts on this kernel", || {
             run(Command::new(&lab).arg("demo"))

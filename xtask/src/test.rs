@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
-use crate::build::{self, Workspace};
+use crate::build::{self, Profile, Workspace};
 use crate::command::{cargo, is_installed, quoted, run, run_labelled};
 use crate::guest::{Guest, WHOLE_RUN};
 use crate::setup::setup_for_tests;
@@ -28,14 +28,14 @@ pub(crate) fn test(filters: &[String], all: bool) -> Result<()> {
             Guest::new(WHOLE_RUN).run(&quoted(&kernel_tests.to_string_lossy()))
         })?;
     }
-    stages.run("release build", build::release)?;
+    stages.run("build of the lab", || build::lab(Profile::Dev))?;
     scenarios(&mut stages, &workspace, filters, all)?;
     stages.summary();
     Ok(())
 }
 
 fn scenarios(stages: &mut Stages, workspace: &Workspace, filters: &[String], all: bool) -> Result<()> {
-    let lab = workspace.program("weave-lab");
+    let lab = workspace.program(Profile::Dev, "weave-lab");
     let words = |kernel: &str| {
         // Named ones run wherever they can.
         let kernel = if filters.is_empty() { kernel } else { "here" };
