@@ -2,10 +2,11 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use lab::run::Part;
+use lab::run::{Part, Selection};
 use lab::scenario::Kernel;
 
 /// Real weaveds on hosts that are network namespaces, and what happens to them
@@ -34,6 +35,9 @@ enum Command {
         /// Of these, every other one, or every third …: `1/2` and `2/2` together are all
         #[arg(long, value_name = "N/M", default_value = "1/1")]
         part: Part,
+        /// Write a line of JSON for each scenario to this file
+        #[arg(long, value_name = "FILE")]
+        report: Option<PathBuf>,
     },
     /// Three hosts, shown to people
     Demo,
@@ -78,15 +82,19 @@ fn main() -> ExitCode {
             all,
             kernel,
             part,
+            report,
         } => lab::run::run_all(
-            &filter,
-            all,
-            match kernel {
-                Choice::Here => None,
-                Choice::Openvswitch => Some(Kernel::OpenVswitch),
-                Choice::Plain => Some(Kernel::Plain),
+            Selection {
+                filters: &filter,
+                all,
+                kernel: match kernel {
+                    Choice::Here => None,
+                    Choice::Openvswitch => Some(Kernel::OpenVswitch),
+                    Choice::Plain => Some(Kernel::Plain),
+                },
+                part,
             },
-            part,
+            report.as_deref(),
         ),
         Command::Demo => lab::demo::run(),
         Command::Hold { name } => lab::run::act(&name, true),

@@ -1,6 +1,8 @@
 //! Running scenarios, each in a process of its own, so that none can harm the next.
 
-use std::io::{BufRead as _, BufReader};
+use std::fs::File;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,6 +12,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde::Serialize;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::diagnose::diagnosis;
@@ -22,11 +25,35 @@ use crate::topology::Lab;
 const SKIPPED: u8 = 77;
 
 /// What became of a scenario
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 enum Outcome {
     Passed,
     Failed,
     Skipped,
+}
+
+/// The outcome of a scenario, as a line of JSON for whoever started the run
+#[derive(Debug, Serialize)]
+struct Report {
+    scenario: String,
+    outcome: Outcome,
+    seconds: f32,
+    /// Why it failed or was skipped, in lines
+    reason: Vec<String>,
+}
+
+/// What is to be run, and where
+#[derive(Debug, Clone, Copy)]
+pub struct Selection<'a> {
+    /// Only those whose names contain one of these, if there are any
+    pub filters: &'a [String],
+    /// The slow ones too
+    pub all: bool,
+    /// Only those for such a kernel
+    pub kernel: Option<Kernel>,
+    /// Of these, every so many
+    pub part: Part,
 }
 
 /// Every so many of the scenarios
@@ -56,9 +83,18 @@ impl FromStr for Part {
     }
 }
 
-/// Runs the scenarios whose names contain one of the filters, or the slow ones too, and prints the outcome of each
-pub fn run_all(filters: &[String], all: bool, kernel: Option<Kernel>, part: Part) -> Result<ExitCode> {
+/// Runs the selected scenarios, and prints the outcome of each; `report` gets a line of JSON for each as it ends
+pub fn run_all(selection: Selection<'_>, report: Option<&Path>) -> Result<ExitCode> {
+    let Selection {
+        filters,
+        all,
+        kernel,
+        part,
+    } = selection;
     sweep_dead()?;
+    let create =
+        |path: &Path| File::create(path).with_context(|| format!("cannot create {}", path.display()));
+    let mut reports = report.map(create).transpose()?;
     let wanted = |run: &Run| {
         let is_asked_for = run.when.is_met(&run.to_string(), filters, all);
         is_asked_for && kernel.is_none_or(|kernel| run.kernel().suits(kernel))
@@ -67,10 +103,15 @@ pub fn run_all(filters: &[String], all: bool, kernel: Option<Kernel>, part: Part
     pass_signals_on(Arc::clone(&current))?;
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     for run in part.of(scenario::runs().filter(wanted)) {
-        match run_apart(run, &current)? {
+        let report = run_apart(run, &current)?;
+        match report.outcome {
             Outcome::Passed => passed += 1,
             Outcome::Failed => failed += 1,
             Outcome::Skipped => skipped += 1,
+        }
+        if let Some(reports) = &mut reports {
+            let line = serde_json::to_string(&report)?;
+            writeln!(reports, "{line}").context("cannot write the report")?;
         }
     }
     if filters.is_empty() {
@@ -81,10 +122,15 @@ pub fn run_all(filters: &[String], all: bool, kernel: Option<Kernel>, part: Part
     Ok(ExitCode::from(u8::from(failed > 0)))
 }
 
-fn run_apart(run: Run, current: &Mutex<Option<u32>>) -> Result<Outcome> {
+fn run_apart(run: Run, current: &Mutex<Option<u32>>) -> Result<Report> {
     if let Some(why) = run.kernel().lacks() {
         println!("test {run} ... skipped: {why}");
-        return Ok(Outcome::Skipped);
+        return Ok(Report {
+            scenario: run.to_string(),
+            outcome: Outcome::Skipped,
+            seconds: 0.0,
+            reason: vec![why.to_owned()],
+        });
     }
     let begun = Instant::now();
     let mut child = Command::new(std::env::current_exe()?)
@@ -115,7 +161,10 @@ fn run_apart(run: Run, current: &Mutex<Option<u32>>) -> Result<Outcome> {
     sweep_process(pid)?;
     let took = begun.elapsed().as_secs_f32();
     let joined = |lines: Reader| lines.join().unwrap_or_default();
-    let (notes, complaints) = (joined(notes), joined(complaints));
+    let (notes, mut complaints) = (joined(notes), joined(complaints));
+    if status.is_none() {
+        complaints.insert(0, format!("ended after its limit of {:?}", run.limit()));
+    }
     let code = status.and_then(|status| status.code());
     let outcome = match code {
         Some(0) => Outcome::Passed,
@@ -131,14 +180,16 @@ fn run_apart(run: Run, current: &Mutex<Option<u32>>) -> Result<Outcome> {
         println!("    {note}");
     }
     if outcome == Outcome::Failed {
-        if status.is_none() {
-            println!("    ended after its limit of {:?}", run.limit());
-        }
-        for line in complaints {
+        for line in &complaints {
             println!("    {line}");
         }
     }
-    Ok(outcome)
+    Ok(Report {
+        scenario: run.to_string(),
+        outcome,
+        seconds: took,
+        reason: complaints,
+    })
 }
 
 type Reader = std::thread::JoinHandle<Vec<String>>;

@@ -24,6 +24,7 @@ mod guest;
 mod lint;
 mod newest;
 mod purity;
+mod report;
 mod setup;
 mod stage;
 mod test;

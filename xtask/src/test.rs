@@ -8,6 +8,7 @@ use anyhow::{Result, bail};
 use crate::build::{self, Profile, Workspace};
 use crate::command::{cargo, is_installed, quoted, run, run_labelled};
 use crate::guest::{Guest, WHOLE_RUN};
+use crate::report::Reports;
 use crate::setup::setup_for_tests;
 use crate::stage::Stages;
 
@@ -36,10 +37,12 @@ pub(crate) fn test(filters: &[String], all: bool) -> Result<()> {
 
 fn scenarios(stages: &mut Stages, workspace: &Workspace, filters: &[String], all: bool) -> Result<()> {
     let lab = workspace.program(Profile::Dev, "weave-lab");
+    let reports = Reports::create(workspace)?;
     let words = |kernel: &str| {
         // Named ones run wherever they can.
         let kernel = if filters.is_empty() { kernel } else { "here" };
-        let mut words = vec!["run".to_owned(), format!("--kernel={kernel}")];
+        let report = format!("--report={}", reports.file().display());
+        let mut words = vec!["run".to_owned(), format!("--kernel={kernel}"), report];
         words.extend(all.then(|| "--all".to_owned()));
         words.extend(filters.iter().map(|filter| format!("--filter={filter}")));
         words
@@ -49,17 +52,24 @@ fn scenarios(stages: &mut Stages, workspace: &Workspace, filters: &[String], all
         if has_open_vswitch() {
             return Ok(run(Command::new(&lab).args(words("here"))));
         }
-        let line: Vec<String> = words("openvswitch").iter().map(|word| quoted(word)).collect();
-        let line = format!("{} {}", quoted(&lab.to_string_lossy()), line.join(" "));
+        let line = || {
+            let words = words("openvswitch");
+            let words = words.iter().map(|word| quoted(word));
+            let line: Vec<String> = [quoted(&lab.to_string_lossy())]
+                .into_iter()
+                .chain(words)
+                .collect();
+            line.join(" ")
+        };
         // The named are few: a second guest would only boot.
         if filters.is_empty() {
             // A guest has one CPU.
             Ok(in_two_parts(|part, label| {
                 let guest = Guest::new(WHOLE_RUN).labelled(label);
-                guest.run(&format!("{line} {part}"))
+                guest.run(&format!("{} {part}", line()))
             }))
         } else {
-            Ok(Guest::new(WHOLE_RUN).run(&line))
+            Ok(Guest::new(WHOLE_RUN).run(&line()))
         }
     })?;
     let without = stages.run("hosts without Open vSwitch", || {
@@ -75,6 +85,7 @@ fn scenarios(stages: &mut Stages, workspace: &Workspace, filters: &[String], all
         }
         Ok(run(Command::new(&lab).args(words("plain"))))
     })?;
+    reports.print()?;
     with.and(without)
 }
 
