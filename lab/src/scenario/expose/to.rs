@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, anyhow, ensure};
 
 use super::{is_answered, reaches};
 use crate::namespace::Namespace;
@@ -115,25 +115,32 @@ impl Place {
             (self.outside.namespace(), outside),
             (self.docked.namespace(), docked),
         ];
-        for (stranger, wanted) in strangers {
-            for address in self.addresses {
-                let what = format!(
-                    "exposed to {to}, FORWARD {policy}: {} reaches {address}: {wanted}",
-                    stranger.name()
-                );
-                wait_until(&what, SOON, || Ok(is_answered(stranger, address)? == wanted))?;
-            }
-        }
+        let to_containers = |(stranger, wanted)| self.addresses.map(|address| (stranger, address, wanted));
+        let probes: Vec<_> = strangers.into_iter().flat_map(to_containers).collect();
+        let names = strangers.map(|(stranger, wanted)| format!("{}: {wanted}", stranger.name()));
+        let what = format!(
+            "exposed to {to}, FORWARD {policy}: whether containers answer {}",
+            names.join(", ")
+        );
+        wait_until(&what, SOON, || {
+            let answers = at_once(&probes, |(stranger, address, _)| is_answered(stranger, *address))?;
+            Ok(answers
+                .iter()
+                .zip(&probes)
+                .all(|(answer, (_, _, wanted))| answer == wanted))
+        })?;
+        let mut open = self
+            .addresses
+            .map(|address| (self.near.namespace(), address))
+            .to_vec();
         for container in &self.containers {
             for address in [self.outside.address()?, DOCKED, self.exposed] {
-                reaches(container.namespace(), address)
-                    .with_context(|| format!("exposed to {to}, FORWARD {policy}"))?;
+                open.push((container.namespace(), address));
             }
         }
-        for address in self.addresses {
-            reaches(self.near.namespace(), address)?;
-        }
-        Ok(())
+        at_once(&open, |(from, address)| reaches(from, *address))
+            .with_context(|| format!("exposed to {to}, FORWARD {policy}"))
+            .map(drop)
     }
 
     /// The setting outlives weaved, and is forgotten with the last address
@@ -154,4 +161,17 @@ impl Place {
         self.expose(&[])?;
         self.is_open("nothing, hidden before", policy, (false, false))
     }
+}
+
+/// Probes all, each in a thread of its own: most of a probe is a wait for an answer that does not come
+fn at_once<P: Sync, T: Send>(probes: &[P], probe: impl Fn(&P) -> Result<T> + Sync) -> Result<Vec<T>> {
+    std::thread::scope(|scope| {
+        let probe = &probe;
+        let running: Vec<_> = probes.iter().map(|one| scope.spawn(move || probe(one))).collect();
+        let ended = running.into_iter().map(|thread| {
+            let panicked = |_| anyhow!("the thread of a probe panicked");
+            thread.join().map_err(panicked)?
+        });
+        ended.collect()
+    })
 }
