@@ -111,30 +111,55 @@ impl Bans {
     }
 
     /// Takes an order over if it is authentic and the latest about its key; whether it was news
-    pub(crate) fn merge(&mut self, ban: Ban, now_ms: u64) -> bool {
+    ///
+    /// Where there is no room, an order of this host or of a key with standing takes the place of the latest that has
+    /// neither: keys that somebody invented leave room for those of neighbors.
+    pub(crate) fn merge(
+        &mut self,
+        ban: Ban,
+        now_ms: u64,
+        has_standing: impl Fn(&IdentityKey) -> bool,
+    ) -> bool {
         let known = self.orders.get(&ban.key);
         let order = |ban: &Ban| (ban.at_ms, !ban.refused, ban.by);
         if known.is_some_and(|known| order(known) >= order(&ban)) {
             return false;
         }
-        let has_room = known.is_some() || self.orders.len() < MAX_ORDERS;
-        let is_own = ban.by == ban.key;
-        let in_force = self
-            .orders
-            .values()
-            .filter(|other| other.refused && other.by == ban.by);
-        let may_ban = !ban.refused || in_force.count() < MAX_PER_SIGNER;
-        if !has_room
-            || !may_ban
-            || is_own
+        // A lift of a ban that is known takes its place.
+        let may_give = (known.is_some() && !ban.refused) || self.given_by(&ban) < MAX_PER_SIGNER;
+        let is_new = known.is_none();
+        if !may_give
+            || ban.by == ban.key
             || self.silences(&ban.by)
             || ban.at_ms > now_ms.saturating_add(MAX_AHEAD_MS)
             || !ban.is_signed()
         {
             return false;
         }
+        if is_new && self.orders.len() >= MAX_ORDERS && !self.make_room(&ban, has_standing) {
+            return false;
+        }
         self.orders.insert(ban.key, ban);
         true
+    }
+
+    /// Returns the number of orders of the same kind by the same signer
+    fn given_by(&self, ban: &Ban) -> usize {
+        let same = |other: &&Ban| other.refused == ban.refused && other.by == ban.by;
+        self.orders.values().filter(same).count()
+    }
+
+    /// Removes an order for one with standing, if there is one without
+    fn make_room(&mut self, ban: &Ban, has_standing: impl Fn(&IdentityKey) -> bool) -> bool {
+        let stands = |by: &IdentityKey| *by == self.own || has_standing(by);
+        if !stands(&ban.by) {
+            return false;
+        }
+        let others = self.orders.values().filter(|other| !stands(&other.by));
+        let latest = others
+            .max_by_key(|other| (other.at_ms, other.key))
+            .map(|other| other.key);
+        latest.is_some_and(|key| self.orders.remove(&key).is_some())
     }
 
     /// The latest order about each key
@@ -159,6 +184,10 @@ mod tests {
         Ban::new(&identity(by), identity(of).key(), name(of), refused, at_ms)
     }
 
+    fn nobody(_: &IdentityKey) -> bool {
+        false
+    }
+
     fn own() -> IdentityKey {
         identity(50).key()
     }
@@ -166,11 +195,11 @@ mod tests {
     #[test]
     fn the_latest_order_about_a_key_counts() {
         let mut bans = Bans::new(own(), Vec::new());
-        assert!(bans.merge(ban(1, 9, true, NOW), NOW));
+        assert!(bans.merge(ban(1, 9, true, NOW), NOW, nobody));
         assert!(bans.refuses(&identity(9).key()));
-        assert!(!bans.merge(ban(1, 9, true, NOW), NOW), "known");
-        assert!(!bans.merge(ban(2, 9, false, NOW - 1), NOW), "older");
-        assert!(bans.merge(ban(2, 9, false, NOW + 1), NOW));
+        assert!(!bans.merge(ban(1, 9, true, NOW), NOW, nobody), "known");
+        assert!(!bans.merge(ban(2, 9, false, NOW - 1), NOW, nobody), "older");
+        assert!(bans.merge(ban(2, 9, false, NOW + 1), NOW, nobody));
         assert!(!bans.refuses(&identity(9).key()));
         assert_eq!(bans.at_ms(&identity(9).key()), Some(NOW + 1));
         let again = Bans::new(own(), bans.iter().copied().collect());
@@ -184,32 +213,60 @@ mod tests {
             name: name(3),
             ..ban(1, 9, true, NOW)
         };
-        assert!(!bans.merge(forged, NOW));
-        assert!(!bans.merge(ban(1, 9, true, NOW + 2 * MAX_AHEAD_MS), NOW));
-        assert!(bans.merge(ban(1, 9, true, NOW), NOW));
-        assert!(!bans.merge(ban(9, 1, true, NOW + 1), NOW), "by the banned one");
-        assert!(!bans.merge(ban(9, 9, false, NOW + 1), NOW), "of itself");
+        assert!(!bans.merge(forged, NOW, nobody));
+        assert!(!bans.merge(ban(1, 9, true, NOW + 2 * MAX_AHEAD_MS), NOW, nobody));
+        assert!(bans.merge(ban(1, 9, true, NOW), NOW, nobody));
+        assert!(
+            !bans.merge(ban(9, 1, true, NOW + 1), NOW, nobody),
+            "by the banned one"
+        );
+        assert!(!bans.merge(ban(9, 9, false, NOW + 1), NOW, nobody), "of itself");
     }
 
     #[test]
     fn a_host_whose_own_key_is_banned_still_has_its_say_at_home() {
         let mut bans = Bans::new(own(), Vec::new());
-        assert!(bans.merge(ban(9, 50, true, NOW), NOW));
-        assert!(bans.merge(ban(9, 51, true, NOW), NOW));
+        assert!(bans.merge(ban(9, 50, true, NOW), NOW, nobody));
+        assert!(bans.merge(ban(9, 51, true, NOW), NOW, nobody));
         let mut elsewhere = Bans::new(identity(52).key(), bans.iter().copied().collect());
-        assert!(!elsewhere.merge(ban(50, 51, false, NOW + 1), NOW));
-        assert!(bans.merge(ban(50, 51, false, NOW + 1), NOW));
+        assert!(!elsewhere.merge(ban(50, 51, false, NOW + 1), NOW, nobody));
+        assert!(bans.merge(ban(50, 51, false, NOW + 1), NOW, nobody));
         assert!(!bans.refuses(&identity(51).key()));
     }
 
     #[test]
     fn one_member_cannot_ban_a_whole_network() {
         let mut bans = Bans::new(own(), Vec::new());
-        let banned = (100..200).filter(|of| bans.merge(ban(1, *of, true, NOW), NOW));
+        let banned = (100..200).filter(|of| bans.merge(ban(1, *of, true, NOW), NOW, nobody));
         assert_eq!(banned.count(), MAX_PER_SIGNER);
-        assert!(bans.merge(ban(2, 150, true, NOW), NOW));
+        assert!(bans.merge(ban(2, 150, true, NOW), NOW, nobody));
         // A ban that is lifted makes room for another.
-        assert!(bans.merge(ban(1, 100, false, NOW + 1), NOW));
-        assert!(bans.merge(ban(1, 199, true, NOW), NOW));
+        assert!(bans.merge(ban(1, 100, false, NOW + 1), NOW, nobody));
+        assert!(bans.merge(ban(1, 199, true, NOW), NOW, nobody));
+    }
+
+    #[test]
+    fn orders_of_invented_keys_leave_room_for_those_of_neighbors_and_of_this_host() {
+        let mut bans = Bans::new(own(), Vec::new());
+        let invented = (0..1024_u16).map(|number| ban(1000 + number / 16, 2000 + number, true, NOW));
+        assert_eq!(
+            invented.filter(|ban| bans.merge(*ban, NOW, nobody)).count(),
+            MAX_ORDERS
+        );
+        assert!(!bans.merge(ban(1, 9, true, NOW), NOW, nobody));
+        assert!(bans.merge(ban(1, 9, true, NOW), NOW, |by| *by == identity(1).key()));
+        assert!(bans.merge(ban(50, 10, true, NOW), NOW, nobody), "this host's own");
+        assert!(bans.refuses(&identity(9).key()) && bans.refuses(&identity(10).key()));
+        assert_eq!(bans.iter().count(), MAX_ORDERS);
+    }
+
+    #[test]
+    fn one_member_cannot_fill_the_room_with_lifts_of_what_nobody_banned() {
+        let mut bans = Bans::new(own(), Vec::new());
+        let lifted = (100..200).filter(|of| bans.merge(ban(1, *of, false, NOW), NOW, nobody));
+        assert_eq!(lifted.count(), MAX_PER_SIGNER);
+        // Those of others can be lifted in any case.
+        assert!(bans.merge(ban(2, 300, true, NOW), NOW, nobody));
+        assert!(bans.merge(ban(1, 300, false, NOW + 1), NOW, nobody));
     }
 }

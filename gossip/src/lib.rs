@@ -57,6 +57,8 @@ mod digest;
 mod doorkeeper;
 mod flood;
 mod frame;
+#[cfg(feature = "hostile")]
+pub mod hostile;
 mod identity;
 mod mesh;
 mod message;

@@ -55,7 +55,7 @@ pub struct Hello {
     pub epoch: u64,
     /// Its id in VXLAN network identifiers
     pub short_id: ShortId,
-    /// Random; of two connections between the same peers, that with the lowest XOR of both ids stays
+    /// Random; of two connections that the same side dialed, the one with the lowest XOR of both ids stays
     pub conn_id: u64,
     /// The key of the heartbeats that are sent to it
     pub beat_key: BeatKey,

@@ -30,20 +30,26 @@ pub struct Topology {
 }
 
 impl Topology {
-    /// The topology that these records describe, seen from `name`
+    /// The topology that these records describe, seen from `name`; a short id stays with the peer that has it in `before`
     ///
     /// # Panics
     ///
     /// Unless `name` is among them.
-    pub fn new(name: PeerName, peers: BTreeMap<PeerName, Arc<PeerRecord>>) -> Self {
+    pub fn new(name: PeerName, peers: BTreeMap<PeerName, Arc<PeerRecord>>, before: Option<&Self>) -> Self {
         let names: Vec<PeerName> = peers.keys().copied().collect();
         let us = names
             .binary_search(&name)
             .expect("a mesh's table has its own record");
         let edges = edges(&peers, &names);
-        let mut short_ids = BTreeMap::new();
-        for record in peers.values() {
-            // Names ascend: the lowest keeps an id that two claim.
+        let still_has =
+            |(id, peer): &(&ShortId, &PeerName)| peers.get(*peer).is_some_and(|it| it.short_id == **id);
+        let known = before.iter().flat_map(|before| &before.short_ids);
+        let mut short_ids: BTreeMap<ShortId, PeerName> =
+            known.filter(still_has).map(|(id, peer)| (*id, *peer)).collect();
+        // A neighbor has proved that it is there. Names ascend: of two others the lower has an id that both claim.
+        let neighbors = edges[us].iter().filter_map(|at| names.get(usize::from(*at)));
+        let neighbors = neighbors.filter_map(|name| peers.get(name));
+        for record in neighbors.chain(peers.values()) {
             short_ids.entry(record.short_id).or_insert(record.name);
         }
         let next_hops = next_hops(&edges, us);
@@ -78,7 +84,7 @@ impl Topology {
         }
     }
 
-    /// Who has this short id; of two that claim it, the lower name
+    /// Who has this short id; of two that claim it, the one that had it first, then a neighbor, then the lower name
     pub fn by_short_id(&self, id: ShortId) -> Option<PeerName> {
         self.short_ids.get(&id).copied()
     }

@@ -33,6 +33,7 @@ pub mod docker;
 pub mod fault;
 mod inside;
 pub mod judge;
+pub mod member;
 pub mod namespace;
 pub mod resolving;
 pub mod run;

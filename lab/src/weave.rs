@@ -190,10 +190,19 @@ impl Host {
 
     /// The memory that its weaved occupies, in kB
     pub fn weaved_kilobytes(&self) -> Result<u64> {
+        self.weaved_memory("VmRSS:")
+    }
+
+    /// The most memory that its weaved occupied at any moment, in kB
+    pub fn weaved_peak_kilobytes(&self) -> Result<u64> {
+        self.weaved_memory("VmHWM:")
+    }
+
+    fn weaved_memory(&self, field: &str) -> Result<u64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.weaved_pid()?))?;
-        let size = status_field(&status, "VmRSS:").context("no VmRSS")?;
+        let size = status_field(&status, field).with_context(|| format!("no {field}"))?;
         let number = size.trim_end_matches(" kB");
-        number.parse().context("VmRSS is no number")
+        number.parse().with_context(|| format!("{field} is no number"))
     }
 
     /// Kills its weaved, and waits until that is gone

@@ -65,7 +65,7 @@ pub fn records(shape: Shape, peers: u16) -> (Records, PeerName) {
 /// What a peer computes whenever a record changes: the topology, and the tree of its own broadcasts; how
 /// many its own broadcasts go to first
 pub fn routes(records: &Records, own: PeerName) -> usize {
-    let topology = Topology::new(own, records.clone());
+    let topology = Topology::new(own, records.clone(), None);
     topology.broadcast(own).len()
 }
 

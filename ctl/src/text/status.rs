@@ -30,12 +30,22 @@ impl Display for Status<'_> {
         if let Some(line) = openness(&status.security) {
             field(f, "Warning", line)?;
         }
-        for banned in &status.security.banned {
+        for banned in status.security.banned.iter().take(SHOWN) {
             field(
                 f,
                 "Banned",
                 format_args!("{} (key {})", banned.peer, clean(&banned.key)),
             )?;
+        }
+        if let Some(more) = status
+            .security
+            .banned
+            .len()
+            .checked_sub(SHOWN)
+            .filter(|more| *more > 0)
+        {
+            let text = format_args!("{more} more keys: weavectl report --format json has all");
+            field(f, "Banned", text)?;
         }
         for dispute in &status.security.disputes {
             let (claimant, at) = (clean(&dispute.claimant), &dispute.at);
@@ -173,6 +183,9 @@ pub(crate) fn openness(security: &Security) -> Option<String> {
         (PasswordState::Set | PasswordState::Rotating, false) => None,
     }
 }
+
+/// The most banned keys that are shown to people
+const SHOWN: usize = 16;
 
 /// `Label: value`, with the colons of all fields below each other
 fn field(f: &mut fmt::Formatter<'_>, label: &str, value: impl Display) -> fmt::Result {

@@ -44,7 +44,7 @@ pub(crate) struct Start {
     pub(crate) local: SocketAddr,
     /// The other end
     pub(crate) remote: SocketAddr,
-    /// Random: says which of two connections to one peer stays
+    /// Random: says which of two connections that the same side dialed stays
     pub(crate) id: u64,
     /// The key of the heartbeats that the other side will send here
     pub(crate) beat_key: BeatKey,
@@ -81,7 +81,7 @@ pub(crate) struct Connection {
     pub(crate) local: SocketAddr,
     /// The other end
     pub(crate) remote: SocketAddr,
-    /// Random: says which of two connections to one peer stays
+    /// Random: says which of two connections that the same side dialed stays
     pub(crate) id: u64,
     /// The key of the heartbeats that the other side sends here
     pub(crate) beat_key: BeatKey,

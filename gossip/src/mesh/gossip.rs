@@ -1,6 +1,6 @@
 //! Records: ours, those of others, and their exchange with neighbours.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,7 +13,7 @@ use super::Mesh;
 use super::connections::REQUESTS;
 use crate::bans::Ban;
 use crate::config::Config;
-use crate::connection::Ended;
+use crate::connection::{Connection, Ended};
 use crate::digest::{Difference, Digest, Stamp};
 use crate::identity::{Binding, IdentityKey, Keys as _, Signature};
 use crate::message::{Goodbye, Message};
@@ -25,6 +25,9 @@ use crate::reject::Reject;
 use crate::routes::{self, Topology};
 use crate::table::Merged;
 use crate::{short_ids, wire};
+
+/// The most banned keys that one batch of orders writes to the log
+const LOGGED: usize = 8;
 
 /// What changes in our own record, beside our neighbours
 #[derive(Debug)]
@@ -38,10 +41,12 @@ pub(super) struct Own {
     claim: Option<Stamp>,
     /// Whose addresses are of no use to others: those of this host's containers
     internal: Vec<IpNetwork>,
+    /// Claims on our short id
+    pub(super) contest: short_ids::Contest,
 }
 
 impl Own {
-    pub(super) const fn new(short_id: ShortId, epoch: u64) -> Self {
+    pub(super) fn new(short_id: ShortId, epoch: u64) -> Self {
         Self {
             short_id,
             epoch,
@@ -49,6 +54,7 @@ impl Own {
             stale: false,
             claim: None,
             internal: Vec::new(),
+            contest: short_ids::Contest::default(),
         }
     }
 
@@ -272,12 +278,20 @@ impl Mesh {
             return;
         }
         let now_ms = self.now_ms(now);
-        let news: Vec<Ban> = bans
-            .iter()
-            .filter(|ban| self.bans.merge(**ban, now_ms))
-            .copied()
-            .collect();
+        let neighbors = self.keys_of_neighbors();
+        let stands = |by: &IdentityKey| neighbors.contains(by);
+        let news = bans.iter().filter(|ban| self.bans.merge(**ban, now_ms, stands));
+        let news: Vec<Ban> = news.copied().collect();
         self.banned(&news, Some(conn), now);
+    }
+
+    /// Returns the keys that neighbors proved
+    pub(super) fn keys_of_neighbors(&self) -> BTreeSet<IdentityKey> {
+        let greetings = self
+            .neighbours
+            .iter()
+            .filter_map(|(_, neighbour)| neighbour.greeting.as_ref());
+        greetings.map(|greeting| greeting.key).collect()
     }
 
     /// Carries out orders that are new here, and passes them on
@@ -289,27 +303,32 @@ impl Mesh {
         for conn in others.into_iter().filter(|conn| Some(*conn) != teller) {
             self.tell(conn, &Message::Bans(news.to_vec()));
         }
-        for ban in news.iter().filter(|ban| ban.refused) {
-            warn!("the key of {} is banned from the network", ban.name);
-            let conns: Vec<ConnId> = self
-                .connections
-                .iter()
-                .filter(|(_, connection)| connection.claimant == Some(ban.key))
-                .map(|(conn, _)| *conn)
-                .collect();
-            for conn in conns {
-                self.close(conn, Goodbye::Refused(Reject::Banned), Ended::Banned, now);
-            }
-            let names: Vec<PeerName> = self
-                .table
-                .iter()
-                .filter(|record| record.key == ban.key)
-                .map(|record| record.name)
-                .collect();
-            // The name stays with the key: otherwise whoever bans its owner could claim it next.
-            for name in names {
-                self.drop_peer(name, now);
-            }
+        let refused: BTreeMap<IdentityKey, PeerName> = news
+            .iter()
+            .filter(|ban| ban.refused)
+            .map(|ban| (ban.key, ban.name))
+            .collect();
+        for name in refused.values().take(LOGGED) {
+            warn!("the key of {name} is banned from the network");
+        }
+        if let Some(more) = refused.len().checked_sub(LOGGED).filter(|more| *more > 0) {
+            warn!("{more} more keys are banned from the network: see `weavectl status`");
+        }
+        let is_refused = |key: &IdentityKey| refused.contains_key(key);
+        let claimed = |connection: &Connection| connection.claimant.is_some_and(|key| is_refused(&key));
+        let conns = self
+            .connections
+            .iter()
+            .filter(|(_, connection)| claimed(connection));
+        let conns: Vec<ConnId> = conns.map(|(conn, _)| *conn).collect();
+        for conn in conns {
+            self.close(conn, Goodbye::Refused(Reject::Banned), Ended::Banned, now);
+        }
+        // The name stays with the key: otherwise whoever bans its owner could claim it next.
+        let names = self.table.iter().filter(|record| is_refused(&record.key));
+        let names: Vec<PeerName> = names.map(|record| record.name).collect();
+        for name in names {
+            self.drop_peer(name, now);
         }
         let all = self.bans.iter().copied().collect();
         self.outputs.event(Event::BansChanged(all));
@@ -398,7 +417,8 @@ impl Mesh {
         self.table.sweep(now);
         if peers != self.topology.peers {
             self.announced.extend(peers.keys().copied());
-            self.topology = Arc::new(Topology::new(self.config.name, peers));
+            let topology = Topology::new(self.config.name, peers, Some(&self.topology));
+            self.topology = Arc::new(topology);
             self.outputs
                 .event(Event::TopologyChanged(Arc::clone(&self.topology)));
         }
@@ -428,10 +448,17 @@ impl Mesh {
         }
     }
 
-    /// Gives our short id up if a lower name has it
+    /// Takes another short id if a lower name has ours for long enough
     fn resolve_short_id(&mut self, now: Instant) {
         let (name, id) = (self.config.name, self.own.short_id);
-        if let Some(other) = short_ids::resolve(name, id, &self.table, &mut self.rng) {
+        let is_claimed = short_ids::is_claimed(name, id, &self.table);
+        let knows_others = self.table.len() > 1;
+        if !self.own.contest.is_lost(is_claimed, knows_others, now) {
+            return;
+        }
+        // Also where no id is left: the next look is at the next change.
+        self.own.contest.changed();
+        if let Some(other) = short_ids::draw_free(&self.table, &mut self.rng) {
             info!("short id {id} belongs to another peer; ours is {other}");
             self.own.short_id = other;
             self.outputs.event(Event::ShortIdChanged(other));

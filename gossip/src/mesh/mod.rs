@@ -149,7 +149,7 @@ impl Mesh {
         record.sign(&config.identity);
         table.merge(record.clone(), None, now);
         let peers = BTreeMap::from([(config.name, Arc::new(record))]);
-        let topology = Arc::new(Topology::new(config.name, peers));
+        let topology = Arc::new(Topology::new(config.name, peers, None));
         outputs.event(Event::TopologyChanged(Arc::clone(&topology)));
         let schedule = Schedule::new(&config.timers, &mut rng, now);
         Self {
@@ -333,7 +333,7 @@ impl Mesh {
         // Later than what it replaces, whatever the clocks of others say.
         let after = self.bans.at_ms(&key).map_or(0, |at_ms| at_ms.saturating_add(1));
         let ban = Ban::new(&self.config.identity, key, name, refused, now_ms.max(after));
-        if !self.bans.merge(ban, now_ms.max(after)) {
+        if !self.bans.merge(ban, now_ms.max(after), |_by| false) {
             return Err(BanError::TooMany);
         }
         self.banned(&[ban], None, now);
@@ -525,6 +525,15 @@ impl Mesh {
     /// Sends a message on a connection
     fn tell(&mut self, conn: ConnId, message: &Message) {
         self.tell_encoded(conn, &wire::encode(message));
+    }
+
+    /// Sends a message to a neighbor, if it is connected
+    #[cfg(feature = "hostile")]
+    pub(crate) fn tell_neighbor(&mut self, peer: PeerName, message: &Message) {
+        let neighbour = self.neighbours.get(peer);
+        if let Some(conn) = neighbour.and_then(|neighbour| neighbour.state.conn()) {
+            self.tell(conn, message);
+        }
     }
 
     fn tell_encoded(&mut self, conn: ConnId, bytes: &[u8]) {

@@ -87,7 +87,8 @@ impl Mesh {
             self.send_digests();
         }
         self.collect(now);
-        if self.schedule.routes.take_if(|due| *due <= now).is_some() {
+        let is_lost = self.own.contest.due().is_some_and(|due| due <= now);
+        if self.schedule.routes.take_if(|due| *due <= now).is_some() || is_lost {
             self.compute_routes(now);
         }
         self.dial(now);
@@ -112,6 +113,7 @@ impl Mesh {
             (self.targets.timeout(), "dial"),
             (self.pins.timeout(), "end of a dispute"),
             (self.next_answer(), "crossing dials"),
+            (self.own.contest.due(), "short id"),
         ];
         mesh.into_iter()
             .filter_map(|(due, why)| Some((due?, why)))

@@ -32,10 +32,10 @@ fn a_connection_counts_when_both_sides_have_it_with_a_path() {
     let half = Arc::make_mut(records.get_mut(&name(1)).unwrap());
     half.connections.get_mut(&name(0)).unwrap().established = false;
     half.connections.remove(&name(2));
-    let topology = Topology::new(name(0), records.clone());
+    let topology = Topology::new(name(0), records.clone(), None);
     assert_eq!(topology.unicast(name(1)), None);
     assert!(topology.broadcast(name(0)).is_empty());
-    assert_eq!(Topology::new(name(2), records).unicast(name(1)), None);
+    assert_eq!(Topology::new(name(2), records, None).unicast(name(1)), None);
 }
 
 #[test]
@@ -59,13 +59,22 @@ fn whom_others_name_but_nobody_describes_is_not_in_the_table() {
 }
 
 #[test]
-fn the_lower_name_has_a_short_id_that_two_claim() {
-    let mut records = Graph::of(3, &[(0, 1), (1, 2)]).records;
+fn a_short_id_that_two_claim_is_the_first_one_s_then_the_lower_name_s() {
+    let mut records = Graph::of(4, &[(0, 3), (3, 1), (3, 2)]).records;
     let id = ShortId::truncated(77);
-    for n in [1, 2] {
+    let has = |records: &mut BTreeMap<_, Arc<PeerRecord>>, n| {
         Arc::make_mut(records.get_mut(&name(n)).unwrap()).short_id = id;
-    }
-    assert_eq!(Topology::new(name(0), records).by_short_id(id), Some(name(1)));
+    };
+    has(&mut records, 2);
+    let before = Topology::new(name(0), records.clone(), None);
+    has(&mut records, 1);
+    let owner = |before| Topology::new(name(0), records.clone(), before).by_short_id(id);
+    assert_eq!(owner(None), Some(name(1)));
+    assert_eq!(owner(Some(&before)), Some(name(2)));
+    has(&mut records, 3);
+    let owner = |before| Topology::new(name(0), records.clone(), before).by_short_id(id);
+    assert_eq!(owner(None), Some(name(3)), "a neighbor");
+    assert_eq!(owner(Some(&before)), Some(name(2)));
 }
 
 proptest! {
@@ -139,7 +148,7 @@ impl Graph {
     }
 
     fn seen_from(&self, n: u16) -> Topology {
-        Topology::new(name(n), self.records.clone())
+        Topology::new(name(n), self.records.clone(), None)
     }
 
     /// By relaxation, until nothing changes: slow, and unlike the search

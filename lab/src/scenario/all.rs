@@ -129,6 +129,13 @@ pub(super) const ALL: &[Scenario] = &[
         act: stranger::clear,
     },
     Scenario {
+        name: "hostile-members",
+        about: "members that send without measure: memory, answers, neighbors and others' data stay as they are",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: hostile::members,
+    },
+    Scenario {
         name: "hostile-segments",
         about: "bytes forged into a live control connection end it at most; traffic goes on",
         kernel: Kernel::Own,

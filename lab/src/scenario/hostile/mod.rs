@@ -20,9 +20,11 @@ use crate::topology::{ETHERNET, Lab};
 use crate::weave::{Launch, PORT};
 
 mod garbage;
+mod members;
 mod segments;
 
 pub(super) use self::garbage::act as garbage;
+pub(super) use self::members::act as members;
 pub(super) use self::segments::act as segments;
 
 /// How many captured datagrams are used
