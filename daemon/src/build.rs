@@ -117,7 +117,7 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
         Config {
             name,
             nickname: nickname.clone(),
-            identity,
+            identity: identity.clone(),
             psk: password.map(|password| psk(&password)).transpose()?,
             short_id: store.value::<ShortId>(Slot::SHORT_ID)?,
             epoch: past.epoch,
@@ -205,6 +205,7 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
     .await?;
     let own = Own {
         name,
+        identity,
         epoch: past.epoch,
         unix_ms: unix_ms(),
         targets: target_count,

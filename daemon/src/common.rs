@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::time::Instant;
 
 use dns::Names;
+use gossip::Identity;
 use ipam::{Config, Ipam};
 use ipnetwork::{IpNetwork, Ipv4Network};
 use link::Links;
@@ -92,6 +93,8 @@ async fn routed(links: &Links, own: &[IfName]) -> anyhow::Result<Vec<Routed>> {
 #[derive(Debug)]
 pub(crate) struct Own {
     pub(crate) name: PeerName,
+    /// Signs its part of what all peers hold in common
+    pub(crate) identity: Identity,
     /// Greater at each start
     pub(crate) epoch: u64,
     pub(crate) unix_ms: u64,
@@ -126,6 +129,7 @@ pub(crate) fn common(
             ended.extend(kept.map(|held| held.container.clone()));
             let config = Config {
                 name: own.name,
+                identity: own.identity,
                 range: handout.range,
                 init: args.ipalloc_init.0.clone(),
                 expected_peers: own.targets + 1,

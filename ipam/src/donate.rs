@@ -17,6 +17,7 @@ impl Ipam {
         if self.left || !self.sure(now) {
             return;
         }
+        self.confirm();
         self.give_what_is_used();
         self.answer_wants();
     }
@@ -119,7 +120,7 @@ impl Ipam {
             let ends = [span.first, span.last]
                 .into_iter()
                 .filter(|end| block.contains(*end));
-            block.len() - ends.count() as u64
+            block.len().saturating_sub(ends.count() as u64)
         };
         let total: u64 = free.iter().map(usable).sum();
         let most = (total / 2).max(1);
@@ -189,12 +190,10 @@ impl Ipam {
         let mut runs: Vec<(Span, Register, usize)> = Vec::new();
         for (span, register) in own {
             match runs.last_mut() {
-                Some((run, greatest, count))
-                    if run.last.checked_add(1) == Some(span.first) && greatest.epoch == register.epoch =>
-                {
+                Some((run, greatest, count)) if run.touches(span) && greatest.epoch == register.epoch => {
                     run.last = span.last;
                     *greatest = (*greatest).max(register);
-                    *count += 1;
+                    *count = count.saturating_add(1);
                 }
                 Some(_) | None => runs.push((span, register, 1)),
             }

@@ -11,16 +11,20 @@ use rand::rngs::StdRng;
 
 use crate::config::Config;
 use crate::gone::Gone;
-use crate::ledger::Roll;
+use crate::ledger::{Decision, Roll, Word};
+use crate::links::Links;
 use crate::output::{Event, Output, Refusal, Ticket, Why};
 use crate::owner::{Incarnation, Owner};
 use crate::range::Span;
 use crate::record::{MOST_OWNERS, Record, Records};
+use crate::rejection::Rejections;
 use crate::requests::{Ask, Kind, MOST_REQUESTS, Request};
+use crate::ring::Ring;
 use crate::sight::Sight;
 use crate::space::{Register, Space};
 use crate::state::{Held, State};
 use crate::status::{Conflict, Waits};
+use crate::wire::Ledger;
 
 /// One peer's part in handing out the addresses
 #[derive(Debug)]
@@ -44,10 +48,18 @@ pub struct Ipam {
     pub(crate) hold_until: Instant,
 
     pub(crate) space: Space,
+    pub(crate) links: Links,
+    pub(crate) ring: Ring,
     pub(crate) roll: Option<Roll>,
     /// Since when the roll is known
     pub(crate) learned: Instant,
+    /// The last ones that led to the roll
+    pub(crate) decisions: Vec<Decision>,
+    /// Of operators, where nobody could decide
+    pub(crate) words: BTreeMap<Owner, Word>,
     pub(crate) gone: Gone,
+    /// Rolls without enough support as yet
+    pub(crate) rivals: VecDeque<Ledger>,
     /// The newest record of each owner, this one's as it was told last
     pub(crate) records: Records,
     /// This one's record as it will be told
@@ -69,8 +81,11 @@ pub struct Ipam {
     pub(crate) ready: BTreeMap<Owner, Instant>,
     /// Until when the vote is left to others
     pub(crate) patience: Option<Instant>,
+    /// How often each proposer was promised something in this ballot's place of the chain
+    pub(crate) promised: BTreeMap<Owner, u32>,
     pub(crate) conflicts: BTreeSet<Conflict>,
     pub(crate) other_ranges: BTreeMap<PeerName, Ipv4Network>,
+    pub(crate) rejections: Rejections,
 
     /// Of the state as it is, once somebody wanted it
     pub(crate) summary: OnceCell<Vec<u8>>,
@@ -210,6 +225,11 @@ impl Ipam {
         }
     }
 
+    /// Whether the peer owns, or may come to own, addresses
+    pub fn knows(&self, name: PeerName) -> bool {
+        self.signs().any(|owner| owner.name == name)
+    }
+
     /// Removes a peer that is dead, by the operator's word
     pub fn remove_peer(&mut self, ticket: Ticket, name: PeerName, now: Instant) {
         let owners: BTreeSet<Owner> = self
@@ -317,7 +337,7 @@ impl Ipam {
         once.into_iter().flatten().chain(ready).chain(hold).min()
     }
 
-    fn ran(&self) -> Instant {
+    pub(crate) fn ran(&self) -> Instant {
         self.sight.ran()
     }
 

@@ -15,9 +15,18 @@ impl Ipam {
     pub(crate) fn is_dead(&self, owner: Owner) -> bool {
         owner != self.me
             && (self.gone.contains(owner)
-                || self.said.contains(&owner)
+                || self.is_said(owner)
                 || self.records.is_succeeded(owner)
                 || self.records.get(owner).is_some_and(|record| record.left))
+    }
+
+    /// Whether an operator said so, and nothing speaks against it; those of other hosts are believed once it has
+    /// been out of sight for longer than a restart takes
+    fn is_said(&self, owner: Owner) -> bool {
+        let away = self.sight.unseen(owner, self.ran()) >= self.config.timers.retry;
+        self.said.contains(&owner)
+            && !self.reaches(owner)
+            && (away || self.draft.said.contains(&owner) || self.never_ran(owner))
     }
 
     /// Whether the mesh reaches the peer, and it is this owner
@@ -129,7 +138,10 @@ impl Ipam {
         let mut removals = Vec::new();
         let mut remove = |owner, heir, lapsed| removals.push(Removal { owner, heir, lapsed });
         let heir = |owner| {
-            let generation = self.gone.get(owner).map_or(0, |heir| heir.generation + 1);
+            let generation = self
+                .gone
+                .get(owner)
+                .map_or(0, |heir| heir.generation.saturating_add(1));
             self.heir(Some(owner)).map(|heir| Heir { generation, heir })
         };
         for owner in known.iter().copied() {
@@ -161,7 +173,7 @@ impl Ipam {
     }
 
     /// Whether a quorum did not see the owner for a lease
-    fn is_listed(&self, roll: &Roll, owner: Owner) -> bool {
+    pub(crate) fn is_listed(&self, roll: &Roll, owner: Owner) -> bool {
         let lists = |voter: &&Owner| {
             let record = self.records.get(**voter);
             record.is_some_and(|record| record.lists(roll.at, owner))

@@ -4,11 +4,16 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::time::Instant;
 
+use crate::MAX_OWNERS;
 use crate::config::Init;
+use crate::links::MOST_LINKS;
 use crate::machine::Ipam;
 use crate::owner::Owner;
-use crate::status::{Entry, Inheriting, OwnerStatus, Pending, Phase, Status, Waits};
+use crate::record::MOST_RECORD_BYTES;
+use crate::status::{Budget, Entry, Inheriting, OwnerStatus, Pending, Phase, Status, Waits};
+use crate::title::MOST_PIECES_IN_ALL;
 use crate::vote::Electorate;
+use crate::wire::{MOST_DECISIONS, MOST_GONE};
 
 impl Ipam {
     /// What an operator is shown
@@ -36,7 +41,22 @@ impl Ipam {
             inheriting: self.inheriting(now),
             entries: self.entries(),
             conflicts: self.conflicts.iter().cloned().collect(),
+            rejections: self.rejections.clone(),
+            budgets: self.budgets(),
         }
+    }
+
+    fn budgets(&self) -> Vec<Budget> {
+        let budget = |name, used, most| Budget { name, used, most };
+        vec![
+            budget("records", self.records.len(), MAX_OWNERS),
+            budget("record_bytes", self.records.bytes(), MOST_RECORD_BYTES),
+            budget("pieces", self.space.len(), MOST_PIECES_IN_ALL),
+            budget("links", self.links.len(), MOST_LINKS),
+            budget("gone", self.gone.len(), MOST_GONE),
+            budget("decisions", self.decisions.len(), MOST_DECISIONS),
+            budget("words", self.words.len(), MOST_DECISIONS),
+        ]
     }
 
     fn phase(&self, now: Instant) -> Phase {

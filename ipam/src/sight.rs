@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use model::PeerName;
 
 use crate::owner::Owner;
+use crate::time::part;
 
 /// When each owner was seen last
 #[derive(Debug)]
@@ -51,7 +52,7 @@ impl Sight {
             self.stale = true;
         }
         self.ran = now;
-        let fine = self.gap / 8;
+        let fine = part(self.gap, 8);
         if self
             .refreshed
             .is_none_or(|at| now.saturating_duration_since(at) >= fine)
@@ -70,7 +71,7 @@ impl Sight {
         for owner in owners {
             doubt |= self.see(owner, now);
         }
-        self.question += u64::from(doubt);
+        self.question = self.question.saturating_add(doubt.into());
     }
 
     /// Whether it is doubted from now on
@@ -135,7 +136,7 @@ impl Sight {
         self.known.entry(owner).or_insert(now);
         if !self.stale && self.reachable.contains(&owner.name) {
             let doubt = self.see(owner, now);
-            self.question += u64::from(doubt);
+            self.question = self.question.saturating_add(doubt.into());
         }
     }
 

@@ -28,10 +28,15 @@ struct History {
 
 #[test]
 fn no_address_is_had_twice_and_none_is_lost() {
+    each_seed(SEEDS, run);
+}
+
+/// Goes through so many histories, on all processors
+pub fn each_seed(seeds: u64, run: impl Fn(u64, bool) + Sync + std::panic::RefUnwindSafe) {
     if let Ok(seed) = std::env::var("IPAM_SEED") {
         return run(seed.parse().unwrap(), true);
     }
-    let seeds = number("IPAM_SEEDS", SEEDS);
+    let seeds = number("IPAM_SEEDS", seeds);
     let first = number("IPAM_FIRST", 0);
     let next = AtomicU64::new(first);
     let failures = AtomicUsize::new(0);

@@ -14,7 +14,10 @@
     reason = "a test"
 )]
 
+mod attacks;
+mod byzantine;
 mod chaos;
+mod forged;
 mod host;
 mod judge;
 mod network;

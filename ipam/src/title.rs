@@ -1,0 +1,227 @@
+//! The right to write a register, and the proof that its writer wrote it.
+//!
+//! | the register here | the one that is told | taken over |
+//! |---|---|---|
+//! | is owned by A | is written by A | yes: A gives it away, or writes it anew |
+//! | is owned by A, who is gone | is written by an heir of A, in a later epoch | yes |
+//! | was given by A, who is gone, and not confirmed | the same | yes: nobody had heard of the gift |
+//! | was taken over by an heir that the ledger does not name | is written by the one that it names | yes |
+//! | is owned by A, who is out of sight or gone | is written by an owner with a record | yes: the gift was missed |
+//! | anything else | | no |
+//!
+//! What a peer missed comes by the superseded registers ([`crate::links`]), which are told first.
+
+use gossip::{IdentityKey, Keys, Purpose, Signature};
+use model::PeerName;
+
+use crate::machine::Ipam;
+use crate::output::Why;
+use crate::owner::Owner;
+use crate::range::Span;
+use crate::rejection::Rejection;
+use crate::space::{Deed, Moved, Piece, Register};
+use crate::wire::encode;
+
+/// The most pieces of the space
+pub(crate) const MOST_PIECES_IN_ALL: usize = 65_536;
+/// The most pieces of the space that one owner wrote
+pub(crate) const MOST_PIECES_OF_ONE: usize = 4096;
+/// The furthest that a version or an epoch leaps from the one known here
+const LEAP: u64 = 1 << 20;
+
+fn message(span: Span, register: &Register) -> Vec<u8> {
+    encode(&("register", span, register))
+}
+
+/// Keys that a part brings along
+pub(crate) type Hints = [(PeerName, IdentityKey)];
+
+pub(crate) fn hint(hints: &Hints, name: PeerName) -> Option<IdentityKey> {
+    let found = hints.iter().find(|(of, _)| *of == name);
+    found.map(|(_, key)| *key)
+}
+
+impl Ipam {
+    pub(crate) fn reject(&mut self, why: Rejection) {
+        let count = self.rejections.entry(why).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    pub(crate) fn sign(&self, message: &[u8]) -> Signature {
+        self.config.identity.sign(Purpose::Addresses, message)
+    }
+
+    pub(crate) fn deed(&self, span: Span, register: &Register) -> Deed {
+        Deed {
+            span,
+            signature: self.sign(&message(span, register)),
+        }
+    }
+
+    /// The key that speaks for a name; a peer's own never comes from others
+    pub(crate) fn key_of(
+        &self,
+        name: PeerName,
+        hint: Option<IdentityKey>,
+        keys: &dyn Keys,
+    ) -> Option<IdentityKey> {
+        if name == self.me.name {
+            return Some(self.config.identity.key());
+        }
+        self.ring.key(name, hint, keys)
+    }
+
+    /// Whether a peer may write `new` over the register known here
+    fn admits(&self, known: &Register, new: &Register) -> Result<(), Rejection> {
+        let near = |new: u64, known: u64| new <= known.saturating_add(LEAP);
+        let version = if new.epoch == known.epoch {
+            known.version
+        } else {
+            0
+        };
+        if !near(new.version, version) || !near(new.epoch, known.epoch) {
+            return Err(Rejection::Leap);
+        }
+        let succeeds = |owner: Owner| {
+            new.epoch > known.epoch && self.gone.contains(owner) && self.gone.heirs(owner).contains(&new.by)
+        };
+        // Two heirs gave the same to the same owner: it is the owner's by either.
+        let same = |register: &Register| (register.epoch, register.version, register.owner);
+        if new.by == known.owner
+            || same(new) == same(known)
+            || succeeds(known.owner)
+            || succeeds(known.by)
+            || self.is_right_heir(known, new)
+            || self.is_missed(known, new)
+        {
+            Ok(())
+        } else {
+            Err(Rejection::NoTitle)
+        }
+    }
+
+    /// Of two that took over the same in one epoch, the ledger names one
+    fn is_right_heir(&self, known: &Register, new: &Register) -> bool {
+        let took = |register: &Register| register.epoch > 0 && register.version == 0;
+        new.epoch == known.epoch
+            && took(known)
+            && took(new)
+            && self.gone.names(new.by)
+            && !self.gone.names(known.by)
+    }
+
+    /// Whether this peer may have missed what lies between: the owner it knows is out of sight, or gone, and
+    /// the writer is an owner whose record is known
+    fn is_missed(&self, known: &Register, new: &Register) -> bool {
+        let away = !self.reaches(known.owner) && known.owner != self.me;
+        let writer = self.records.get(new.by).is_some() || self.gone.contains(new.by);
+        writer && (away || self.gone.contains(known.owner))
+    }
+
+    /// Joins a register that is this peer's to write, or proved, into the space
+    pub(crate) fn put(&mut self, span: Span, register: Register, deed: Option<Deed>) -> Vec<Moved> {
+        let superseded = self.space.within(span).filter(|piece| {
+            piece.register < register && piece.register.by != register.by && piece.deed.is_some()
+        });
+        let superseded: Vec<Piece> = superseded.collect();
+        let moved = self.space.join(span, register, deed);
+        for piece in superseded {
+            self.links.keep(piece);
+        }
+        for moved in &moved {
+            self.links.forget(register.by, moved.span);
+        }
+        moved
+    }
+
+    pub(crate) fn merge_pieces(&mut self, pieces: Vec<Piece>, hints: &Hints, keys: &dyn Keys) -> Vec<Piece> {
+        let mut news = Vec::new();
+        let lineage = self.roll.as_ref().map(|roll| roll.at.lineage);
+        for piece in pieces {
+            if Some(piece.register.lineage) != lineage {
+                self.reject(Rejection::OtherLineage);
+                continue;
+            }
+            match self.proved(&piece, hints, keys) {
+                Ok(spans) => {
+                    for span in spans {
+                        news.extend(self.take_piece(Piece { span, ..piece }));
+                    }
+                }
+                Err(why) => self.reject(why),
+            }
+        }
+        news
+    }
+
+    /// Where the piece is news, and proved
+    fn proved(&mut self, piece: &Piece, hints: &Hints, keys: &dyn Keys) -> Result<Vec<Span>, Rejection> {
+        let Piece { span, register, deed } = piece;
+        let newer = |known: &Piece| known.register < *register;
+        let newer: Vec<Piece> = self.space.within(*span).filter(newer).collect();
+        if newer.is_empty() {
+            return Ok(vec![]);
+        }
+        let mut spans = Vec::new();
+        let mut why = Rejection::NoTitle;
+        for known in newer {
+            match self.admits(&known.register, register) {
+                Ok(()) => spans.push(known.span),
+                Err(other) => why = other,
+            }
+        }
+        if spans.is_empty() {
+            return Err(why);
+        }
+        let of_one = self.space.written_by(register.by);
+        if of_one >= MOST_PIECES_OF_ONE || self.space.len() >= MOST_PIECES_IN_ALL {
+            return Err(Rejection::OverBudget);
+        }
+        let name = register.by.name;
+        let key = self
+            .key_of(name, hint(hints, name), keys)
+            .ok_or(Rejection::ForeignKey)?;
+        let deed = deed
+            .filter(|deed| deed.span.covers(*span))
+            .ok_or(Rejection::BadSignature)?;
+        let message = message(deed.span, register);
+        if !key.verify(Purpose::Addresses, &message, &deed.signature) {
+            return Err(Rejection::BadSignature);
+        }
+        self.ring.remember(name, key);
+        Ok(spans)
+    }
+
+    fn take_piece(&mut self, piece: Piece) -> Vec<Piece> {
+        let moved = self.put(piece.span, piece.register, piece.deed);
+        for moved in &moved {
+            self.moved(std::slice::from_ref(moved), why(moved));
+        }
+        self.hand_back(&moved);
+        let news = moved.iter().map(|moved| Piece {
+            span: moved.span,
+            ..piece
+        });
+        news.collect()
+    }
+
+    /// Writes anew what this peer has by the gift of one that is gone: an heir of the giver takes only what
+    /// nobody confirmed
+    pub(crate) fn confirm(&mut self) {
+        let own = self.own_within(self.range);
+        let given = own.filter(|(_, register)| register.by != self.me && self.gone.contains(register.by));
+        let given: Vec<(Span, Register)> = given.collect();
+        for (span, register) in given {
+            self.write(span, register.given(self.me), Why::Given, true);
+        }
+    }
+}
+
+/// By what right another peer changed a register, as far as it can be seen
+fn why(moved: &Moved) -> Why {
+    match moved.before {
+        None => Why::First,
+        Some(before) if before.epoch != moved.after.epoch => Why::Inherited,
+        Some(_) => Why::Given,
+    }
+}
