@@ -17,7 +17,6 @@ impl Ipam {
         if self.left || !self.sure(now) {
             return;
         }
-        self.confirm();
         self.give_what_is_used();
         self.answer_wants();
     }
@@ -186,6 +185,7 @@ impl Ipam {
         if self.left || !self.sure(now) {
             return;
         }
+        self.confirm();
         let own: Vec<(Span, Register)> = self.own_within(self.range).collect();
         let mut runs: Vec<(Span, Register, usize)> = Vec::new();
         for (span, register) in own {

@@ -76,7 +76,7 @@ impl Ipam {
             let at = *self
                 .ready
                 .entry(owner)
-                .or_insert(after(now, self.config.timers.settle));
+                .or_insert_with(|| after(now, self.config.timers.settle));
             if at <= now {
                 self.ready.remove(&owner);
                 self.take_over(owner);

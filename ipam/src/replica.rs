@@ -79,7 +79,10 @@ impl Replica for Ipam {
         };
         let records = self.record_parts(self.records.iter().filter(newer));
         if theirs.lineage == ours.lineage {
-            return Ok(space.into_iter().chain(ledger).chain(records).collect());
+            // Again after the ledger: what heirs took is taken over once it is known whose heirs they are.
+            let again = if ledger.is_some() { space.clone() } else { vec![] };
+            let parts = space.into_iter().chain(ledger).chain(again).chain(records);
+            return Ok(parts.collect());
         }
         // They take nothing of an order of things before they have heard of it, and of whom it is.
         Ok(records.into_iter().chain(ledger).chain(space).collect())
