@@ -31,6 +31,7 @@ mod docker_host;
 mod endpoint;
 mod error;
 mod expose;
+mod expose_to;
 mod flow;
 mod group;
 mod ipam;
@@ -39,9 +40,11 @@ mod own_file;
 mod peer;
 mod report;
 pub mod routes;
+mod security;
 mod socket;
 mod spec;
 mod status;
+mod store;
 mod target;
 
 pub use address_spec::{AddressSpec, AddressSpecError, AddressSpecs};
@@ -54,23 +57,26 @@ pub use docker_host::{
 };
 pub use endpoint::{ContainerRequest, Endpoint, EndpointRequest, JoinRequest};
 pub use error::{ApiError, ErrorKind};
-pub use expose::{ExposeRequest, Exposed, Hidden, HideRequest};
+pub use expose::{ExposeRequest, Exposed, Hidden, HideRequest, HostStatus, PacketFilter};
+pub use expose_to::{ExposeScope, ExposeScopeError, ExposeTo};
 pub use flow::{Flow, FlowAction, ShortPeer, Tag, Tunnel};
 pub use ipam::{
     AddressOwner, IpamState, IpamStatus, OwnershipChange, PendingAddress, RemovePeersRequest, RemovedPeer,
     ReserveRequest, reserved_for,
 };
-pub use names::{DnsStatus, LookupRequest, NameEntry, NameRequest};
+pub use names::{DnsStatus, LookupRequest, NameEntry, NameRequest, NamesFill};
 pub use own_file::OwnFile;
 pub use peer::{Peer, PeerConnection, PeerRef};
 pub use report::{BroadcastRoute, MacEntry, Report, UnicastRoute};
 pub use routes::Route;
+pub use security::{BanRequest, Banned, NameDispute, PasswordRequest, PasswordState, Security};
 pub use socket::{BindError, Socket};
 pub use spec::{ContainerSpec, ContainerSpecError};
 pub use status::{
     ConnectionCounts, Datapath, DatapathStats, Dispatch, Health, PeerCounts, Protocol, RouterStatus,
     StatusReport, Stopping,
 };
+pub use store::{StoreReason, StoreState, StoreStatus};
 pub use target::{ConnectRequest, ForgetRequest};
 
 /// Where weaved listens unless told otherwise

@@ -47,6 +47,21 @@ pub struct NameEntry {
     pub peer: PeerRef,
 }
 
+/// Size of the copies of other hosts' names, beside the limit
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NamesFill {
+    /// Hosts whose names are known
+    pub origins: usize,
+    /// Names of these hosts
+    pub entries: usize,
+    /// Bytes of memory that they are held to take
+    pub bytes: usize,
+    /// The most that `bytes` may be
+    pub max_bytes: usize,
+    /// Bytes of messages that wait for the rest of a host's names
+    pub waiting_bytes: usize,
+}
+
 /// The server of names
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DnsStatus {

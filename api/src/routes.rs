@@ -7,10 +7,10 @@ use hyper::Method;
 use ipnetwork::IpNetwork;
 
 use crate::{
-    AttachRequest, Attached, Attachment, ConnectRequest, Connection, ContainerRequest, DetachRequest,
-    Detached, Endpoint, EndpointRequest, ExposeRequest, Exposed, Flow, ForgetRequest, Health, Hidden,
-    HideRequest, IpamStatus, JoinRequest, LookupRequest, NameEntry, NameRequest, Peer, RemovePeersRequest,
-    RemovedPeer, Report, ReserveRequest, StatusReport, Stopping,
+    AttachRequest, Attached, Attachment, BanRequest, Banned, ConnectRequest, Connection, ContainerRequest,
+    DetachRequest, Detached, Endpoint, EndpointRequest, ExposeRequest, Exposed, Flow, ForgetRequest, Health,
+    Hidden, HideRequest, IpamStatus, JoinRequest, LookupRequest, NameEntry, NameRequest, PasswordRequest,
+    PasswordState, Peer, RemovePeersRequest, RemovedPeer, Report, ReserveRequest, StatusReport, Stopping,
 };
 use model::Target;
 
@@ -87,6 +87,12 @@ pub static PRIME: Route<(), IpamStatus> = Route::new(Method::POST, "/v1/ipam/pri
 /// Has others take over what peers own that are gone for good
 pub static REMOVE_PEERS: Route<RemovePeersRequest, Vec<RemovedPeer>> =
     Route::new(Method::POST, "/v1/peers/remove");
+/// Refuses the key of a peer on every host, or accepts it again
+pub static BAN: Route<BanRequest, Banned> = Route::new(Method::POST, "/v1/peers/ban");
+
+/// Replaces the network's password, step by step
+pub static PASSWORD: Route<PasswordRequest, PasswordState> = Route::new(Method::POST, "/v1/password");
+
 /// Every name of a container
 pub static NAMES: Route<(), Vec<NameEntry>> = Route::new(Method::GET, "/v1/names");
 /// Gives addresses a name; the answer is what was added

@@ -1,12 +1,13 @@
 //! A unix socket that others connect to, and its file.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io;
+use std::os::fd::AsFd as _;
 use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use tokio::net::{UnixListener, UnixStream};
+use tokio::net::{UnixListener, UnixSocket, UnixStream};
 
 use crate::own_file::OwnFile;
 
@@ -15,6 +16,12 @@ const PROBE_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Until somebody gives back what accepting a connection lacked, descriptors mostly
 const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
+
+/// Of the file: its owner and group connect, nobody else
+const MODE: u32 = 0o660;
+
+/// Connections that the kernel keeps for us to accept
+const BACKLOG: u32 = 1024;
 
 /// A bound socket; its file goes away with it
 #[derive(Debug)]
@@ -51,9 +58,11 @@ impl Socket {
             }
             Err(_absent) => {}
         }
-        let listener = UnixListener::bind(path).map_err(error)?;
+        let socket = bound(path).map_err(error)?;
         let file = OwnFile::at(path);
-        fs::set_permissions(path, fs::Permissions::from_mode(0o660)).map_err(error)?;
+        // The mask of this process may have taken bits from the mode; none is ever to be taken back.
+        fs::set_permissions(path, fs::Permissions::from_mode(MODE)).map_err(error)?;
+        let listener = socket.listen(BACKLOG).map_err(error)?;
         Ok(Self { listener, file })
     }
 
@@ -98,6 +107,17 @@ impl Socket {
     }
 }
 
+/// A socket whose file nobody could ever open who may not
+///
+/// Linux gives the file that `bind` makes the mode of the socket itself, less the umask.
+fn bound(path: &Path) -> io::Result<UnixSocket> {
+    let socket = UnixSocket::new_stream()?;
+    let descriptor = File::from(socket.as_fd().try_clone_to_owned()?);
+    descriptor.set_permissions(fs::Permissions::from_mode(MODE))?;
+    socket.bind(path)?;
+    Ok(socket)
+}
+
 /// A socket could not be bound; nothing was changed
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
@@ -126,6 +146,8 @@ pub enum BindError {
 
 #[cfg(test)]
 mod tests {
+    use nix::sys::stat::{Mode, umask};
+
     use super::*;
 
     struct Directory(PathBuf);
@@ -164,6 +186,22 @@ mod tests {
         assert_eq!(mode & 0o777, 0o660);
         drop(second);
         assert!(!path.exists());
+    }
+
+    #[tokio::test]
+    async fn the_file_of_a_socket_is_made_with_its_mode() {
+        let directory = Directory::new("mode");
+        let before = umask(Mode::empty());
+        let made = bound(&directory.path("made")).map(|_socket| ());
+        umask(Mode::from_bits_truncate(0o077));
+        let served = Socket::bind(&directory.path("served")).await;
+        umask(before);
+        made.unwrap();
+        let _served = served.unwrap();
+        for name in ["made", "served"] {
+            let mode = fs::metadata(directory.path(name)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o660, "{name}");
+        }
     }
 
     #[tokio::test]

@@ -6,7 +6,7 @@ use ipnetwork::IpNetwork;
 use model::{IfName, NickName, PeerName, ShortId, Uid};
 use serde::{Deserialize, Serialize};
 
-use crate::{ConnectionState, DnsStatus, IpamStatus};
+use crate::{ConnectionState, DnsStatus, HostStatus, IpamStatus, NamesFill, Security, StoreStatus};
 
 /// What `weavectl status` shows
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -15,6 +15,8 @@ pub struct StatusReport {
     pub version: String,
     /// The mesh
     pub router: RouterStatus,
+    /// Membership: the password's state, banned keys, refused claims
+    pub security: Security,
     /// What carries frames on this host
     pub datapath: Datapath,
     /// The MTU that containers get
@@ -31,6 +33,15 @@ pub struct StatusReport {
     /// The server of names; absent where there is none
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dns: Option<DnsStatus>,
+    /// The host's packet filter; absent from a weaved that does not report it
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<HostStatus>,
+    /// The state on disk; absent from a weaved that does not tell
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<StoreStatus>,
+    /// The copies of other hosts' names; absent from a weaved that does not tell
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub names: Option<NamesFill>,
 }
 
 /// The mesh as this host sees it

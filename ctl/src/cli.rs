@@ -11,7 +11,8 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 
 use self::examples::{
     ATTACH, COMPLETION, CONFIG, CONNECT, DETACH, DNS_ADD, DNS_ARGS, DNS_LOOKUP, DNS_REMOVE, ENV, EXPOSE,
-    FLOWS, FORGET, HIDE, IPAM, LAUNCH, OVERVIEW, PS, REPORT, RESET, RMPEER, RUN, STATUS, STOP, VERSION,
+    FLOWS, FORGET, GENKEY, HIDE, IPAM, LAUNCH, OVERVIEW, PASSWORD, PS, REPORT, RESET, RMPEER, RUN, STATUS,
+    STOP, VERSION,
 };
 use crate::launch::LaunchArgs;
 
@@ -70,7 +71,16 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: IpamCommand,
     },
-    /// Have others take over the addresses of hosts that are gone for good
+    /// Print a strong password for a network
+    #[command(after_help = GENKEY)]
+    Genkey,
+    /// Replace the network's password without an outage
+    #[command(after_help = PASSWORD)]
+    Password {
+        #[command(subcommand)]
+        command: PasswordCommand,
+    },
+    /// Have others take over the addresses of hosts that are gone for good, or refuse a host for good
     #[command(after_help = RMPEER)]
     Rmpeer(RmpeerArgs),
     /// Give addresses a name
@@ -261,6 +271,10 @@ pub(crate) struct ExposeArgs {
     /// Do not let containers reach the outside, or be reached from there, as this host
     #[arg(long)]
     pub(crate) without_masquerade: bool,
+    /// Who reaches containers through this host: `host` alone, which is so at first, `underlay`, `docker`, networks;
+    /// with commas between them
+    #[arg(long = "expose-to", value_name = "SCOPE", value_delimiter = ',')]
+    pub(crate) to: Vec<api::ExposeScope>,
     /// Print help
     #[arg(long, action = ArgAction::HelpLong)]
     help: Option<bool>,
@@ -275,9 +289,35 @@ pub(crate) struct HideArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct RmpeerArgs {
-    /// Names or nicknames, as `status ipam` shows them
+    /// Refuse the key of the peer on every host from here on, also with the right password
+    #[arg(long)]
+    pub(crate) ban: bool,
+    /// Accept the key of the peer again
+    #[arg(long, conflicts_with = "ban")]
+    pub(crate) unban: bool,
+    /// Names or nicknames, as `status ipam` and `status peers` show them; with --unban also keys
     #[arg(value_name = "PEER", required = true)]
     pub(crate) peers: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum PasswordCommand {
+    /// Accept another password, too
+    #[command(after_help = PASSWORD)]
+    Add(PasswordAddArgs),
+    /// Connect with the new password, and accept both
+    #[command(after_help = PASSWORD)]
+    Promote,
+    /// Accept the old password no longer
+    #[command(after_help = PASSWORD)]
+    Drop,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PasswordAddArgs {
+    /// File that holds the new password [default: standard input]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) file: Option<PathBuf>,
 }
 
 // `-h` is the name's, as it always was.
@@ -400,6 +440,9 @@ mod tests {
                 ],
                 true,
             ),
+            (&["expose", "--expose-to", "underlay,192.168.1.0/24"], true),
+            (&["expose", "--expose-to=host"], true),
+            (&["expose", "--expose-to", "everybody"], false),
             (&["expose", "-h"], false),
             (&["hide"], true),
             (&["hide", "net:10.2.1.0/24"], true),
@@ -407,6 +450,14 @@ mod tests {
             (&["ipam"], false),
             (&["rmpeer"], false),
             (&["rmpeer", "host1", "host2"], true),
+            (&["rmpeer", "--ban", "host1"], true),
+            (&["rmpeer", "--ban", "--unban", "host1"], false),
+            (&["genkey"], true),
+            (&["password"], false),
+            (&["password", "add"], true),
+            (&["password", "add", "--file", "/etc/weave/new"], true),
+            (&["password", "promote"], true),
+            (&["password", "drop"], true),
             (&["dns-add", "c1", "-h", "www"], true),
             (&["dns-add", "10.2.1.1", "-h", "www"], true),
             (&["dns-remove", "c1"], true),

@@ -13,6 +13,7 @@ pub(crate) fn expose(args: &ExposeArgs, daemon: &Daemon) -> Result<()> {
         addresses: or_default(specs(&args.addresses)?)?,
         name: args.name.clone(),
         masquerade: !args.without_masquerade,
+        to: (!args.to.is_empty()).then(|| args.to.iter().copied().collect()),
     };
     let exposed = daemon.patient(PATIENCE)?.send(&routes::EXPOSE, &request)?;
     for warning in &exposed.warnings {

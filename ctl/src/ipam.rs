@@ -1,7 +1,7 @@
 //! `ipam prime` and `rmpeer`.
 
 use anyhow::Result;
-use api::{RemovePeersRequest, routes};
+use api::{BanRequest, RemovePeersRequest, routes};
 
 use crate::cli::RmpeerArgs;
 use crate::containers::PATIENCE;
@@ -17,6 +17,9 @@ pub(crate) fn prime(daemon: &Daemon) -> Result<()> {
 /// One after the other, so that what was done is told also where a later one fails
 pub(crate) fn rmpeer(args: &RmpeerArgs, daemon: &Daemon) -> Result<()> {
     let daemon = daemon.patient(PATIENCE)?;
+    if args.ban || args.unban {
+        return ban(args, &daemon);
+    }
     for peer in &args.peers {
         let request = RemovePeersRequest {
             peers: vec![peer.clone()],
@@ -28,6 +31,24 @@ pub(crate) fn rmpeer(args: &RmpeerArgs, daemon: &Daemon) -> Result<()> {
                 removed.addresses
             ))?;
         }
+    }
+    Ok(())
+}
+
+/// The addresses of a host that is banned are taken over later, once it is seen to be gone
+fn ban(args: &RmpeerArgs, daemon: &Daemon) -> Result<()> {
+    for peer in &args.peers {
+        let request = BanRequest {
+            peer: peer.clone(),
+            refused: args.ban,
+        };
+        let banned = daemon.send(&routes::BAN, &request)?;
+        let verb = if args.ban { "refused" } else { "accepted" };
+        print::text(&format_args!(
+            "{verb}: {} with the key {}\n",
+            banned.peer,
+            clean(&banned.key)
+        ))?;
     }
     Ok(())
 }

@@ -15,8 +15,8 @@ use self::log::Log;
 use self::settings::Settings;
 use self::start::Started;
 use crate::daemon::Daemon;
-use crate::print;
 use crate::process::wait_until;
+use crate::{print, text};
 
 mod docker;
 mod lasting;
@@ -56,6 +56,7 @@ pub(crate) fn launch(args: LaunchArgs, daemon: &Daemon) -> Result<()> {
                 systemd::keep(settings.restart);
             }
             print::text(&format_args!("weaved is running (pid {pid})\n"))?;
+            tell_security(daemon)?;
             start_docker(&settings, by_systemd)
         }
         Err(why) => {
@@ -65,6 +66,17 @@ pub(crate) fn launch(args: LaunchArgs, daemon: &Daemon) -> Result<()> {
                 None => Err(why.context(format!("weaved did not start; its log is {log}"))),
             }
         }
+    }
+}
+
+/// Tells in one line how open the network is, where that may be a surprise
+fn tell_security(daemon: &Daemon) -> Result<()> {
+    let Ok(status) = daemon.ask(&routes::STATUS) else {
+        return Ok(());
+    };
+    match text::openness(&status.security) {
+        Some(line) => print::text(&format_args!("{line}\n")),
+        None => Ok(()),
     }
 }
 

@@ -29,6 +29,7 @@ mod host;
 mod ipam;
 mod launch;
 mod names;
+mod password;
 mod print;
 mod process;
 mod stop;
@@ -72,6 +73,8 @@ fn run(cli: Cli) -> Result<()> {
             command: IpamCommand::Prime,
         } => ipam::prime(&daemon()?),
         Command::Rmpeer(args) => ipam::rmpeer(&args, &daemon()?),
+        Command::Genkey => password::genkey(),
+        Command::Password { command } => password::password(&command, &daemon()?),
         Command::DnsAdd(args) => names::add(&args, &daemon()?),
         Command::DnsRemove(args) => names::remove(&args, &daemon()?),
         Command::DnsLookup(args) => names::lookup(&args, &daemon()?),

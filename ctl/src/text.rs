@@ -16,7 +16,7 @@ pub(crate) use ipam::Ipam;
 pub(crate) use names::Names;
 pub(crate) use peers::{Peers, Targets};
 pub(crate) use report::Report;
-pub(crate) use status::Status;
+pub(crate) use status::{Status, openness};
 
 /// The arrow from this host: who dialled
 fn direction(outbound: bool) -> &'static str {

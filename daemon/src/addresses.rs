@@ -11,7 +11,8 @@ use ipnetwork::{IpNetwork, Ipv4Network};
 use model::ContainerId;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::control::{ForAddresses, ForNames, Input};
+use crate::control::{ForAddresses, ForNames, Input, Ungranted};
+use crate::store;
 
 /// How long an address is waited for before whoever asked is told why there is none
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -47,7 +48,13 @@ impl Network {
                 .map_err(|error: model::ContainerIdError| {
                     ApiError::new(ErrorKind::Internal, error.to_string())
                 })?;
-        let address = self.acquire_one(&nobody, spec).await?;
+        let address = match self.acquire_one(&nobody, spec).await {
+            Ok(address) => address,
+            Err(ungranted) => {
+                self.release(&nobody, None).await;
+                return Err(ungranted.error);
+            }
+        };
         if let IpNetwork::V4(address) = address {
             let to = api::reserved_for(address.ip());
             let pass = Input::Addresses(ForAddresses::Pass { address, to });
@@ -69,7 +76,8 @@ impl Network {
         for spec in specs {
             match self.acquire_one(container, *spec).await {
                 Ok(address) => got.push(address),
-                Err(error) => {
+                Err(Ungranted { error, chosen }) => {
+                    got.extend(chosen.map(IpNetwork::V4));
                     self.give_back(container, &got, had).await;
                     return Err(error);
                 }
@@ -92,7 +100,7 @@ impl Network {
         }
     }
 
-    async fn acquire_one(&self, container: &ContainerId, spec: AddressSpec) -> Result<IpNetwork, ApiError> {
+    async fn acquire_one(&self, container: &ContainerId, spec: AddressSpec) -> Result<IpNetwork, Ungranted> {
         let container = container.clone();
         let subnet = match spec {
             AddressSpec::Address(IpNetwork::V4(address)) if self.has_addresses => {
@@ -282,16 +290,26 @@ impl Network {
     }
 
     /// Asks what may take its time, and is told why if it takes too long
-    async fn wait<T>(
+    async fn wait<T, E: From<ApiError>>(
         &self,
-        question: impl FnOnce(Ticket, oneshot::Sender<Result<T, ApiError>>) -> ForAddresses,
-    ) -> Result<T, ApiError> {
+        question: impl FnOnce(Ticket, oneshot::Sender<Result<T, E>>) -> ForAddresses,
+    ) -> Result<T, E> {
         let ticket = Ticket(self.tickets.fetch_add(1, Ordering::Relaxed));
         let (reply, mut answer) = oneshot::channel();
         let question = Input::Addresses(question(ticket, reply));
         self.control.send(question).await.map_err(|_closed| stopping())?;
-        if let Ok(answer) = tokio::time::timeout(PATIENCE, &mut answer).await {
-            return answer.map_err(|_dropped| stopping())?;
+        // A disk has less time than other hosts: after it, the attachment is to be on the same disk.
+        let give_up_disk = Input::Addresses(ForAddresses::GiveUpDisk(ticket));
+        for (patience, then) in [
+            (store::PATIENCE, Some(give_up_disk)),
+            (PATIENCE - store::PATIENCE, None),
+        ] {
+            if let Ok(answer) = tokio::time::timeout(patience, &mut answer).await {
+                return answer.map_err(|_dropped| stopping())?;
+            }
+            if let Some(then) = then {
+                self.control.send(then).await.map_err(|_closed| stopping())?;
+            }
         }
         // The answer is why not, unless it came meanwhile.
         let enough = Input::Addresses(ForAddresses::GiveUp(ticket));

@@ -2,18 +2,22 @@
 //! owns the answer.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use api::{
-    ApiError, AttachRequest, Attached, Attachment, ConnectRequest, Connection, ContainerRequest,
-    DetachRequest, Detached, DnsStatus, Endpoint, EndpointRequest, ErrorKind, ExposeRequest, Exposed, Flow,
-    ForgetRequest, Health, Hidden, HideRequest, IpamStatus, JoinRequest, LookupRequest, NameEntry,
-    NameRequest, Peer, RemovePeersRequest, RemovedPeer, Report, ReserveRequest, StatusReport, Stopping,
+    ApiError, AttachRequest, Attached, Attachment, BanRequest, Banned, ConnectRequest, Connection,
+    ContainerRequest, DetachRequest, Detached, DnsStatus, Endpoint, EndpointRequest, ErrorKind,
+    ExposeRequest, Exposed, Flow, ForgetRequest, Health, Hidden, HideRequest, HostStatus, IpamStatus,
+    JoinRequest, LookupRequest, NameEntry, NameRequest, PasswordRequest, PasswordState, Peer,
+    RemovePeersRequest, RemovedPeer, Report, ReserveRequest, StatusReport, Stopping,
 };
 use dns::Domain;
+use gossip::NetworkName;
 use ipnetwork::IpNetwork;
 use model::{ContainerId, Target};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
+use zeroize::Zeroizing;
 
 use crate::addresses::Network;
 use crate::attachments::Attachments;
@@ -22,9 +26,13 @@ use crate::control::{Input, Query};
 use crate::datapath::Datapath;
 use crate::dns::{Places, View};
 use crate::expose::HostLeg;
+use crate::filter::Standing;
+use crate::inside::Door;
 use crate::metrics;
+use crate::network;
 use crate::shutdown::{Ending, Shutdown};
 use crate::sleeve::Sleeve;
+use crate::store::Store;
 use crate::views;
 
 /// The daemon, as the API sees it
@@ -32,6 +40,8 @@ use crate::views;
 pub(crate) struct App {
     /// Questions to the control task
     pub(crate) control: mpsc::Sender<Input>,
+    /// The network's name
+    pub(crate) network_name: NetworkName,
     /// The containers
     pub(crate) attachments: Attachments,
     /// Addresses and names
@@ -40,6 +50,10 @@ pub(crate) struct App {
     pub(crate) host_leg: HostLeg,
     /// The name server, where there is one
     pub(crate) names: Option<View>,
+    /// Who is let in at the control port
+    pub(crate) door: Door,
+    /// Which packet filter holds
+    pub(crate) standing: watch::Receiver<Standing>,
     /// Where names are asked for
     pub(crate) places: Places,
     /// The domain of containers' names
@@ -48,6 +62,8 @@ pub(crate) struct App {
     pub(crate) datapath: Datapath,
     /// The packet threads
     pub(crate) sleeve: Sleeve,
+    /// What outlives the process
+    pub(crate) store: Arc<Store>,
     /// How to stop
     pub(crate) shutdown: Shutdown,
 }
@@ -65,10 +81,22 @@ impl App {
 
     pub(crate) async fn status(&self) -> Result<StatusReport, ApiError> {
         let mut status = self.ask(Query::Status).await?;
+        status.store = Some(self.store.status());
         let (datapath, drops) = self.datapath.status().await?;
         status.datapath = datapath;
         status.drops.extend(drops);
         status.drops.extend(self.sleeve.drops());
+        if self.door.refused() > 0 {
+            let refused = ("refused_from_containers".to_owned(), self.door.refused());
+            status.drops.extend([refused]);
+        }
+        let standing = self.standing.borrow().clone();
+        status.host = Some(HostStatus {
+            filter: standing.filter,
+            filter_error: standing.error,
+            exposed: self.host_leg.addresses(),
+            exposed_to: self.host_leg.to().await,
+        });
         if let Some(names) = &self.names {
             let texts = |addresses: Vec<SocketAddr>| addresses.iter().map(ToString::to_string).collect();
             let entries = self.network.names().await?.map_or(0, |names| names.len());
@@ -82,6 +110,8 @@ impl App {
             });
             let dropped = [
                 ("dns: questions that nobody answered", &names.counters().failed),
+                ("dns: refused_client", &names.counters().refused),
+                ("dns: too_many_connections", &names.counters().unheard),
                 (
                     "dns: what was no question, or found no room",
                     &names.counters().dropped,
@@ -123,7 +153,7 @@ impl App {
 
     pub(crate) async fn containers(&self) -> Result<Vec<Attachment>, ApiError> {
         let mut all = Vec::new();
-        let addresses = self.host_leg.addresses().await;
+        let addresses = self.host_leg.addresses();
         if let Some(mac) = self.host_leg.mac().await
             && !addresses.is_empty()
         {
@@ -134,7 +164,7 @@ impl App {
                 addresses,
             });
         }
-        all.extend(self.attachments.list().await?);
+        all.extend(self.attachments.list());
         Ok(all)
     }
 
@@ -189,9 +219,12 @@ impl App {
         if let Some(name) = &request.name {
             self.network.is_name(name).await?;
         }
-        let had = self.host_leg.addresses().await;
+        let had = self.host_leg.addresses();
         let addresses = self.network.acquire(&host, &request.addresses, &had).await?;
-        let exposed = self.host_leg.expose(&addresses, request.masquerade).await;
+        let exposed = self
+            .host_leg
+            .expose(&addresses, request.masquerade, request.to)
+            .await;
         let mut warnings = match exposed {
             Ok(warnings) => warnings,
             Err(error) => {
@@ -202,7 +235,10 @@ impl App {
         if let Some(name) = request.name {
             let named = self.network.add_name(name.clone(), host, ipv4(&addresses)).await;
             match named {
-                Ok(_entries) => self.host_leg.set_name(&name).await?,
+                Ok(_entries) => {
+                    let named = self.host_leg.set_name(&name).await;
+                    warnings.extend(named.err().map(|error| error.message));
+                }
                 Err(error) => warnings.push(format!("the addresses have no name: {}", error.message)),
             }
         }
@@ -212,14 +248,20 @@ impl App {
 
     /// Takes them
     pub(crate) async fn hide(&self, request: HideRequest) -> Result<Hidden, ApiError> {
-        let had = self.host_leg.addresses().await;
+        let had = self.host_leg.addresses();
         let addresses = match request.addresses.is_empty() {
-            true => had,
+            true => had.clone(),
             false => self.network.select(&request.addresses, &had)?,
         };
-        let addresses = self.host_leg.hide(&addresses).await?;
-        self.network.give_up(&host()?, &addresses).await;
-        Ok(Hidden { addresses })
+        let hidden = self.host_leg.hide(&addresses).await;
+        // Also what is hidden and not on disk so: it is gone from the device.
+        let left = self.host_leg.addresses();
+        let gone: Vec<IpNetwork> = had
+            .into_iter()
+            .filter(|address| !left.contains(address))
+            .collect();
+        self.network.give_up(&host()?, &gone).await;
+        Ok(Hidden { addresses: hidden? })
     }
 
     pub(crate) async fn ipam(&self) -> Result<IpamStatus, ApiError> {
@@ -238,9 +280,37 @@ impl App {
         let mut removed = Vec::new();
         for peer in request.peers {
             let addresses = self.network.remove_peer(peer.clone()).await?;
+            let name = peer.clone();
+            let _was_known = self.ask(|reply| Query::ForgetPeer(name, reply)).await?;
             removed.push(RemovedPeer { peer, addresses });
         }
         Ok(removed)
+    }
+
+    /// Refuses the key of a peer on every host, or accepts it again
+    pub(crate) async fn ban(&self, request: BanRequest) -> Result<Banned, ApiError> {
+        self.ask(|reply| Query::Ban(request, reply)).await?
+    }
+
+    /// Replaces the network's password, step by step
+    pub(crate) async fn password(&self, request: PasswordRequest) -> Result<PasswordState, ApiError> {
+        let change = match request {
+            PasswordRequest::Promote => network::Change::Promote,
+            PasswordRequest::Drop => network::Change::Drop,
+            PasswordRequest::Add { password } => {
+                let (password, name) = (Zeroizing::new(password), self.network_name);
+                if password.is_empty() || password.len() > 1024 {
+                    let text = "a password has 1 to 1024 bytes";
+                    return Err(ApiError::new(ErrorKind::BadInput, text));
+                }
+                let derived =
+                    tokio::task::spawn_blocking(move || network::Key::derive(name, &password)).await;
+                let key = derived.map_err(anyhow::Error::from).and_then(|key| key);
+                let key = key.map_err(|error| ApiError::new(ErrorKind::Internal, format!("{error:#}")))?;
+                network::Change::Add(key)
+            }
+        };
+        self.ask(|reply| Query::Password(change, reply)).await?
     }
 
     pub(crate) async fn names(&self) -> Result<Vec<NameEntry>, ApiError> {
@@ -249,13 +319,20 @@ impl App {
     }
 
     pub(crate) async fn add_names(&self, request: NameRequest) -> Result<Vec<NameEntry>, ApiError> {
-        let named = self.attachments.named(&request).await?;
+        let named = self.attachments.named(&request)?;
         let container = named.container.clone();
         let added = self
             .network
             .add_name(named.name, named.container, named.addresses)
             .await?;
-        self.attachments.remember_names(&container, true).await;
+        let remembered = self.attachments.remember_names(&container, true).await;
+        remembered.map_err(|error| {
+            let text = format!(
+                "the name was given, but may be gone after a restart: {}",
+                error.message
+            );
+            ApiError::new(error.kind, text)
+        })?;
         Ok(added)
     }
 
@@ -265,7 +342,14 @@ impl App {
             let container = filter.container.clone();
             removed += self.network.remove_names(filter).await?;
             if let Some(container) = container {
-                self.attachments.remember_names(&container, true).await;
+                let remembered = self.attachments.remember_names(&container, true).await;
+                remembered.map_err(|error| {
+                    let text = format!(
+                        "the name is gone, but may be back after a restart: {}",
+                        error.message
+                    );
+                    ApiError::new(error.kind, text)
+                })?;
             }
         }
         Ok(removed)

@@ -1,22 +1,24 @@
 //! Everything is bound and made here; nothing runs yet.
 
+use std::collections::{BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context as _;
 use dns::{Authority, Zone};
 use fallback_sleeve::Suite;
-use gossip::{Config, Mesh, Offer, Psk, Timers};
+use gossip::{Config, Entropy, Mesh, Offer, Timers};
+use ipnetwork::IpNetwork;
 use link::Links;
 use model::{IfName, NickName, PathKind, ShortId, Target, Uid};
 use overlay::{FastdpHere, MacTable};
+use rand::rand_core::UnwrapErr;
 use rand::rngs::{StdRng, SysRng};
 use rand::{Rng as _, SeedableRng as _};
 use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::{mpsc, watch};
 use tokio_util::task::TaskTracker;
-use zeroize::Zeroizing;
 
 use crate::addresses::Network;
 use crate::app::App;
@@ -29,8 +31,11 @@ use crate::control::{self, Asked, Control, Facts, INPUT_QUEUE, Input, Plane, for
 use crate::datapath::{self, Datapath};
 use crate::dns::{self as names, Places, Server as NameServer};
 use crate::expose::HostLeg;
+use crate::filter::{Keeper, Ports};
 use crate::identity::{self, Machine};
+use crate::inside::{self, Door, Inside};
 use crate::neighbours::{Neighbours, Settings};
+use crate::network;
 use crate::past::Past;
 use crate::routes::TopologyRoutes;
 use crate::server::Server;
@@ -39,12 +44,17 @@ use crate::sleeve::{Sleeve, UdpSocket};
 use crate::store::{Slot, Store};
 use crate::switch_drops::SwitchDrops;
 
+/// A restart that takes seconds costs paths; `nft` takes some tens of milliseconds
+const FILTER_PATIENCE: Duration = Duration::from_millis(250);
+
 /// The sleeve's TAP
 pub(crate) const TAP: &str = "weave-sleeve";
 /// Stations that the sleeve's threads remember
 const MACS: usize = 16 << 10;
 /// Where the host itself can ask for names, beside a name server of its own
 const LOCAL_NAMES: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 6753);
+/// How long the end waits for the disk; less than the end of the process may take
+const LAST_WRITE: Duration = Duration::from_secs(3);
 /// Connections that the kernel keeps for us to accept
 const BACKLOG: u32 = 128;
 
@@ -54,6 +64,7 @@ pub(crate) struct Daemon {
     listener: TcpListener,
     server: Server,
     names: Option<NameServer>,
+    clients: names::Clients,
     app: App,
     sleeve: Sleeve,
     datapath: Datapath,
@@ -62,6 +73,10 @@ pub(crate) struct Daemon {
     own_devices: Vec<IfName>,
     /// The sleeve's device
     tap: IfName,
+    /// The containers' side of this host, and the networks that addresses are handed out of
+    inside: watch::Sender<Arc<Inside>>,
+    given: Vec<IpNetwork>,
+    keeper: Keeper,
     inputs: mpsc::Sender<Input>,
 }
 
@@ -79,6 +94,7 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
     let mut rng = StdRng::try_from_rng(&mut SysRng).context("the kernel gives no randomness")?;
     let password = password(args)?;
     let store = Arc::new(Store::open(&args.state_dir)?);
+    let own_network = network::Network::open(args, &store, password.as_ref().map(|text| text.as_str()))?;
     let server = Server::bind(&args.socket).await?;
     let listener = listen(SocketAddr::new(args.host, args.port))?;
     let sleeve_threads = args.sleeve_threads();
@@ -90,6 +106,7 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
     let own_devices = vec![args.datapath.clone(), tap_name.clone()];
     let handout = Handout::choose(args, &store, &links, &own_devices).await?;
     let underlay_mtu = links.underlay_mtu(&own_devices).await?.unwrap_or(1500);
+    let clear_neighbours = password.is_none() || !args.trusted_subnets.is_empty();
     let suite = if password.is_some() {
         cipher::fastest()
     } else {
@@ -103,7 +120,10 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
     let macs = Arc::new(MacTable::new(MACS, rng.next_u64()));
     let switch_drops = Arc::new(SwitchDrops::default());
 
-    let identity = identity::load_or_create(&store, Machine::this(), &mut rng)?;
+    let (identity, new_key) = identity::load_or_create(&store, Machine::this(), &mut UnwrapErr(SysRng))?;
+    if let Some(written) = new_key {
+        identity::warn_if_fleeting(written).await;
+    }
     let name = args.name.unwrap_or_else(|| identity.peer_name());
     let nickname = nickname(args)?;
     let past = Past::take(&store, args.resume, args.restart_grace, unix_ms())?;
@@ -118,7 +138,12 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
             name,
             nickname: nickname.clone(),
             identity: identity.clone(),
-            psk: password.map(|password| psk(&password)).transpose()?,
+            network: own_network.name,
+            passwords: own_network.keys.passwords(),
+            entropy: Entropy::new(UnwrapErr(SysRng)),
+            pins: store.value(Slot::PINS)?.unwrap_or_default(),
+            bans: store.value(Slot::BANS)?.unwrap_or_default(),
+            unix_ms: unix_ms(),
             short_id: store.value::<ShortId>(Slot::SHORT_ID)?,
             epoch: past.epoch,
             uid,
@@ -142,7 +167,7 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
         mesh_rng,
         now,
     );
-    store.put(Slot::SHORT_ID, &mesh.short_id())?;
+    store.put(Slot::SHORT_ID, &mesh.short_id()).later();
     let targets = targets(&args.peers, past.targets);
     let target_count = targets.len();
     mesh.set_targets(targets, true, now);
@@ -154,6 +179,7 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
         tap_queues: sleeve_threads,
         peer: name,
         vxlan_port: args.port + 1,
+        clear_neighbours,
         csum: args.vxlan_csum == Switchable::On,
         overlay_mtu,
         macs: Arc::clone(&macs),
@@ -163,7 +189,7 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
         plan,
         odp,
         &links,
-        TopologyRoutes(Arc::clone(&topology)),
+        TopologyRoutes::new(Arc::clone(&topology), Arc::default()),
         inputs.clone(),
     )
     .await?;
@@ -172,7 +198,11 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
     let sleeve = Sleeve::start(
         udp,
         opened.tap,
-        forwarding(mode, &topology, std::iter::empty()),
+        forwarding(
+            mode,
+            TopologyRoutes::new(topology, Arc::default()),
+            std::iter::empty(),
+        ),
         macs,
         switch_drops,
         inputs.clone(),
@@ -203,23 +233,54 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
         places.clone(),
     )
     .await?;
+    let given: Vec<IpNetwork> = handout.iter().map(|handout| handout.range.into()).collect();
+    let inside = watch::Sender::new(Arc::new(inside::look(&links, &args.datapath, &given).await?));
+    let door = Door::new(inside.subscribe());
+    let ports = Ports {
+        control: args.port,
+        vxlan: args.port + 1,
+    };
+    let is_bridge = datapath.master().is_some();
+    let mut keeper = Keeper::new(
+        args.datapath.clone(),
+        is_bridge,
+        ports,
+        inside.subscribe(),
+        host_leg.exposed(),
+    );
+    // Rules that were made before a restart hold still; and weaved itself refuses containers meanwhile.
+    if tokio::time::timeout(FILTER_PATIENCE, keeper.make())
+        .await
+        .is_err()
+    {
+        log::info!(
+            "the packet filter is not ready after {FILTER_PATIENCE:?}: weaved starts, and its rules follow"
+        );
+    }
     let own = Own {
         name,
         identity,
         epoch: past.epoch,
         unix_ms: unix_ms(),
         targets: target_count,
-        held: attachments.held().await,
+        held: attachments.held(),
         resting: attachments.resting().await,
-        exposed: host_leg.addresses().await,
+        exposed: host_leg.addresses(),
         exposed_name: host_leg.name().await,
     };
     let common = common::common(args, handout, own, &store, &mut rng, now)?;
+    let clients = names::Clients::new(
+        args.datapath.clone(),
+        handout.map(|handout| handout.range),
+        args.dns_allow.clone(),
+    );
     let (zone, zones) = watch::channel(Zone::new(args.dns_domain.clone()));
     let settings = Settings {
         heartbeat_interval: args.heartbeat_interval,
         heartbeat_grid: now,
         fastdp,
+        vxlan_port: args.port + 1,
+        failing_ports: BTreeSet::new(),
         underlay_mtu,
         overlay_mtu,
     };
@@ -239,6 +300,8 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
             dns_domain: args.dns_domain.clone(),
             has_names: !args.no_dns,
             restart_grace: args.restart_grace,
+            network: own_network.name,
+            weak_password: own_network.is_weak(),
             mode,
             sleeve_threads,
         },
@@ -254,7 +317,11 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
         datapath: datapath.clone(),
         sleeve: sleeve.clone(),
         store: Arc::clone(&store),
+        progress: store.progress(),
+        awaited: VecDeque::new(),
+        watchdog: service::Watchdog::from_environment(Instant::now()),
         asked: Asked::default(),
+        keys: own_network.keys,
         zone,
         inputs: receiver,
         inputs_sender: inputs.clone(),
@@ -263,7 +330,7 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
         match args.no_dns {
             true => None,
             false => {
-                let settings = dns_settings(args, handout);
+                let settings = dns_settings(args, handout, clients.clone());
                 let rng = StdRng::from_rng(&mut rng);
                 let server = NameServer::bind(settings, zones, listeners, rng);
                 Some(server.context(
@@ -273,14 +340,18 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
         };
     let app = App {
         names: names.as_ref().map(NameServer::view),
+        door,
+        standing: keeper.standing(),
         places,
         dns_domain: args.dns_domain.clone(),
         control: inputs.clone(),
+        network_name: own_network.name,
         attachments,
         network,
         host_leg,
         datapath: datapath.clone(),
         sleeve: sleeve.clone(),
+        store: Arc::clone(&store),
         shutdown: shutdown.clone(),
     };
     log::info!(
@@ -293,6 +364,7 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
         listener,
         server,
         names,
+        clients,
         app,
         sleeve,
         datapath,
@@ -300,6 +372,9 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
         links,
         own_devices,
         tap: tap_name,
+        inside,
+        given,
+        keeper,
         inputs,
     })
 }
@@ -310,17 +385,25 @@ impl Daemon {
         let tasks = TaskTracker::new();
         let stop = shutdown.token();
         tasks.spawn(self.control.run(shutdown.clone()));
-        tasks.spawn(control::accept(self.listener, self.inputs.clone(), stop.clone()));
+        let door = self.app.door.clone();
+        tasks.spawn(control::accept(
+            self.listener,
+            door,
+            self.inputs.clone(),
+            stop.clone(),
+        ));
+        tasks.spawn(inside::follow(
+            self.links.clone(),
+            self.app.host_leg.device().clone(),
+            self.given,
+            self.inside,
+            self.inputs.clone(),
+            stop.clone(),
+        ));
+        tasks.spawn(self.keeper.keep(stop.clone()));
         tasks.spawn(self.server.serve(self.app.clone(), stop.clone()));
         tasks.spawn(self.app.host_leg.clone().watch(stop.clone()));
         let is_bridge = self.app.datapath.master().is_some();
-        let leg = &self.app.host_leg;
-        tasks.spawn(crate::passage::keep_open(
-            leg.device().clone(),
-            is_bridge,
-            leg.is_exposed(),
-            stop.clone(),
-        ));
         if is_bridge {
             let links = self.links.clone();
             tasks.spawn(crate::hairpin::keep_off(links, self.tap, stop.clone()));
@@ -329,6 +412,7 @@ impl Daemon {
             tasks.spawn(names.serve(stop.clone()));
             let places = self.app.places.clone();
             tasks.spawn(places.follow_bridge(self.links.clone(), stop.clone()));
+            tasks.spawn(self.clients.follow(self.links.clone(), stop.clone()));
         }
         tasks.spawn(crate::attachments::follow_links(
             self.links,
@@ -351,20 +435,19 @@ impl Running {
     /// Ends every task and thread; the kernel's part goes on
     pub(crate) async fn drain(self, ending: Ending) {
         self.tasks.wait().await;
-        let (sleeve, datapath) = (self.sleeve, self.datapath);
+        let (sleeve, datapath, store) = (self.sleeve, self.datapath, self.store);
+        store.put(Slot::ENDED_AT, &unix_ms()).later();
+        if ending == Ending::Stop {
+            store.put(Slot::STOPPED, &true).later();
+        }
         let stopped = tokio::task::spawn_blocking(move || {
             sleeve.stop();
             datapath.stop();
+            store.close(LAST_WRITE);
+            store.unwritten()
         });
-        if stopped.await.is_err() {
-            log::error!("a packet thread ended badly");
-        }
-        let mut kept = self.store.put(Slot::ENDED_AT, &unix_ms());
-        if ending == Ending::Stop {
-            kept = kept.and_then(|()| self.store.put(Slot::STOPPED, &true));
-        }
-        if let Err(error) = kept {
-            log::error!("{:#}", anyhow::Error::from(error));
+        if let Ok(Some(error)) = stopped.await {
+            log::error!("what changed last is lost: {:#}", anyhow::Error::from(error));
         }
     }
 }
@@ -383,7 +466,7 @@ fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
     bind().with_context(|| in_use("TCP", address.port()))
 }
 
-fn dns_settings(args: &Args, handout: Option<Handout>) -> names::Settings {
+fn dns_settings(args: &Args, handout: Option<Handout>, clients: names::Clients) -> names::Settings {
     let upstreams = match args.dns_upstream.as_slice() {
         [] => names::Upstreams::File(args.resolv_conf.clone()),
         given => names::Upstreams::Given(given.iter().map(|ListenAddress(address)| *address).collect()),
@@ -394,6 +477,7 @@ fn dns_settings(args: &Args, handout: Option<Handout>) -> names::Settings {
             networks: handout.iter().map(|handout| handout.range).collect(),
         },
         upstreams,
+        clients,
     }
 }
 
@@ -425,15 +509,4 @@ fn targets(asked: &[Target], past: Vec<Target>) -> Vec<Target> {
 fn unix_ms() -> u64 {
     let clock = SystemTime::now().duration_since(UNIX_EPOCH);
     clock.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0))
-}
-
-/// The key that the password stands for: slow to compute, so that guesses are
-fn psk(password: &Zeroizing<String>) -> anyhow::Result<Psk> {
-    // The salt is one for all networks because all hosts of one must come to the same key.
-    const SALT: &[u8] = b"weaved network password";
-    let mut key = Zeroizing::new([0; 32]);
-    argon2::Argon2::default()
-        .hash_password_into(password.as_bytes(), SALT, key.as_mut_slice())
-        .map_err(|error| anyhow::anyhow!("cannot derive the network's key: {error}"))?;
-    Ok(Psk::new(key))
 }

@@ -51,7 +51,7 @@ impl Handout {
             return Ok(None);
         };
         if args.ipalloc_range == Some(IpallocRange::Auto) {
-            store.put(Slot::RANGE, &range)?;
+            store.put(Slot::RANGE, &range).later();
         }
         let default_subnet = args.ipalloc_default_subnet.unwrap_or(range);
         anyhow::ensure!(
@@ -93,7 +93,7 @@ async fn routed(links: &Links, own: &[IfName]) -> anyhow::Result<Vec<Routed>> {
 #[derive(Debug)]
 pub(crate) struct Own {
     pub(crate) name: PeerName,
-    /// Signs its part of what all peers hold in common
+    /// The key that signs what it says
     pub(crate) identity: Identity,
     /// Greater at each start
     pub(crate) epoch: u64,
@@ -129,7 +129,7 @@ pub(crate) fn common(
             ended.extend(kept.map(|held| held.container.clone()));
             let config = Config {
                 name: own.name,
-                identity: own.identity,
+                identity: own.identity.clone(),
                 range: handout.range,
                 init: args.ipalloc_init.0.clone(),
                 expected_peers: own.targets + 1,
@@ -148,7 +148,7 @@ pub(crate) fn common(
         }
     };
     // Without names, too: that there are none here replaces what others know of a run before this one.
-    let mut names = Names::new(own.name, own.epoch, args.dns_domain.clone());
+    let mut names = Names::new(own.name, own.identity.clone(), own.epoch, args.dns_domain.clone());
     let mut has = |id: &ContainerId, addresses: &[IpNetwork], called: &[(String, Ipv4Addr)]| {
         for address in addresses {
             if let (Some(ipam), IpNetwork::V4(address)) = (&mut ipam, address) {

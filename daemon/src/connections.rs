@@ -7,6 +7,8 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use gossip::{ConnId, Disconnect};
@@ -21,15 +23,37 @@ use crate::control::Input;
 
 /// Sends that may wait for one peer: a full table of a large mesh is a few hundred messages.
 const WRITE_QUEUE: usize = 1024;
+/// Bytes of these: twice the largest table that peers exchange. A peer that does not read costs no more.
+const WRITE_QUEUE_BYTES: usize = 32 << 20;
 /// A dial that takes longer has met a host that drops our packets.
 const DIAL_TIMEOUT: Duration = Duration::from_secs(4);
 /// How long a closing connection may take to send what it still has.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// The queue to the task that writes to one peer
+#[derive(Debug)]
+struct Writer {
+    sender: mpsc::Sender<Vec<u8>>,
+    /// Bytes in the queue
+    queued: Arc<AtomicUsize>,
+}
+
+impl Writer {
+    /// Queues bytes; false where they are more than may wait
+    fn send(&self, bytes: Vec<u8>) -> bool {
+        let len = bytes.len();
+        let before = self.queued.fetch_add(len, Ordering::Relaxed);
+        if before.saturating_add(len) > WRITE_QUEUE_BYTES {
+            return false;
+        }
+        self.sender.try_send(bytes).is_ok()
+    }
+}
+
 /// The open connections, and the way back to the control task
 #[derive(Debug)]
 pub(crate) struct Connections {
-    writers: BTreeMap<ConnId, mpsc::Sender<Vec<u8>>>,
+    writers: BTreeMap<ConnId, Writer>,
     inputs: mpsc::Sender<Input>,
     tasks: TaskTracker,
 }
@@ -49,11 +73,13 @@ impl Connections {
         let _best_effort = stream.set_nodelay(true);
         let (reader, writer) = stream.into_split();
         let (sender, queue) = mpsc::channel(WRITE_QUEUE);
-        self.writers.insert(conn, sender);
+        let queued = Arc::new(AtomicUsize::new(0));
+        let written = Arc::clone(&queued);
+        self.writers.insert(conn, Writer { sender, queued });
         let reader = tokio::spawn(read(conn, reader, self.inputs.clone()));
         self.tasks.spawn(async move {
             // After a failed write the reader sees the same end, and reports it.
-            if write(writer, queue).await == Written::All {
+            if write(writer, queue, &written).await == Written::All {
                 reader.abort();
             }
         });
@@ -61,9 +87,7 @@ impl Connections {
 
     /// Queues bytes; false where the connection is gone or its peer does not read
     pub(crate) fn send(&mut self, conn: ConnId, bytes: Vec<u8>) -> bool {
-        self.writers
-            .get(&conn)
-            .is_some_and(|writer| writer.try_send(bytes).is_ok())
+        self.writers.get(&conn).is_some_and(|writer| writer.send(bytes))
     }
 
     /// Sends what is queued, then closes
@@ -144,8 +168,13 @@ enum Written {
     Failed,
 }
 
-async fn write(mut writer: OwnedWriteHalf, mut queue: mpsc::Receiver<Vec<u8>>) -> Written {
+async fn write(
+    mut writer: OwnedWriteHalf,
+    mut queue: mpsc::Receiver<Vec<u8>>,
+    queued: &AtomicUsize,
+) -> Written {
     while let Some(bytes) = queue.recv().await {
+        queued.fetch_sub(bytes.len(), Ordering::Relaxed);
         let closing = queue.is_closed();
         let result = if closing {
             tokio::time::timeout(FLUSH_TIMEOUT, writer.write_all(&bytes))
@@ -160,4 +189,28 @@ async fn write(mut writer: OwnedWriteHalf, mut queue: mpsc::Receiver<Vec<u8>>) -
     }
     let _gone = tokio::time::timeout(FLUSH_TIMEOUT, writer.shutdown()).await;
     Written::All
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_peer_that_does_not_read_costs_a_bounded_number_of_bytes() {
+        let (sender, mut queue) = mpsc::channel(WRITE_QUEUE);
+        let queued = Arc::new(AtomicUsize::new(0));
+        let writer = Writer {
+            sender,
+            queued: Arc::clone(&queued),
+        };
+        let piece = || vec![0; 1 << 20];
+        let taken = (0..WRITE_QUEUE).take_while(|_| writer.send(piece())).count();
+        assert_eq!(taken, WRITE_QUEUE_BYTES >> 20);
+        // What is written makes room.
+        drop(queue.recv().await);
+        queued.store(0, Ordering::Relaxed);
+        assert!(writer.send(piece()));
+        let taken = (0..2 * WRITE_QUEUE).take_while(|_| writer.send(vec![0])).count();
+        assert!(taken < WRITE_QUEUE, "their number is bounded, too: {taken}");
+    }
 }

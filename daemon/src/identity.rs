@@ -3,18 +3,11 @@
 use std::fs;
 
 use gossip::Identity;
-use rand::rngs::StdRng;
+use rand::CryptoRng;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
-use crate::store::{Slot, Store, StoreError};
-
-/// The identity as it is kept
-#[derive(Serialize, Deserialize)]
-struct Stored {
-    seed: [u8; 32],
-    machine: Option<Machine>,
-}
+use crate::store::{Slot, Store, StoreError, Written};
 
 /// BLAKE3 of a machine-id: enough to notice another machine, useless elsewhere
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,49 +25,58 @@ impl Machine {
     }
 }
 
-/// The stored key, or a new one at the first start and on a copied disk
+/// The stored key, or a new one at the first start and on a copied disk, and how to wait until that is on disk
 pub(crate) fn load_or_create(
     store: &Store,
     machine: Option<Machine>,
-    rng: &mut StdRng,
-) -> Result<Identity, StoreError> {
-    let Some(stored) = store.value::<Stored>(Slot::IDENTITY)? else {
-        return create(store, machine, rng);
+    rng: &mut impl CryptoRng,
+) -> Result<(Identity, Option<Written>), StoreError> {
+    let Some(stored) = store.secret(Slot::IDENTITY) else {
+        return Ok(create(store, machine.as_ref(), rng));
     };
-    match (&stored.machine, &machine) {
+    let seed = <[u8; 32]>::try_from(stored.as_slice()).map(Zeroizing::new);
+    let seed = seed.map_err(|_length| store.nonsense("the key has another length than 32 bytes"))?;
+    let made_on = store.value::<Machine>(Slot::MACHINE)?;
+    match (&made_on, &machine) {
         (Some(before), Some(this)) if before != this => {
             log::warn!(
                 "the state was made on another machine: this looks like a copied disk, so this host takes a \
                  new key and a new peer name"
             );
             // They belong to the peer that the disk was copied from.
-            store.remove(Slot::SHORT_ID)?;
-            store.remove(Slot::NEIGHBOURS)?;
-            return create(store, machine, rng);
+            store.remove(Slot::SHORT_ID).later();
+            store.remove(Slot::NEIGHBOURS).later();
+            return Ok(create(store, Some(this), rng));
         }
         // Made before the machine had an id: from here on copies of it are noticed.
-        (None, Some(_)) => store.put(
-            Slot::IDENTITY,
-            &Stored {
-                machine,
-                seed: stored.seed,
-            },
-        )?,
+        (None, Some(this)) => store.put(Slot::MACHINE, this).later(),
         (Some(_), Some(_)) | (Some(_) | None, None) => {}
     }
-    Ok(Identity::from_seed(Zeroizing::new(stored.seed)))
+    Ok((Identity::from_seed(seed), None))
 }
 
-fn create(store: &Store, machine: Option<Machine>, rng: &mut StdRng) -> Result<Identity, StoreError> {
+/// Says so if a new key is not on disk and will not be soon
+pub(crate) async fn warn_if_fleeting(written: Written) {
+    if let Err(error) = written.wait().await {
+        let error = anyhow::Error::from(error);
+        log::warn!("the key is in memory only, and after a restart this host may be another peer: {error:#}");
+    }
+}
+
+fn create(store: &Store, machine: Option<&Machine>, rng: &mut impl CryptoRng) -> (Identity, Option<Written>) {
     let identity = Identity::generate(rng);
-    let seed = *identity.seed();
-    store.put(Slot::IDENTITY, &Stored { seed, machine })?;
-    Ok(identity)
+    match machine {
+        Some(machine) => store.put(Slot::MACHINE, machine).later(),
+        None => store.remove(Slot::MACHINE).later(),
+    }
+    let written = store.put_secret(Slot::IDENTITY, identity.seed());
+    (identity, Some(written))
 }
 
 #[cfg(test)]
 mod tests {
     use rand::SeedableRng as _;
+    use rand::rngs::StdRng;
 
     use super::*;
     use crate::testing::{TempDir, logged};
@@ -103,7 +105,7 @@ mod tests {
                 let mut rng = StdRng::seed_from_u64(start as u64);
                 lines = logged(|| {
                     let machine = machine.and_then(Machine::of);
-                    let key = load_or_create(&store, machine, &mut rng).unwrap();
+                    let (key, _written) = load_or_create(&store, machine, &mut rng).unwrap();
                     names.push(key.peer_name());
                 });
             }
@@ -129,9 +131,9 @@ mod tests {
         let store = Store::open(dir.path()).unwrap();
         let mut rng = StdRng::seed_from_u64(1);
         load_or_create(&store, A.and_then(Machine::of), &mut rng).unwrap();
-        store.put(Slot::SHORT_ID, &7u16).unwrap();
-        store.put(Slot::NEIGHBOURS, &["host2"]).unwrap();
-        store.put(Slot::TARGETS, &["host2"]).unwrap();
+        store.put(Slot::SHORT_ID, &7u16).later();
+        store.put(Slot::NEIGHBOURS, &["host2"]).later();
+        store.put(Slot::TARGETS, &["host2"]).later();
         load_or_create(&store, B.and_then(Machine::of), &mut rng).unwrap();
         assert_eq!(store.value::<u16>(Slot::SHORT_ID).unwrap(), None);
         assert_eq!(store.value::<Vec<String>>(Slot::NEIGHBOURS).unwrap(), None);

@@ -11,6 +11,7 @@ mod addresses;
 mod app;
 mod attachments;
 mod build;
+mod changes;
 mod cipher;
 mod common;
 mod config;
@@ -19,17 +20,20 @@ mod control;
 mod datapath;
 mod dns;
 mod expose;
+mod filter;
 mod hairpin;
 mod identity;
+mod inside;
 mod metrics;
 mod neighbours;
-mod passage;
+mod network;
 mod past;
 mod privileges;
 mod program;
 mod range;
 mod reset;
 mod routes;
+mod secret;
 mod server;
 mod shutdown;
 mod sleeve;
@@ -48,6 +52,7 @@ use crate::config::Args;
 use crate::shutdown::{Ending, Shutdown};
 
 fn main() -> ExitCode {
+    secret::take();
     let args = Args::parse();
     service::run(args.log_level, 1, run(args))
 }
@@ -61,7 +66,6 @@ async fn run(args: Args) -> anyhow::Result<()> {
     let daemon = build::build(&args, &shutdown).await?;
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let running = daemon.spawn(&shutdown);
-    service::ready();
     tokio::select! {
         () = shutdown.token().cancelled() => {}
         _ = terminate.recv() => shutdown.ask(Ending::Signal),

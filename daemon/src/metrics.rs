@@ -47,17 +47,34 @@ pub(crate) fn text(
         families.counter("weave_datapath_lost_total", stats.lost);
         families.gauge("weave_flows", stats.flows as f64);
     }
+    if let Some(store) = &status.store {
+        let states = [
+            api::StoreState::Ok,
+            api::StoreState::Slow,
+            api::StoreState::Failed,
+        ];
+        let states = states.map(|state| {
+            let is_so = f64::from(u8::from(store.state == state));
+            (format!("{{state=\"{state}\"}}"), is_so)
+        });
+        families.put("weave_store_state", "gauge", states);
+    }
     if let Some(ipam) = &status.ipam {
         addresses(&mut families, ipam, status.router.name);
     }
     if let Some(dns) = &status.dns {
         families.gauge("weave_dns_entries", dns.entries as f64);
     }
+    if let Some(fill) = &status.names {
+        families.gauge("weave_dns_copies_bytes", fill.bytes as f64);
+        families.gauge("weave_dns_copies_max_bytes", fill.max_bytes as f64);
+    }
     if let Some(questions) = questions {
         let load = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
         families.counter("weave_dns_questions_total", load(&questions.questions));
         families.counter("weave_dns_forwarded_total", load(&questions.forwarded));
         families.counter("weave_dns_failed_total", load(&questions.failed));
+        families.counter("weave_dns_refused_total", load(&questions.refused));
     }
     families.0
 }

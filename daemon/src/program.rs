@@ -7,15 +7,22 @@ use std::time::Duration;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::Command;
 
-/// What a program printed, if it succeeds in time; it is fed `input`
+/// Where programs are looked for if this process was not told
+const PATH: &str = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin";
+
+/// What a program printed, if it succeeds in time; it is fed `input`, and of the environment knows only where
+/// programs are: secrets come to this process by it
 pub(crate) async fn run(
     program: &str,
     args: &[&str],
     input: &str,
     patience: Duration,
 ) -> Result<String, ProgramError> {
+    let path = std::env::var_os("PATH").unwrap_or_else(|| PATH.into());
     let mut child = Command::new(program)
         .args(args)
+        .env_clear()
+        .env("PATH", path)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -56,4 +63,20 @@ pub(crate) enum ProgramError {
     /// It, or the kernel, would not
     #[error("it says: {0}")]
     Refused(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_program_knows_nothing_of_the_environment_but_its_path() {
+        assert!(std::env::vars_os().count() > 1);
+        let printed = run("env", &[], "", Duration::from_secs(5)).await.unwrap();
+        let names: Vec<&str> = printed
+            .lines()
+            .filter_map(|line| line.split('=').next())
+            .collect();
+        assert_eq!(names, ["PATH"]);
+    }
 }

@@ -25,10 +25,10 @@ pub(crate) async fn reset(datapath: &IfName, state_dir: &Path, socket: &Path) ->
     drop(store);
     let mut failed = datapath::remove(datapath, &TAP.parse()?, &links).await;
     if let Err(error) = crate::expose::remove_rules(datapath).await {
-        failed.push(error.context("cannot remove the rules of nftables"));
+        failed.push(error.context("cannot remove the rules that masquerade"));
     }
-    if let Err(error) = crate::passage::close(datapath).await {
-        failed.push(anyhow::Error::from(error).context("cannot remove the rules of iptables"));
+    if let Err(error) = crate::filter::remove(datapath).await {
+        failed.push(error);
     }
     for path in [state_dir.join("weaved.redb"), socket.to_owned()] {
         if let Err(error) = fs::remove_file(&path)

@@ -124,6 +124,12 @@ fn router(app: App) -> Router {
     let router = route(router, &routes::REMOVE_PEERS, |app, request| async move {
         app.remove_peers(request).await
     });
+    let router = route(router, &routes::BAN, |app, request| async move {
+        app.ban(request).await
+    });
+    let router = route(router, &routes::PASSWORD, |app, request| async move {
+        app.password(request).await
+    });
     let router = route(router, &routes::NAMES, |app, ()| async move { app.names().await });
     let router = route(router, &routes::ADD_NAMES, |app, request| async move {
         app.add_names(request).await

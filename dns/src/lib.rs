@@ -17,37 +17,43 @@
 //! use dns::{Domain, Names};
 //! use gossip::Replica as _;
 //!
-//! let peer = |name: &str| name.parse::<model::PeerName>();
-//! let mut here = Names::new(peer("02:00:00:00:00:01")?, 1, Domain::default());
-//! let mut there = Names::new(peer("02:00:00:00:00:02")?, 1, Domain::default());
+//! let keys = [1, 2].map(|seed| gossip::Identity::from_seed([seed; 32].into()));
+//! let [mut here, mut there] =
+//!     keys.clone().map(|key| Names::new(key.peer_name(), key, 1, Domain::default()));
 //! here.add("c1", "5f3a".parse()?, "10.32.0.1".parse()?)?;
 //!
-//! there.reachable(&[peer("02:00:00:00:00:01")?].into(), Instant::now());
+//! there.reachable(&[keys[0].peer_name()].into(), Instant::now());
 //! for part in here.take_changes() {
-//!     there.merge(&part, &gossip::DerivedKeys, Instant::now())?;
+//!     there.merge(keys[0].peer_name(), &part, &gossip::DerivedKeys, Instant::now())?;
 //! }
 //! let zone = there.take_zone().expect("it changed");
 //! assert!(zone.addresses("C1.weave.local.").eq(["10.32.0.1".parse::<std::net::Ipv4Addr>()?]));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 #![forbid(unsafe_code)]
-#![cfg_attr(test, allow(clippy::disallowed_methods))]
+#![deny(clippy::arithmetic_side_effects)]
+#![cfg_attr(test, allow(clippy::disallowed_methods, clippy::arithmetic_side_effects))]
 
 mod answer;
 mod assembly;
+mod budget;
+mod copies;
 mod domain;
 mod entry;
 mod names;
 mod part;
+mod proof;
+mod stamp;
+mod sum;
 mod told;
 mod upstream;
 mod zone;
 
-pub use answer::{Answer, Authority, Transport, servfail};
+pub use answer::{Answer, Authority, Transport, refused, servfail};
+pub use budget::{Fill, MAX_ENTRIES, MAX_PARTS, MAX_TEXT_BYTES, MAX_WAITING_BYTES, MAX_WEIGHT, Refused};
+pub use copies::KEPT;
 pub use domain::{Domain, HostName, MAX_LABEL_BYTES, MAX_NAME_BYTES, NameError, Problem};
 pub use entry::{Entry, Filter, Listed};
-pub use names::{AddError, KEPT, Names};
-pub use part::MAX_ENTRIES;
-pub use told::MAX_PARTS;
+pub use names::{AddError, Names};
 pub use upstream::{ANSWER_WITHIN, Came, Forward, MAX_SERVERS, servers};
 pub use zone::{Found, Zone};

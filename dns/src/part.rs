@@ -2,42 +2,30 @@
 //!
 //! The sequence counts the peer's changes, each an entry that comes or one that goes; an entry is known
 //! by the sequence that it came with. A copy of a part at a sequence is what the part was at that
-//! sequence, on whichever peer. So what has happened between two sequences can be said by anybody who
-//! is at the second and remembers what went since the first, and nothing that went can come back.
+//! sequence, on whichever peer, which the digest proves. So what has happened between two sequences can be
+//! said by anybody who is at the second and remembers what went since the first, and nothing that went can
+//! come back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use gossip::{MAX_PART_BYTES, Malformed};
+use gossip::MAX_PART_BYTES;
 use model::PeerName;
-use serde::{Deserialize, Serialize};
 
+use crate::budget::{self, MAX_ENTRIES, MAX_TEXT_BYTES, Refused};
 use crate::entry::Entry;
-use crate::told::{Delta, Lent, Told, Whole, encode};
-
-/// The most entries of one peer
-pub const MAX_ENTRIES: usize = 65_536;
+use crate::proof::Proof;
+use crate::stamp::Stamp;
+use crate::sum::Sum;
+use crate::told::{Delta, Head, Lent, Told, Whole, encode};
 
 /// How many entries that went are remembered: whoever lags more than that is told the whole part
 pub(crate) const MAX_REMOVED: usize = 1024;
 
 /// What a message needs beside its entries
-const HEADER_BYTES: usize = 64;
+const HEADER_BYTES: usize = 256;
 
-/// Which state of a peer's part it is; of two the greater is the later
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub(crate) struct Stamp {
-    /// Greater at every start of the peer
-    pub(crate) epoch: u64,
-    /// Counts the changes since
-    pub(crate) sequence: u64,
-}
-
-impl Stamp {
-    /// Whether a peer can be there; and there is room to outbid it
-    pub(crate) const fn is_sound(self) -> bool {
-        self.epoch < u64::MAX / 2 && self.sequence < u64::MAX / 2
-    }
-}
+/// What messages have room for beside that
+const ROOM: usize = MAX_PART_BYTES.saturating_sub(HEADER_BYTES);
 
 /// The part of one peer
 #[derive(Debug, Clone)]
@@ -45,9 +33,35 @@ pub(crate) struct Part {
     pub(crate) stamp: Stamp,
     /// By the sequence that each came with
     entries: BTreeMap<u64, Entry>,
-    /// By the sequence that each went with, the sequence that it had come with; all after `floor`
-    removed: BTreeMap<u64, u64>,
+    /// Entries that went: a sequence at which each was gone, and the one that it had come with; all after `floor`
+    removed: BTreeSet<(u64, u64)>,
     floor: u64,
+    sum: Sum,
+    /// Bytes of names and containers
+    text: usize,
+}
+
+/// What a delta makes of a part, before it is taken over
+#[derive(Debug)]
+pub(crate) struct Step {
+    stamp: Stamp,
+    came: Vec<(u64, Entry)>,
+    went: Vec<u64>,
+    sum: Sum,
+    text: usize,
+    entries: usize,
+}
+
+impl Step {
+    /// Of the part after it
+    pub(crate) fn digest(&self) -> [u8; 32] {
+        self.sum.digest()
+    }
+
+    /// What the part weighs after it
+    pub(crate) const fn weight(&self) -> usize {
+        budget::weight(self.entries, self.text)
+    }
 }
 
 /// What became of a part that was told of
@@ -59,36 +73,68 @@ pub(crate) struct Difference {
 
 impl Part {
     /// The part of a peer that has said nothing since it started
-    pub(crate) const fn new(epoch: u64) -> Self {
+    pub(crate) fn new(epoch: u64) -> Self {
         Self {
             stamp: Stamp { epoch, sequence: 0 },
             entries: BTreeMap::new(),
-            removed: BTreeMap::new(),
+            removed: BTreeSet::new(),
             floor: 0,
+            sum: Sum::default(),
+            text: 0,
         }
     }
 
     /// A part of which nothing is remembered but what it is
-    pub(crate) const fn whole(stamp: Stamp, entries: BTreeMap<u64, Entry>) -> Self {
-        Self {
+    ///
+    /// # Errors
+    ///
+    /// If it is more than a peer may have.
+    pub(crate) fn whole(stamp: Stamp, entries: BTreeMap<u64, Entry>) -> Result<Self, Refused> {
+        let text = entries.values().map(budget::text).fold(0, usize::saturating_add);
+        fits(entries.len(), text)?;
+        let mut sum = Sum::default();
+        for (came, entry) in &entries {
+            sum.add(*came, entry);
+        }
+        Ok(Self {
             stamp,
             entries,
-            removed: BTreeMap::new(),
+            removed: BTreeSet::new(),
             floor: stamp.sequence,
-        }
+            sum,
+            text,
+        })
     }
 
-    pub(crate) fn add(&mut self, entry: Entry) -> u64 {
-        self.stamp.sequence += 1;
-        self.entries.insert(self.stamp.sequence, entry);
-        self.stamp.sequence
+    /// Adds an entry to the own part; its sequence
+    ///
+    /// # Errors
+    ///
+    /// If there is no room for it.
+    pub(crate) fn add(&mut self, entry: Entry) -> Result<u64, Refused> {
+        let text = self.text.saturating_add(budget::text(&entry));
+        fits(self.entries.len().saturating_add(1), text)?;
+        let came = self.advance();
+        self.sum.add(came, &entry);
+        self.text = text;
+        self.entries.insert(came, entry);
+        Ok(came)
     }
 
+    /// Takes an entry out of the own part
     pub(crate) fn remove(&mut self, came: u64) -> Option<Entry> {
         let entry = self.entries.remove(&came)?;
-        self.stamp.sequence += 1;
-        self.remember(self.stamp.sequence, came);
+        self.sum.remove(came, &entry);
+        self.text = self.text.saturating_sub(budget::text(&entry));
+        let went = self.advance();
+        self.remember(went, came);
         Some(entry)
+    }
+
+    /// The next sequence: a run counts from 0 one by one, and makes less than 2^62 changes
+    const fn advance(&mut self) -> u64 {
+        self.stamp.sequence = self.stamp.sequence.saturating_add(1);
+        self.stamp.sequence
     }
 
     pub(crate) const fn entries(&self) -> &BTreeMap<u64, Entry> {
@@ -100,40 +146,50 @@ impl Part {
         self.floor
     }
 
+    pub(crate) fn digest(&self) -> [u8; 32] {
+        self.sum.digest()
+    }
+
+    /// What it takes of memory, about
+    pub(crate) fn weight(&self) -> usize {
+        budget::weight(self.entries.len(), self.text)
+    }
+
     /// What to tell somebody whose copy is at `known`, and older than this; whoever has no copy has one
     /// of the epoch with nothing in it
-    pub(crate) fn tell(&self, origin: PeerName, known: Option<Stamp>) -> Vec<Vec<u8>> {
+    pub(crate) fn tell(&self, origin: PeerName, proof: Proof, known: Option<Stamp>) -> Vec<Vec<u8>> {
         let from = match known {
             Some(known) if known.epoch == self.stamp.epoch => known.sequence,
             Some(_) | None => 0,
         };
-        let room = MAX_PART_BYTES - HEADER_BYTES;
+        let head = Head {
+            origin,
+            stamp: self.stamp,
+            proof,
+        };
         if from >= self.floor && self.stamp.sequence > from {
+            let after = from.saturating_add(1);
+            let came = self.entries.range(after..);
+            let went: BTreeSet<u64> = self
+                .removed
+                .range((after, 0)..)
+                .map(|(_gone_at, came)| *came)
+                .collect();
             let delta = Delta {
-                origin,
-                stamp: self.stamp,
+                head,
                 from,
-                came: self
-                    .entries
-                    .range(from + 1..)
-                    .map(|(came, entry)| (*came, entry.into()))
-                    .collect(),
-                went: self
-                    .removed
-                    .range(from + 1..)
-                    .map(|(went, came)| (*went, *came))
-                    .collect(),
+                came: came.map(|(came, entry)| (*came, entry.into())).collect(),
+                went: went.into_iter().collect(),
             };
-            if delta.bytes() <= room {
+            if delta.bytes() <= ROOM {
                 return vec![encode(&Told::Delta(delta))];
             }
         }
-        let pieces = self.pieces(room);
-        let count = pieces.len() as u32;
+        let pieces = self.pieces();
+        let count = u32::try_from(pieces.len()).unwrap_or(u32::MAX);
         let whole = |(piece, entries)| {
             Told::Whole(Whole {
-                origin,
-                stamp: self.stamp,
+                head,
                 piece,
                 pieces: count,
                 entries,
@@ -143,12 +199,12 @@ impl Part {
     }
 
     /// The entries in pieces that have room in a message; the same ones on every peer. At least one.
-    fn pieces(&self, room: usize) -> Vec<Vec<(u64, Lent<'_>)>> {
-        let (mut pieces, mut piece, mut bytes) = (Vec::new(), Vec::new(), 0);
+    fn pieces(&self) -> Vec<Vec<(u64, Lent<'_>)>> {
+        let (mut pieces, mut piece, mut bytes) = (Vec::new(), Vec::new(), 0_usize);
         for (came, entry) in &self.entries {
             let entry = Lent::from(entry);
-            bytes += entry.bytes();
-            if bytes > room {
+            bytes = bytes.saturating_add(entry.bytes());
+            if bytes > ROOM {
                 pieces.push(std::mem::take(&mut piece));
                 bytes = entry.bytes();
             }
@@ -158,37 +214,72 @@ impl Part {
         pieces
     }
 
-    /// Takes over what happened since `delta.from`, which this copy has to be at or after
-    pub(crate) fn apply(&mut self, delta: Delta<Entry>) -> Result<Difference, Malformed> {
+    /// What happened since `delta.from`, which this copy has to be at or after, would make of it
+    ///
+    /// # Errors
+    ///
+    /// If that is more than a peer may have, or not what was signed.
+    pub(crate) fn step(&self, delta: Delta<Entry>) -> Result<Step, Refused> {
         let known = self.stamp.sequence;
-        let went: Vec<(u64, u64)> = delta.went.into_iter().filter(|(went, _)| *went > known).collect();
-        let came: Vec<(u64, Entry)> = delta.came.into_iter().filter(|(came, _)| *came > known).collect();
-        let going = went
-            .iter()
-            .filter(|(_, came)| self.entries.contains_key(came))
-            .count();
-        if self.entries.len() - going + came.len() > MAX_ENTRIES {
-            return Err(Malformed("more names than a peer may have"));
+        let mut step = Step {
+            stamp: delta.head.stamp,
+            came: delta.came.into_iter().filter(|(came, _)| *came > known).collect(),
+            went: delta.went,
+            sum: self.sum.clone(),
+            text: self.text,
+            entries: self.entries.len(),
+        };
+        for came in &step.went {
+            if let Some(entry) = self.entries.get(came) {
+                step.sum.remove(*came, entry);
+                step.text = step.text.saturating_sub(budget::text(entry));
+                step.entries = step.entries.saturating_sub(1);
+            }
         }
-        let mut difference = Difference::default();
-        for (went, came) in went {
-            difference.went.extend(self.entries.remove(&came));
-            self.remember(went, came);
+        for (came, entry) in &step.came {
+            step.sum.add(*came, entry);
+            step.text = step.text.saturating_add(budget::text(entry));
+            step.entries = step.entries.saturating_add(1);
         }
-        for (sequence, entry) in came {
-            difference.came.push(entry.clone());
-            self.entries.insert(sequence, entry);
+        fits(step.entries, step.text)?;
+        if step.digest() != delta.head.proof.digest {
+            return Err(Refused::Digest);
         }
-        self.stamp = delta.stamp;
-        Ok(difference)
+        Ok(step)
     }
 
-    fn remember(&mut self, went: u64, came: u64) {
-        self.removed.insert(went, came);
+    /// Takes over a step that was made of this part as it is
+    pub(crate) fn take(&mut self, step: Step) -> Difference {
+        let mut difference = Difference::default();
+        for came in step.went {
+            difference.went.extend(self.entries.remove(&came));
+            // Who told it may have been wrong about when it went; at the end of the step it was gone.
+            self.remember(step.stamp.sequence, came);
+        }
+        for (came, entry) in step.came {
+            difference.came.push(entry.clone());
+            self.entries.insert(came, entry);
+        }
+        self.stamp = step.stamp;
+        self.sum = step.sum;
+        self.text = step.text;
+        difference
+    }
+
+    fn remember(&mut self, gone_at: u64, came: u64) {
+        self.removed.insert((gone_at, came));
         while self.removed.len() > MAX_REMOVED {
-            if let Some((oldest, _)) = self.removed.pop_first() {
+            if let Some((oldest, _came)) = self.removed.pop_first() {
                 self.floor = oldest;
             }
         }
+    }
+}
+
+const fn fits(entries: usize, text: usize) -> Result<(), Refused> {
+    if entries <= MAX_ENTRIES && text <= MAX_TEXT_BYTES {
+        Ok(())
+    } else {
+        Err(Refused::OriginFull)
     }
 }

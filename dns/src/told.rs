@@ -13,14 +13,14 @@ use model::{Mac, PeerName};
 use serde::de::{Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize};
 
+use crate::budget::{MAX_ENTRIES, MAX_PARTS};
 use crate::entry::Entry;
-use crate::part::{MAX_ENTRIES, Stamp};
-
-/// The most peers that names are known of
-pub const MAX_PARTS: usize = 4096;
+use crate::part::MAX_REMOVED;
+use crate::proof::Proof;
+use crate::stamp::Stamp;
 
 /// The most messages that a whole part takes
-pub(crate) const MAX_PIECES: u32 = 64;
+pub(crate) const MAX_PIECES: u32 = 16;
 
 /// What one message tells
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,27 +31,33 @@ pub(crate) enum Told<E> {
     Whole(Whole<E>),
 }
 
+/// Which state of whose part it is, and the proof
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Head {
+    pub(crate) origin: PeerName,
+    /// Where the part is after the message
+    pub(crate) stamp: Stamp,
+    pub(crate) proof: Proof,
+}
+
 /// What happened to a part after a sequence
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Delta<E> {
-    pub(crate) origin: PeerName,
-    /// Where the part is after it
-    pub(crate) stamp: Stamp,
+    pub(crate) head: Head,
     /// The sequence that it goes on from
     pub(crate) from: u64,
     /// What came since, and is still there, by the sequence of its coming
     #[serde(deserialize_with = "growing", bound(deserialize = "E: Deserialize<'de>"))]
     pub(crate) came: Vec<(u64, E)>,
-    /// By the sequences of the goings, the sequences of the comings
+    /// The sequences of the comings of what went since
     #[serde(deserialize_with = "growing")]
-    pub(crate) went: Vec<(u64, u64)>,
+    pub(crate) went: Vec<u64>,
 }
 
 /// A piece of all that is in a part
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Whole<E> {
-    pub(crate) origin: PeerName,
-    pub(crate) stamp: Stamp,
+    pub(crate) head: Head,
     pub(crate) piece: u32,
     pub(crate) pieces: u32,
     #[serde(deserialize_with = "growing", bound(deserialize = "E: Deserialize<'de>"))]
@@ -69,7 +75,8 @@ pub(crate) struct Lent<'a> {
 impl Lent<'_> {
     /// About how many bytes it takes with its sequence, never less than it does
     pub(crate) const fn bytes(&self) -> usize {
-        3 * MAX_VARINT + self.name.len() + self.container.len() + self.address.len()
+        let text = self.name.len().saturating_add(self.container.len());
+        text.saturating_add(FRAME_BYTES)
     }
 
     fn take(self) -> Result<Entry, Malformed> {
@@ -97,8 +104,9 @@ impl<'a> From<&'a Entry> for Lent<'a> {
 impl Delta<Lent<'_>> {
     /// About how many bytes its lists take, never less than they do
     pub(crate) fn bytes(&self) -> usize {
-        let came: usize = self.came.iter().map(|(_, entry)| entry.bytes()).sum();
-        came + 2 * MAX_VARINT * self.went.len()
+        let came = self.came.iter().map(|(_, entry)| entry.bytes());
+        let went = self.went.iter().map(|_came| MAX_VARINT);
+        came.chain(went).fold(0, usize::saturating_add)
     }
 }
 
@@ -107,34 +115,52 @@ pub(crate) fn encode(told: &Told<Lent<'_>>) -> Vec<u8> {
     to_bytes(told)
 }
 
-/// What bytes tell, if a peer can have told it
-pub(crate) fn decode(bytes: &[u8]) -> Result<Told<Entry>, Malformed> {
-    let take = |lines: Vec<(u64, Lent<'_>)>| {
-        let take = |(came, lent): (u64, Lent<'_>)| Ok((came, lent.take()?));
-        lines.into_iter().map(take).collect::<Result<Vec<_>, Malformed>>()
-    };
-    Ok(match from_bytes::<Told<Lent<'_>>>(bytes)? {
-        Told::Delta(delta) => {
-            check(delta.is_sound(), "a change of names that no peer makes")?;
-            Told::Delta(Delta {
-                origin: delta.origin,
-                stamp: delta.stamp,
-                from: delta.from,
-                came: take(delta.came)?,
-                went: delta.went,
-            })
+/// What bytes tell, if a peer can have told it; the names are still to be read
+pub(crate) fn decode(bytes: &[u8]) -> Result<Told<Lent<'_>>, Malformed> {
+    let told = from_bytes::<Told<Lent<'_>>>(bytes)?;
+    match &told {
+        Told::Delta(delta) => check(delta.is_sound(), "a change of names that no peer makes")?,
+        Told::Whole(whole) => check(whole.is_sound(), "a list of names that no peer has")?,
+    }
+    Ok(told)
+}
+
+impl<E> Told<E> {
+    pub(crate) const fn head(&self) -> &Head {
+        match self {
+            Self::Delta(delta) => &delta.head,
+            Self::Whole(whole) => &whole.head,
         }
-        Told::Whole(whole) => {
-            check(whole.is_sound(), "a list of names that no peer has")?;
-            Told::Whole(Whole {
-                origin: whole.origin,
-                stamp: whole.stamp,
-                piece: whole.piece,
-                pieces: whole.pieces,
-                entries: take(whole.entries)?,
-            })
-        }
-    })
+    }
+}
+
+impl Delta<Lent<'_>> {
+    /// With names that were read
+    pub(crate) fn take(self) -> Result<Delta<Entry>, Malformed> {
+        Ok(Delta {
+            head: self.head,
+            from: self.from,
+            came: take(self.came)?,
+            went: self.went,
+        })
+    }
+}
+
+impl Whole<Lent<'_>> {
+    /// With names that were read
+    pub(crate) fn take(self) -> Result<Whole<Entry>, Malformed> {
+        Ok(Whole {
+            head: self.head,
+            piece: self.piece,
+            pieces: self.pieces,
+            entries: take(self.entries)?,
+        })
+    }
+}
+
+fn take(lines: Vec<(u64, Lent<'_>)>) -> Result<Vec<(u64, Entry)>, Malformed> {
+    let take = |(came, lent): (u64, Lent<'_>)| Ok((came, lent.take()?));
+    lines.into_iter().map(take).collect()
 }
 
 /// Which parts somebody has, in the order of their origins
@@ -159,25 +185,33 @@ pub(crate) fn decode_summary(bytes: &[u8]) -> Result<Stamps, Malformed> {
     Ok(stamps)
 }
 
+impl Head {
+    fn is_sound(&self) -> bool {
+        is_station(self.origin) && self.stamp.is_sound()
+    }
+}
+
 impl<E> Delta<E> {
     fn is_sound(&self) -> bool {
-        let to = self.stamp.sequence;
-        let since = |sequence: u64| sequence > self.from && sequence <= to;
-        is_station(self.origin)
-            && self.stamp.is_sound()
+        let to = self.head.stamp.sequence;
+        let came = |sequence: &u64| self.came.binary_search_by_key(sequence, |(came, _)| *came);
+        self.head.is_sound()
             && self.from < to
             && self.came.len() <= MAX_ENTRIES
             && self.came.is_sorted_by(|(one, _), (next, _)| one < next)
-            && self.came.iter().all(|(came, _)| since(*came))
-            && self.went.is_sorted_by(|(one, _), (next, _)| one < next)
-            && self.went.iter().all(|(went, came)| since(*went) && came < went)
+            && self.came.iter().all(|(came, _)| *came > self.from && *came <= to)
+            && self.went.len() <= MAX_REMOVED
+            && self.went.is_sorted_by(|one, next| one < next)
+            && self
+                .went
+                .iter()
+                .all(|went| (1..=to).contains(went) && came(went).is_err())
     }
 }
 
 impl<E> Whole<E> {
     fn is_sound(&self) -> bool {
-        is_station(self.origin)
-            && self.stamp.is_sound()
+        self.head.is_sound()
             && self.piece < self.pieces
             && self.pieces <= MAX_PIECES
             && self.entries.len() <= MAX_ENTRIES
@@ -185,12 +219,15 @@ impl<E> Whole<E> {
             && self
                 .entries
                 .iter()
-                .all(|(came, _)| (1..=self.stamp.sequence).contains(came))
+                .all(|(came, _)| (1..=self.head.stamp.sequence).contains(came))
     }
 }
 
 /// A varint of 64 bits
 const MAX_VARINT: usize = 9;
+
+/// What an entry takes beside its texts: its sequence, their lengths and the address
+const FRAME_BYTES: usize = 3 * MAX_VARINT + 4;
 
 const fn check(sound: bool, problem: &'static str) -> Result<(), Malformed> {
     if sound { Ok(()) } else { Err(Malformed(problem)) }

@@ -4,18 +4,20 @@
 //! hold the table of before. So it is in [`SHARDS`] pieces behind counted pointers: a copy of the
 //! whole is one pointer, and a change copies the piece that it is in, if somebody holds it.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
 use crate::domain::{Domain, HostName};
+use crate::entry::Entry;
 
 /// The names that are answered, at one moment; a copy costs nothing
 #[derive(Debug, Clone)]
 pub struct Zone {
     domain: Domain,
     names: Shards<Box<str>, Node>,
-    addresses: Shards<Ipv4Addr, BTreeMap<HostName, u32>>,
+    addresses: Shards<Ipv4Addr, Hosts>,
     version: u32,
 }
 
@@ -82,10 +84,25 @@ impl Zone {
 
     /// The first name, in the order of names, that has this address
     pub fn host(&self, address: Ipv4Addr) -> Option<&HostName> {
-        self.addresses
-            .get(hash(&address.octets()), &address)?
-            .keys()
-            .next()
+        self.addresses.get(hash(&address.octets()), &address)?.first()
+    }
+
+    /// Adds entries in the order of their addresses: one name may have all of them
+    pub(crate) fn insert_all<'a>(&mut self, entries: impl Iterator<Item = &'a Entry>) {
+        let mut entries: Vec<&Entry> = entries.collect();
+        entries.sort_unstable_by_key(|entry| entry.address);
+        for entry in entries {
+            self.insert(&entry.name, entry.address);
+        }
+    }
+
+    /// Takes entries back, in the opposite order
+    pub(crate) fn remove_all<'a>(&mut self, entries: impl Iterator<Item = &'a Entry>) {
+        let mut entries: Vec<&Entry> = entries.collect();
+        entries.sort_unstable_by_key(|entry| Reverse(entry.address));
+        for entry in entries {
+            self.remove(&entry.name, entry.address);
+        }
     }
 
     pub(crate) fn insert(&mut self, name: &HostName, address: Ipv4Addr) {
@@ -93,12 +110,13 @@ impl Zone {
         self.version = self.version.wrapping_add(1);
         for below in above(&self.domain, &key) {
             let node = self.names.shard(hash(below.as_bytes()));
-            node.entry(below.into()).or_default().below += 1;
+            let node = node.entry(below.into()).or_default();
+            node.below = node.below.saturating_add(1);
         }
         let shard = self.names.shard(hash(key.as_bytes()));
         shard.entry(key.into_boxed_str()).or_default().insert(address);
         let shard = self.addresses.shard(hash(&address.octets()));
-        *shard.entry(address).or_default().entry(name.clone()).or_default() += 1;
+        shard.entry(address).or_default().insert(name);
     }
 
     pub(crate) fn remove(&mut self, name: &HostName, address: Ipv4Addr) {
@@ -117,12 +135,9 @@ impl Zone {
             node.is_empty()
         });
         let shard = self.addresses.shard(hash(&address.octets()));
-        edit(shard, &address, |names| {
-            edit(names, name, |entries| {
-                *entries = entries.saturating_sub(1);
-                *entries == 0
-            });
-            names.is_empty()
+        edit(shard, &address, |hosts| {
+            hosts.remove(name);
+            hosts.is_empty()
         });
     }
 }
@@ -142,7 +157,10 @@ impl Node {
             .addresses
             .binary_search_by_key(&address, |(address, _)| *address)
         {
-            Ok(at) => self.addresses[at].1 += 1,
+            Ok(at) => {
+                let entries = &mut self.addresses[at].1;
+                *entries = entries.saturating_add(1);
+            }
             Err(at) => self.addresses.insert(at, (address, 1)),
         }
     }
@@ -152,8 +170,9 @@ impl Node {
             .addresses
             .binary_search_by_key(&address, |(address, _)| *address)
         {
-            self.addresses[at].1 -= 1;
-            if self.addresses[at].1 == 0 {
+            let entries = &mut self.addresses[at].1;
+            *entries = entries.saturating_sub(1);
+            if *entries == 0 {
                 self.addresses.remove(at);
             }
         }
@@ -164,10 +183,71 @@ impl Node {
     }
 }
 
+/// The names of one address, each with how many entries say so
+#[derive(Debug, Clone, Default)]
+enum Hosts {
+    #[default]
+    None,
+    /// What nearly every address has; a map of one takes ten times as much
+    One(HostName, u32),
+    Many(BTreeMap<HostName, u32>),
+}
+
+impl Hosts {
+    fn first(&self) -> Option<&HostName> {
+        match self {
+            Self::None => None,
+            Self::One(name, _entries) => Some(name),
+            Self::Many(names) => names.keys().next(),
+        }
+    }
+
+    fn insert(&mut self, name: &HostName) {
+        match self {
+            Self::None => *self = Self::One(name.clone(), 1),
+            Self::One(known, entries) if known == name => *entries = entries.saturating_add(1),
+            Self::One(known, entries) => {
+                let known = (known.clone(), *entries);
+                *self = Self::Many([known, (name.clone(), 1)].into());
+            }
+            Self::Many(names) => {
+                let entries = names.entry(name.clone()).or_default();
+                *entries = entries.saturating_add(1);
+            }
+        }
+    }
+
+    fn remove(&mut self, name: &HostName) {
+        match self {
+            Self::One(known, entries) if known == name => {
+                *entries = entries.saturating_sub(1);
+                if *entries == 0 {
+                    *self = Self::None;
+                }
+            }
+            Self::None | Self::One(..) => {}
+            Self::Many(names) => {
+                edit(names, name, |entries| {
+                    *entries = entries.saturating_sub(1);
+                    *entries == 0
+                });
+                if names.len() <= 1 {
+                    let last = names.pop_first();
+                    *self = last.map_or(Self::None, |(name, entries)| Self::One(name, entries));
+                }
+            }
+        }
+    }
+
+    const fn is_empty(&self) -> bool {
+        matches!(self, Self::None)
+    }
+}
+
 /// The names that `key` is below of, in the domain and without the domain itself
 fn above<'a>(domain: &Domain, key: &'a str) -> impl Iterator<Item = &'a str> {
     let dots = domain.host(key).unwrap_or_default().match_indices('.');
-    dots.map(|(dot, _)| &key[dot + 1..])
+    dots.filter_map(|(dot, _)| key.get(dot..)?.strip_prefix('.'))
 }
 
 /// Changes what is under a key, and forgets it if it is told to

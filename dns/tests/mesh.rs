@@ -8,7 +8,7 @@ use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use dns::{Domain, Filter, Found, KEPT, Names};
-use gossip::{COMPARE, Exchange};
+use gossip::{COMPARE, Exchange, Identity};
 use model::{Mac, PeerName};
 use proptest::prelude::*;
 
@@ -297,7 +297,7 @@ impl Mesh {
 
 fn peer(n: usize, epoch: u64) -> Peer {
     Peer {
-        names: Names::new(name(n), epoch, Domain::default()),
+        names: Names::new(name(n), key(n), epoch, Domain::default()),
         exchange: Exchange::new(name(n)),
         epoch,
     }
@@ -305,6 +305,10 @@ fn peer(n: usize, epoch: u64) -> Peer {
 
 fn name(n: usize) -> PeerName {
     Mac::from_bits(0x0200_0000_0000 | n as u64).into()
+}
+
+fn key(n: usize) -> Identity {
+    Identity::from_seed([n as u8; 32].into())
 }
 
 fn ip(last: u8) -> Ipv4Addr {

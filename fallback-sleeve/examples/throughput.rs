@@ -32,7 +32,7 @@ fn main() {
     let payload = frame.len() - HEADERS;
     let mut out = vec![0; 1 << 17];
     for suite in [Suite::Clear, Suite::Aes256Gcm] {
-        let sealer = Sealer::new(SessionId(1), suite, &[1; 32]);
+        let sealer = Sealer::new(SessionId::new(1, 1), suite, &[1; 32]);
         report(&format!("segment, 64 KiB, room for {suite:?}"), payload, || {
             let mut segmenter = Segmenter::new(vnet, black_box(&frame), 0, MTU, sealer.room()).unwrap();
             while let Some(segments) = segmenter.fill(&mut out).unwrap() {
@@ -79,8 +79,8 @@ fn main() {
 }
 
 fn seal_and_open(suite: Suite) {
-    let sealer = Sealer::new(SessionId(1), suite, &[1; 32]);
-    let mut opener = Opener::new(SessionId(1), suite, &[1; 32]);
+    let sealer = Sealer::new(SessionId::new(1, 1), suite, &[1; 32]);
+    let mut opener = Opener::new(SessionId::new(1, 1), suite, &[1; 32]);
     let stride = 1400 + sealer.room().total();
     let mut buffer = vec![0; 44 * stride];
     report(&format!("seal, 44 x 1400 B, {suite:?}"), 44 * 1400, || {

@@ -3,12 +3,12 @@
 //! ```text
 //!  0       1       2       3
 //! +-------+-------+-------+-------+
-//! | type  | flags |   reserved    |  type: 1 data, 2 fragment, 3 control; flags bit 0: sealed
-//! +-------+-------+-------+-------+
-//! |          session id           |  chosen by the receiver: slot (12 bits), random (20 bits)
+//! | type  |     slot      |       |  type: 1 data, 2 fragment, 3 control; its top bit: sealed
+//! +-------+-------+-------+       +
+//! |            counter            |  40 bits; also the AEAD nonce, after 7 zero bytes
 //! +-------+-------+-------+-------+
 //! |                               |
-//! +            counter            +  also the AEAD nonce, after 4 zero bytes
+//! +          session id           +  64 random bits, chosen by the receiver
 //! |                               |
 //! +-------+-------+-------+-------+  these 16 bytes are the AEAD's additional data
 //! | flags |          VNI          |  sealed from here on
@@ -23,6 +23,7 @@
 use std::fmt;
 
 use model::Vni;
+use subtle::ConstantTimeEq as _;
 
 /// Bytes of [`Header`]
 pub const HEADER_LEN: usize = 16;
@@ -65,29 +66,60 @@ impl Kind {
 
 /// The receiver's name for what it accepts from one sender under one key
 ///
-/// The slot is the receiver's index of the neighbour, so that it finds the session without a search;
-/// the random part tells the sessions of one neighbour apart.
+/// The slot is the receiver's index of the neighbour, so that it finds the session without a search; the
+/// random part is what a stranger cannot guess.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SessionId(pub u32);
+pub struct SessionId {
+    slot: u16,
+    random: u64,
+}
 
 impl SessionId {
     /// How many slots there are
     pub const SLOTS: u16 = 1 << 12;
+    /// Bytes on the wire
+    pub(crate) const LEN: usize = 10;
 
-    /// The id with the low 12 bits of `slot` and the low 20 bits of `random`
-    pub const fn new(slot: u16, random: u32) -> Self {
-        Self((slot as u32) << 20 | (random & 0xf_ffff))
+    /// The id with the low 12 bits of `slot` and all of `random`
+    pub const fn new(slot: u16, random: u64) -> Self {
+        Self {
+            slot: slot % Self::SLOTS,
+            random,
+        }
     }
 
     /// The receiver's index of the neighbour, below [`SessionId::SLOTS`]
     pub const fn slot(self) -> u16 {
-        (self.0 >> 20) as u16
+        self.slot
+    }
+
+    /// Whether it is `other`, in a time that does not depend on how much of it is right
+    pub fn matches(self, other: Self) -> bool {
+        (self.slot.ct_eq(&other.slot) & self.random.ct_eq(&other.random)).into()
+    }
+
+    /// Slot and random part
+    pub(crate) const fn emit(self) -> ([u8; 2], [u8; 8]) {
+        (self.slot.to_be_bytes(), self.random.to_be_bytes())
+    }
+
+    /// None for a slot that no receiver has
+    pub(crate) const fn parse(slot: [u8; 2], random: [u8; 8]) -> Option<Self> {
+        let slot = u16::from_be_bytes(slot);
+        if slot >= Self::SLOTS {
+            return None;
+        }
+        Some(Self {
+            slot,
+            random: u64::from_be_bytes(random),
+        })
     }
 }
 
 impl fmt::Debug for SessionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "SessionId({:#010x})", self.0)
+        // Who knows the rest can send in a clear session: it is not for logs.
+        write!(f, "SessionId({})", self.slot)
     }
 }
 
@@ -100,54 +132,33 @@ pub struct Header {
     pub sealed: bool,
     /// The receiver's session
     pub session: SessionId,
-    /// The datagram's number in the session
+    /// The datagram's number in the session; 40 bits of it are sent
     pub counter: u64,
 }
 
 impl Header {
     /// Reads the header at the start of `datagram`
     pub fn parse(datagram: &[u8]) -> Result<Self, HeaderError> {
-        let Some(
-            &[
-                kind,
-                flags,
-                r0,
-                r1,
-                s0,
-                s1,
-                s2,
-                s3,
-                c0,
-                c1,
-                c2,
-                c3,
-                c4,
-                c5,
-                c6,
-                c7,
-            ],
-        ) = datagram.first_chunk::<HEADER_LEN>()
+        let Some(&[kind, s0, s1, c0, c1, c2, c3, c4, i0, i1, i2, i3, i4, i5, i6, i7]) =
+            datagram.first_chunk::<HEADER_LEN>()
         else {
             return Err(HeaderError::TooShort(datagram.len()));
         };
-        if flags & !FLAG_SEALED != 0 || r0 != 0 || r1 != 0 {
-            return Err(HeaderError::Reserved);
-        }
         Ok(Self {
-            kind: Kind::from_wire(kind).ok_or(HeaderError::Kind(kind))?,
-            sealed: flags & FLAG_SEALED != 0,
-            session: SessionId(u32::from_be_bytes([s0, s1, s2, s3])),
-            counter: u64::from_be_bytes([c0, c1, c2, c3, c4, c5, c6, c7]),
+            kind: Kind::from_wire(kind & !SEALED).ok_or(HeaderError::Kind(kind))?,
+            sealed: kind & SEALED != 0,
+            session: SessionId::parse([s0, s1], [i0, i1, i2, i3, i4, i5, i6, i7])
+                .ok_or(HeaderError::Reserved)?,
+            counter: u64::from_be_bytes([0, 0, 0, c0, c1, c2, c3, c4]),
         })
     }
 
     /// The header's bytes
     pub const fn emit(self) -> [u8; HEADER_LEN] {
-        let [s0, s1, s2, s3] = self.session.0.to_be_bytes();
-        let [c0, c1, c2, c3, c4, c5, c6, c7] = self.counter.to_be_bytes();
-        let flags = if self.sealed { FLAG_SEALED } else { 0 };
-        let kind = self.kind.wire();
-        [kind, flags, 0, 0, s0, s1, s2, s3, c0, c1, c2, c3, c4, c5, c6, c7]
+        let ([s0, s1], [i0, i1, i2, i3, i4, i5, i6, i7]) = self.session.emit();
+        let [_, _, _, c0, c1, c2, c3, c4] = self.counter.to_be_bytes();
+        let kind = self.kind.wire() | if self.sealed { SEALED } else { 0 };
+        [kind, s0, s1, c0, c1, c2, c3, c4, i0, i1, i2, i3, i4, i5, i6, i7]
     }
 }
 
@@ -160,7 +171,7 @@ pub enum HeaderError {
     /// An unknown type
     #[error("unknown datagram type {0:#04x}")]
     Kind(u8),
-    /// Reserved bits are set
+    /// A slot beyond [`SessionId::SLOTS`]
     #[error("reserved header bits are set")]
     Reserved,
 }
@@ -216,7 +227,8 @@ impl Room {
     }
 }
 
-const FLAG_SEALED: u8 = 0x01;
+/// In the type's byte
+const SEALED: u8 = 0x80;
 
 #[cfg(test)]
 mod tests {
@@ -226,11 +238,10 @@ mod tests {
     use super::*;
 
     const SEALED_DATA: [u8; 16] = [
-        0x01, // type: data
-        0x01, // flags: sealed
-        0x00, 0x00, // reserved
-        0x00, 0x7f, 0xab, 0xcd, // session: slot 7, random 0xfabcd
-        0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x01, 0x02, // counter: 258
+        0x81, // type: data, sealed
+        0x00, 0x07, // slot
+        0x00, 0x00, 0x00, 0x01, 0x02, // counter: 258
+        0xfe, 0xdc, 0xba, 0x98, 0x76, 0x54, 0x32, 0x10, // session id
     ];
 
     #[test]
@@ -238,12 +249,21 @@ mod tests {
         let header = Header {
             kind: Kind::Data,
             sealed: true,
-            session: SessionId::new(7, 0xfabcd),
+            session: SessionId::new(7, 0xfedc_ba98_7654_3210),
             counter: 258,
         };
         assert_eq!(Header::parse(&SEALED_DATA), Ok(header));
         assert_eq!(header.emit(), SEALED_DATA);
         assert_eq!(header.session.slot(), 7);
+    }
+
+    #[test]
+    fn session_ids_match_only_as_a_whole() {
+        let id = SessionId::new(7, 1);
+        assert!(id.matches(id));
+        assert!(!id.matches(SessionId::new(8, 1)));
+        assert!((0..64).all(|bit| !id.matches(SessionId::new(7, 1 ^ 1 << bit))));
+        assert!(!format!("{id:?}").contains('1'), "nobody reads it in a log");
     }
 
     #[test]
@@ -272,9 +292,12 @@ mod tests {
             Header::parse(&bytes)
         };
         assert_eq!(Header::parse(&SEALED_DATA[..15]), Err(HeaderError::TooShort(15)));
-        assert_eq!(with(0, 0x04), Err(HeaderError::Kind(0x04)));
-        assert_eq!(with(1, 0x02), Err(HeaderError::Reserved));
-        assert_eq!(with(3, 0x01), Err(HeaderError::Reserved));
+        for kind in [0x00, 0x04, 0x41, 0x80, 0x84] {
+            assert_eq!(with(0, kind), Err(HeaderError::Kind(kind)));
+        }
+        for slot in [0x10, 0x80] {
+            assert_eq!(with(1, slot), Err(HeaderError::Reserved));
+        }
     }
 
     proptest! {

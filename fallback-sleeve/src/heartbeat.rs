@@ -3,7 +3,7 @@
 //! ```text
 //!  0       1       2       3
 //! +-------+-------+-------+-------+
-//! |version| kind  |     size      |  version 1; kind: 1 ping, 2 pong
+//! |version| kind  |     size      |  version 2; kind: 1 ping, 2 pong
 //! +-------+-------+-------+-------+
 //! |           sequence            |
 //! +-------+-------+-------+-------+
@@ -11,11 +11,30 @@
 //! +              id               +  drawn by the side that pings
 //! |                               |
 //! +-------+-------+-------+-------+
+//! |                               |
+//! +            counter            +  one more for each heartbeat under one key, pings and pongs alike
+//! |                               |
+//! +-------+-------+-------+-------+
+//! |                               |
+//! +              MAC              +  the first 16 bytes of BLAKE3, keyed, over a byte for the path
+//! |                               |  (1 fastdp, 2 sleeve) and the 24 bytes above
+//! +                               +
+//! |                               |
+//! +                               +
+//! |                               |
+//! +-------+-------+-------+-------+
 //! | padding, up to the size …
 //! +-------+-------+-------+-------+
 //! ```
 //! A ping's size is that of the outer IP packet it was padded to, zero if it was not; a pong gives back
 //! the ping's sequence and id and the size that arrived, and is never padded.
+//!
+//! The receiver draws the key for each control connection and tells it there, so a heartbeat proves that its
+//! sender holds that connection. [`BeatSealer`] and [`BeatOpener`] are the two ends.
+
+mod seal;
+
+pub use seal::{BeatOpener, BeatRefusal, BeatSealer};
 
 /// One heartbeat
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,50 +58,34 @@ pub struct BeatFields {
 
 impl Beat {
     /// Bytes without padding
-    pub const LEN: usize = 16;
+    pub const LEN: usize = 40;
 
-    /// Reads a body; what follows it is padding
-    pub fn parse(body: &[u8]) -> Result<Self, BeatError> {
-        let Some(
-            &[
-                version,
-                kind,
-                z0,
-                z1,
-                s0,
-                s1,
-                s2,
-                s3,
-                i0,
-                i1,
-                i2,
-                i3,
-                i4,
-                i5,
-                i6,
-                i7,
-            ],
-        ) = body.first_chunk::<{ Self::LEN }>()
-        else {
-            return Err(BeatError::TooShort(body.len()));
-        };
-        if version != VERSION {
-            return Err(BeatError::Version(version));
+    /// The fields of either kind
+    pub const fn fields(self) -> BeatFields {
+        match self {
+            Self::Ping(fields) | Self::Pong(fields) => fields,
         }
+    }
+
+    /// Reads the head of a body whose MAC is right
+    fn parse([version, kind, head @ ..]: [u8; HEAD]) -> Result<Self, BeatRefusal> {
+        if version != VERSION {
+            return Err(BeatRefusal::Malformed);
+        }
+        let [z0, z1, s0, s1, s2, s3, id @ ..] = head;
         let fields = BeatFields {
-            id: u64::from_be_bytes([i0, i1, i2, i3, i4, i5, i6, i7]),
+            id: u64::from_be_bytes(id),
             sequence: u32::from_be_bytes([s0, s1, s2, s3]),
             size: u16::from_be_bytes([z0, z1]),
         };
         match kind {
             PING => Ok(Self::Ping(fields)),
             PONG => Ok(Self::Pong(fields)),
-            other => Err(BeatError::Kind(other)),
+            _ => Err(BeatRefusal::Malformed),
         }
     }
 
-    /// The body without padding
-    pub const fn emit(self) -> [u8; Self::LEN] {
+    const fn emit(self) -> [u8; HEAD] {
         let (kind, fields) = match self {
             Self::Ping(fields) => (PING, fields),
             Self::Pong(fields) => (PONG, fields),
@@ -96,81 +99,19 @@ impl Beat {
     }
 }
 
-/// The bytes are no heartbeat that was expected; nothing changed
+/// A genuine heartbeat that was not expected; nothing changed
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum BeatError {
-    /// Cut off
-    #[error("{0} bytes are no heartbeat")]
-    TooShort(usize),
-    /// Of a version that is not spoken here
-    #[error("unknown heartbeat version {0}")]
-    Version(u8),
-    /// Neither ping nor pong
-    #[error("unknown heartbeat kind {0}")]
-    Kind(u8),
     /// A ping of this probe came back: a loop
     #[error("an own heartbeat came back")]
     Reflected,
     /// A pong to no ping of this probe, or to one long forgotten
     #[error("an answer to no heartbeat: sequence {0}")]
     Unasked(u32),
-    /// More pings than are worth an answer
-    #[error("too many heartbeats at once")]
-    TooMany,
 }
 
-const VERSION: u8 = 0x01;
+/// Bytes before the counter
+const HEAD: usize = 16;
+const VERSION: u8 = 0x02;
 const PING: u8 = 0x01;
 const PONG: u8 = 0x02;
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    const FIELDS: BeatFields = BeatFields {
-        id: 0x0102_0304_0506_0708,
-        sequence: 0xa1,
-        size: 1500,
-    };
-    const PING_BYTES: [u8; 16] = [
-        0x01, // version
-        0x01, // kind: ping
-        0x05, 0xdc, // size: 1500
-        0x00, 0x00, 0x00, 0xa1, // sequence
-        0x01, 0x02, 0x03, 0x04, 0x05, 0x06, 0x07, 0x08, // id
-    ];
-
-    #[test]
-    fn a_ping_and_a_pong_read_and_write_their_bytes() {
-        let mut pong = PING_BYTES;
-        pong[1] = 0x02;
-        for (beat, bytes) in [(Beat::Ping(FIELDS), PING_BYTES), (Beat::Pong(FIELDS), pong)] {
-            assert_eq!(beat.emit(), bytes);
-            assert_eq!(Beat::parse(&bytes), Ok(beat));
-            assert_eq!(Beat::parse(&[&bytes[..], &[0; 99]].concat()), Ok(beat), "padding");
-        }
-    }
-
-    #[test]
-    fn what_is_no_heartbeat_is_refused() {
-        let with = |at: usize, byte: u8| {
-            let mut bytes = PING_BYTES;
-            bytes[at] = byte;
-            Beat::parse(&bytes)
-        };
-        assert_eq!(Beat::parse(&PING_BYTES[..15]), Err(BeatError::TooShort(15)));
-        assert_eq!(with(0, 2), Err(BeatError::Version(2)));
-        assert_eq!(with(1, 0), Err(BeatError::Kind(0)));
-    }
-
-    proptest! {
-        #[test]
-        fn any_bytes_parse_to_what_they_were_or_err(bytes in prop::collection::vec(any::<u8>(), 0..40)) {
-            if let Ok(beat) = Beat::parse(&bytes) {
-                prop_assert_eq!(&beat.emit()[..], &bytes[..Beat::LEN]);
-            }
-        }
-    }
-}

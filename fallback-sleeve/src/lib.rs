@@ -26,7 +26,7 @@
 //! use fallback_sleeve::{Opener, Sealer, Suite, VnetHeader};
 //! use model::{ShortId, Vni};
 //!
-//! let (session, key) = (SessionId::new(7, 0x12345), [0x42; 32]);
+//! let (session, key) = (SessionId::new(7, 0x0123_4567_89ab_cdef), [0x42; 32]);
 //! let sealer = Sealer::new(session, Suite::Aes256Gcm, &key);
 //! let mut opener = Opener::new(session, sealer.suite(), &key);
 //! let inner = InnerHeader { flags: 0, vni: Vni::new(ShortId::new(1)?, ShortId::new(2)?) };

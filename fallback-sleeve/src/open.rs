@@ -64,7 +64,7 @@ impl Opener {
             Ok(_) => &counters.opened,
             Err(OpenError::TooShort(_)) => &counters.too_short,
             Err(OpenError::TooLong(_)) => &counters.too_long,
-            Err(OpenError::Header(_) | OpenError::Counter(_)) => &counters.malformed,
+            Err(OpenError::Header(_)) => &counters.malformed,
             Err(OpenError::Session(_)) => &counters.wrong_session,
             Err(OpenError::NotSealed | OpenError::Sealed) => &counters.wrong_seal,
             Err(OpenError::Forged) => &counters.forged,
@@ -86,7 +86,7 @@ impl Opener {
             session,
             counter,
         } = header;
-        if session != self.session {
+        if !session.matches(self.session) {
             return Err(OpenError::Session(session));
         }
         match (sealed, self.key.is_some()) {
@@ -104,9 +104,6 @@ impl Opener {
         else {
             return Err(OpenError::TooShort(len));
         };
-        if counter >= self.suite.counter_limit() {
-            return Err(OpenError::Counter(counter));
-        }
         if let Some(key) = &self.key {
             match self.window.check(counter) {
                 Freshness::Fresh => {}
@@ -175,9 +172,6 @@ pub enum OpenError {
     /// Sealed, in a clear session
     #[error("sealed, in a clear session")]
     Sealed,
-    /// A counter that no sender reaches
-    #[error("counter {0} is beyond the session's end")]
-    Counter(u64),
     /// Not sealed with this session's key
     #[error("forged or damaged")]
     Forged,
@@ -207,7 +201,7 @@ pub struct OpenCounters {
     pub too_short: AtomicU64,
     /// [`OpenError::TooLong`]
     pub too_long: AtomicU64,
-    /// [`OpenError::Header`] and [`OpenError::Counter`]
+    /// [`OpenError::Header`]
     pub malformed: AtomicU64,
     /// [`OpenError::Session`]
     pub wrong_session: AtomicU64,

@@ -22,6 +22,7 @@
 //! and tells [`PathProbe::refused`] when the kernel would not send it.
 
 mod liveness;
+mod roam;
 mod search;
 #[cfg(test)]
 mod sim;
@@ -34,6 +35,7 @@ use std::time::{Duration, Instant};
 
 use crate::heartbeat::{Beat, BeatError, BeatFields};
 use liveness::{Liveness, Phase};
+pub use roam::Roam;
 use search::MtuSearch;
 
 /// How a path is probed
@@ -101,8 +103,8 @@ pub enum Output {
 /// A heartbeat to send
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Transmit {
-    /// The body
-    pub body: [u8; Beat::LEN],
+    /// What to seal and send
+    pub beat: Beat,
     /// Outer IP packet size to pad to; zero: none
     pub pad_to: u16,
 }
@@ -193,16 +195,22 @@ impl PathProbe {
         probe
     }
 
-    /// Takes a heartbeat's body that arrived in an outer IP packet of `packet_size`
-    pub fn handle_beat(&mut self, body: &[u8], packet_size: u16, now: Instant) -> Result<(), BeatError> {
-        match Beat::parse(body)? {
+    /// Takes a genuine heartbeat that arrived in an outer IP packet of `packet_size`, and returns the answer to
+    /// send to where it came from, if there is one
+    pub fn handle_beat(
+        &mut self,
+        beat: Beat,
+        packet_size: u16,
+        now: Instant,
+    ) -> Result<Option<Beat>, BeatError> {
+        match beat {
             Beat::Ping(ping) => {
                 if ping.id == self.id {
                     return Err(BeatError::Reflected);
                 }
                 self.heard(now);
                 let size = ping.size.min(packet_size);
-                self.transmit(Beat::Pong(BeatFields { size, ..ping }), 0)
+                Ok(Some(Beat::Pong(BeatFields { size, ..ping })))
             }
             Beat::Pong(pong) => {
                 let asked = self.sent.iter().position(|sent| sent.sequence == pong.sequence);
@@ -216,7 +224,7 @@ impl PathProbe {
                 if !self.frozen {
                     self.answered(&sent, pong.size, now);
                 }
-                Ok(())
+                Ok(None)
             }
         }
     }
@@ -263,6 +271,11 @@ impl PathProbe {
         }
         let times = [Some(self.liveness.poll_timeout()), self.search.poll_timeout()];
         times.into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+
+    /// What tells this probe's pings from others
+    pub const fn id(&self) -> u64 {
+        self.id
     }
 
     /// What to do next; poll until `None` after each call that may change something
@@ -381,7 +394,11 @@ impl PathProbe {
             sequence,
             size,
         };
-        if self.transmit(Beat::Ping(fields), size).is_ok() {
+        if self.transmits.len() < MAX_TRANSMITS {
+            self.transmits.push_back(Transmit {
+                beat: Beat::Ping(fields),
+                pad_to: size,
+            });
             if self.sent.len() == MAX_SENT {
                 self.sent.pop_front();
             }
@@ -392,15 +409,6 @@ impl PathProbe {
                 beat,
             });
         }
-    }
-
-    fn transmit(&mut self, beat: Beat, pad_to: u16) -> Result<(), BeatError> {
-        if self.transmits.len() == MAX_TRANSMITS {
-            return Err(BeatError::TooMany);
-        }
-        let body = beat.emit();
-        self.transmits.push_back(Transmit { body, pad_to });
-        Ok(())
     }
 
     /// When a ping without an answer is repeated: not before a late answer can have come

@@ -250,7 +250,7 @@ impl Keys {
     /// An id that none of this neighbour's sessions has
     fn draw_session(&mut self) -> SessionId {
         loop {
-            let id = SessionId::new(self.config.slot, self.rng.next_u32());
+            let id = SessionId::new(self.config.slot, self.rng.next_u64());
             let mut live = self.current.iter().chain(&self.offered).map(|session| session.id);
             let retiring = self.retiring.iter().any(|(retiring, _)| *retiring == id);
             if !retiring && live.all(|other| other != id) {

@@ -85,8 +85,8 @@ impl Sealer {
         }
         let count = buffer.len().div_ceil(stride);
         let first = self.reserve(count as u64)?;
-        for (counter, datagram) in (first..).zip(buffer.chunks_mut(stride)) {
-            self.seal_numbered(kind, inner, counter, datagram)?;
+        for (place, datagram) in (0..).zip(buffer.chunks_mut(stride)) {
+            self.seal_numbered(kind, inner, first.wrapping_add(place), datagram)?;
         }
         Ok(count)
     }
@@ -104,7 +104,9 @@ impl Sealer {
 
     /// Takes the next `count` counters, or none at all
     fn reserve(&self, count: u64) -> Result<u64, SealError> {
-        let limit = self.suite.counter_limit();
+        let Some(limit) = self.suite.counter_limit() else {
+            return Ok(self.next.fetch_add(count, Ordering::Relaxed));
+        };
         let take = |next: u64| next.checked_add(count).filter(|end| *end <= limit);
         let taken = self.next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take);
         taken.map_err(|_unchanged| SealError::Exhausted)
@@ -189,7 +191,7 @@ mod tests {
 
     #[test]
     fn threads_never_share_a_counter() {
-        let sealer = Sealer::new(SessionId(7), Suite::Aes256Gcm, &[1; 32]);
+        let sealer = Sealer::new(SessionId::new(7, 7), Suite::Aes256Gcm, &[1; 32]);
         let counters = |batch: usize| {
             let mut buffer = vec![0; 64 * batch];
             let mut seen = Vec::new();
@@ -212,8 +214,8 @@ mod tests {
 
     #[test]
     fn a_used_up_session_refuses_and_stays_used_up() {
-        let sealer = Sealer::new(SessionId(7), Suite::ChaCha20Poly1305, &[1; 32]);
-        let limit = Suite::ChaCha20Poly1305.counter_limit();
+        let sealer = Sealer::new(SessionId::new(7, 7), Suite::ChaCha20Poly1305, &[1; 32]);
+        let limit = Suite::ChaCha20Poly1305.counter_limit().unwrap();
         sealer.next.store(limit - 3, Ordering::Relaxed);
         let mut buffer = [0; 4 * 40];
         assert_eq!(
@@ -232,8 +234,21 @@ mod tests {
     }
 
     #[test]
+    fn a_clear_session_never_ends() {
+        let sealer = Sealer::new(SessionId::new(7, 7), Suite::Clear, &[0; 32]);
+        for next in [1 << 40, u64::MAX] {
+            sealer.next.store(next, Ordering::Relaxed);
+            let mut buffer = [0; 3 * 40];
+            assert_eq!(sealer.seal_batch(Kind::Data, INNER, &mut buffer, 40), Ok(3));
+            for datagram in buffer.chunks(40) {
+                assert!(Header::parse(datagram).unwrap().session.matches(sealer.session()));
+            }
+        }
+    }
+
+    #[test]
     fn lengths_that_no_datagram_has_are_refused_without_a_counter() {
-        let sealer = Sealer::new(SessionId(7), Suite::Aes256Gcm, &[1; 32]);
+        let sealer = Sealer::new(SessionId::new(7, 7), Suite::Aes256Gcm, &[1; 32]);
         let short = sealer.seal_in_place(Kind::Data, INNER, &mut [0; 35]);
         assert_eq!(short, Err(SealError::TooShort { len: 35, least: 36 }));
         let long = sealer.seal_in_place(Kind::Data, INNER, &mut vec![0; MAX_LEN + 1]);

@@ -72,14 +72,14 @@ impl Suite {
         }
     }
 
-    /// How many datagrams one session may have
+    /// How many datagrams one session may have; none where that does not matter
     ///
-    /// Far above where a session is replaced ([`crate::rekey`]) and far below where a counter wraps: it
-    /// stops a sender whose receiver has ceased to draw keys.
-    pub const fn counter_limit(self) -> u64 {
+    /// Far above where a session is replaced ([`crate::rekey`]): it stops a sender whose receiver has ceased to
+    /// draw keys before the counter's 40 bits on the wire begin anew. Nobody looks at a clear one.
+    pub const fn counter_limit(self) -> Option<u64> {
         match self {
-            Self::Clear => 1 << 63,
-            Self::Aes256Gcm | Self::ChaCha20Poly1305 => 1 << 40,
+            Self::Clear => None,
+            Self::Aes256Gcm | Self::ChaCha20Poly1305 => Some(1 << 40),
         }
     }
 

@@ -19,10 +19,10 @@ pub(crate) struct Newcomer {
 /// What is known of the name already
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Known {
-    /// Nothing
+    /// Nothing, or that it belongs to this key
     Unknown,
-    /// It is a peer that others are connected to
-    Peer { key: IdentityKey },
+    /// It belongs to another key
+    Disputed,
     /// It is a neighbour
     Connected {
         key: IdentityKey,
@@ -30,8 +30,8 @@ pub(crate) enum Known {
         epoch: u64,
         connection: u64,
     },
-    /// It was a neighbour a moment ago; its key is not known after a restart of our own
-    Held { key: Option<IdentityKey> },
+    /// It was a neighbour a moment ago
+    Held,
 }
 
 /// What to do with the connection
@@ -63,16 +63,13 @@ pub(crate) fn judge(
         None => {}
     }
     match known {
-        Known::Peer { key } | Known::Connected { key, .. } | Known::Held { key: Some(key) }
-            if key != newcomer.key =>
-        {
-            collision
-        }
-        Known::Unknown | Known::Peer { .. } => match limit {
+        Known::Disputed => collision,
+        Known::Connected { key, .. } if key != newcomer.key => collision,
+        Known::Unknown => match limit {
             Some(limit) => Verdict::Refuse(Reject::ConnectionLimit(limit)),
             None => Verdict::Welcome,
         },
-        Known::Held { .. } => Verdict::Welcome,
+        Known::Held => Verdict::Welcome,
         Known::Connected {
             uid,
             epoch,
@@ -128,17 +125,14 @@ mod tests {
         #[rustfmt::skip]
         let table = [
             ("a stranger",                  Known::Unknown,                   Verdict::Welcome),
-            ("a peer of others",            Known::Peer { key: KEY },         Verdict::Welcome),
-            ("its name is another's",       Known::Peer { key: OTHER },       collision),
+            ("its name is another's",       Known::Disputed,                  collision),
             ("a neighbour's name",          connected(OTHER, 1, 5, 60),       collision),
             ("a lower second connection",   connected(KEY, 1, 5, 60),         Verdict::Replace),
             ("a higher second connection",  connected(KEY, 1, 5, 40),         Verdict::Duplicate),
             ("restarted",                   connected(KEY, 9, 4, 40),         Verdict::Replace),
             ("the start before",            connected(KEY, 9, 6, 60),         collision),
             ("two starts at once",          connected(KEY, 9, 5, 60),         collision),
-            ("back from a restart",         Known::Held { key: Some(KEY) },   Verdict::Welcome),
-            ("known from before our own",   Known::Held { key: None },        Verdict::Welcome),
-            ("in place of one held",        Known::Held { key: Some(OTHER) }, collision),
+            ("back from a restart",         Known::Held,                      Verdict::Welcome),
         ];
         for (what, known, verdict) in table {
             assert_eq!(judge(newcomer(), None, known, None), verdict, "{what}");
@@ -159,7 +153,7 @@ mod tests {
         let limit = Verdict::Refuse(Reject::ConnectionLimit(3));
         let judge = |known| judge(newcomer(), None, known, Some(3));
         assert_eq!(judge(Known::Unknown), limit);
-        assert_eq!(judge(Known::Held { key: None }), Verdict::Welcome);
+        assert_eq!(judge(Known::Held), Verdict::Welcome);
         assert_eq!(judge(connected(KEY, 1, 5, 60)), Verdict::Replace);
     }
 

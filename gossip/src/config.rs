@@ -5,9 +5,14 @@ use std::time::Duration;
 
 use ipnetwork::IpNetwork;
 use model::{NickName, PeerName, ShortId, Uid};
+use rand::CryptoRng;
 use serde::{Deserialize, Serialize};
 
-use crate::identity::{Identity, Psk};
+use crate::bans::Ban;
+use crate::identity::Identity;
+use crate::network::NetworkName;
+use crate::passwords::Passwords;
+use crate::pins::Pin;
 
 /// Everything that [`crate::Mesh::new`] needs to know
 #[derive(Debug)]
@@ -18,8 +23,18 @@ pub struct Config {
     pub nickname: NickName,
     /// The key that speaks for the name
     pub identity: Identity,
-    /// The password's key; a peer with one and a peer without refuse each other
-    pub psk: Option<Psk>,
+    /// The network's name: peers of others refuse each other
+    pub network: NetworkName,
+    /// The keys of the password; a peer with one and a peer without refuse each other
+    pub passwords: Passwords,
+    /// Randomness for keys, drawn from the kernel each time: a copied process must not draw the same keys
+    pub entropy: Entropy,
+    /// The names that were pinned to keys in earlier runs
+    pub pins: Vec<Pin>,
+    /// The orders about refused keys of earlier runs
+    pub bans: Vec<Ban>,
+    /// The time of day at the start, in milliseconds of Unix time
+    pub unix_ms: u64,
     /// The short id of the last run or of the operator; a random one where there is none
     pub short_id: Option<ShortId>,
     /// Greater at each start than at any start before (see [`crate::Mesh::epoch`])
@@ -43,6 +58,26 @@ pub struct Config {
     pub held: Vec<Held>,
     /// How long everything takes
     pub timers: Timers,
+}
+
+/// A source of randomness for keys
+pub struct Entropy(Box<dyn CryptoRng + Send>);
+
+impl Entropy {
+    /// Keys come from this generator
+    pub fn new(rng: impl CryptoRng + Send + 'static) -> Self {
+        Self(Box::new(rng))
+    }
+
+    pub(crate) fn rng(&mut self) -> &mut (dyn CryptoRng + Send) {
+        &mut *self.0
+    }
+}
+
+impl std::fmt::Debug for Entropy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Entropy(..)")
+    }
 }
 
 /// What a peer's data plane can do, told to each neighbour

@@ -25,6 +25,18 @@ pub struct Counters {
     pub forged: u64,
     /// Connections closed for bytes that are no message
     pub malformed: u64,
+    /// Connections closed for a value that no peer would send
+    pub out_of_bounds: u64,
+    /// Connections closed for a record that its peer did not sign
+    pub unsigned: u64,
+    /// Connections closed because the key of the other side was banned
+    pub banned: u64,
+    /// Connections from addresses that sent too many wrong passwords
+    pub guesses_refused: u64,
+    /// Records whose name belongs to another key, or whose key is banned; dropped
+    pub records_refused: u64,
+    /// Requests of neighbors for more records than they may have; dropped
+    pub requests_dropped: u64,
     /// Connections closed for a frame or a message over its limit
     pub oversized: u64,
     /// Connections closed because nothing came
@@ -64,10 +76,16 @@ impl Counters {
                     | Reject::PasswordMissing
                     | Reject::PasswordUnexpected
                     | Reject::ConnectionLimit(_)
+                    | Reject::OtherNetwork { .. }
+                    | Reject::Banned
                     | Reject::Ourselves => {}
                 }
             }
-            Ended::Refused(_) => self.refused_by_peer += 1,
+            Ended::Refused(_) | Ended::RefusedInClear(_) => self.refused_by_peer += 1,
+            Ended::OutOfBounds => self.out_of_bounds += 1,
+            Ended::Unsigned => self.unsigned += 1,
+            Ended::Banned => self.banned += 1,
+            Ended::Crowded => self.not_accepted += 1,
             Ended::Forged => self.forged += 1,
             Ended::Malformed => self.malformed += 1,
             Ended::Oversized => self.oversized += 1,
@@ -77,6 +95,7 @@ impl Counters {
             | Ended::DuringHandshake(_)
             | Ended::Left
             | Ended::Restarting
+            | Ended::Ourselves
             | Ended::Removed => {}
         }
     }

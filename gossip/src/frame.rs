@@ -8,6 +8,7 @@
 //!   1 handshake: one message of the Noise pattern
 //!   2 reject:    a `Reject`, in the clear; only before the first sealed frame
 //!   3 sealed:    a Noise transport message, a piece of the stream of messages
+//!   4 puzzle:    the solution of a puzzle; the first frame of the side that dials, if it was asked
 //! ```
 
 /// The bytes before a frame's body
@@ -19,6 +20,7 @@ pub(crate) enum FrameKind {
     Handshake,
     Reject,
     Sealed,
+    Puzzle,
 }
 
 impl FrameKind {
@@ -27,11 +29,12 @@ impl FrameKind {
             Self::Handshake => 1,
             Self::Reject => 2,
             Self::Sealed => 3,
+            Self::Puzzle => 4,
         }
     }
 
     fn from_code(code: u8) -> Option<Self> {
-        [Self::Handshake, Self::Reject, Self::Sealed]
+        [Self::Handshake, Self::Reject, Self::Sealed, Self::Puzzle]
             .into_iter()
             .find(|kind| kind.code() == code)
     }

@@ -152,6 +152,11 @@ pub struct Signature {
     s: [u8; 32],
 }
 
+impl Signature {
+    /// Bytes on the wire
+    pub(crate) const LEN: usize = 64;
+}
+
 impl fmt::Debug for Signature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let [a, b, c, d, ..] = self.r;

@@ -19,7 +19,8 @@
 //! # fn config(rng: &mut StdRng) -> Config {
 //! #     let identity = Identity::generate(rng);
 //! #     Config {
-//! #         name: identity.peer_name(), nickname: "host1".parse().unwrap(), identity, psk: None,
+//! #         name: identity.peer_name(), nickname: "host1".parse().unwrap(), identity, passwords: Passwords::default(),
+//! #         network: NetworkName::default(), entropy: Entropy::new(StdRng::from_rng(rng)), pins: vec![], bans: vec![], unix_ms: 0,
 //! #         short_id: None, epoch: 1, uid: model::Uid(1), control_port: 6783, version: "0.1".into(),
 //! #         discovery: true, conn_limit: None, trusted_subnets: vec![],
 //! #         offer: Offer { fastdp: true, vxlan_port: 6784, sleeve_port: 6783, overlay_mtu: 1450 },
@@ -46,30 +47,39 @@
 #![cfg_attr(test, allow(clippy::disallowed_methods))]
 
 mod admission;
+mod bans;
+mod budget;
 mod config;
 mod connection;
 mod counters;
 mod digest;
+mod doorkeeper;
 mod flood;
 mod frame;
 mod identity;
 mod mesh;
 mod message;
 mod neighbours;
+mod network;
 mod noise;
 mod output;
 mod outputs;
+mod passwords;
+mod pins;
 mod prologue;
+mod puzzle;
 mod records;
 mod reject;
 mod replica;
 mod routes;
 mod short_ids;
 mod status;
+mod table;
 mod targets;
 mod wire;
 
-pub use config::{Config, Departure, Held, Offer, Timers};
+pub use bans::{Ban, MAX_PER_SIGNER};
+pub use config::{Config, Departure, Entropy, Held, Offer, Timers};
 pub use connection::Ended;
 pub use counters::Counters;
 pub use digest::Stamp;
@@ -79,9 +89,14 @@ pub use identity::{
 };
 pub use mesh::Mesh;
 pub use message::Hello;
-pub use output::{Channel, ConnId, DialId, Disconnect, DownReason, Event, Output, Refusal, SendError};
+pub use network::{NetworkName, NetworkNameError};
+pub use output::{
+    BanError, Channel, ConnId, DialId, Disconnect, DownReason, Event, Output, Refusal, SendError,
+};
+pub use passwords::Passwords;
+pub use pins::Pin;
 pub use prologue::Versions;
-pub use records::{Link, MAX_ADDRESSES, MAX_PEERS, PeerRecord};
+pub use records::{COUNTER_LIMIT, Dispute, Link, MAX_ADDRESSES, MAX_DISPUTES, MAX_PEERS, PeerRecord};
 pub use reject::Reject;
 pub use replica::{COMPARE, Exchange, MAX_PART_BYTES, Malformed, Replica};
 pub use routes::Topology;

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use model::{NickName, PeerName, ShortId, Uid};
 use serde::{Deserialize, Serialize};
 
+use crate::bans::Ban;
 use crate::config::Offer;
 use crate::digest::{Digest, Stamp};
 use crate::identity::{BeatKey, IdentityKey, Signature};
@@ -31,6 +32,8 @@ pub(crate) enum Message {
     Want(Vec<PeerName>),
     /// Records, newer than those the receiver is thought to have
     Records(Vec<PeerRecord>),
+    /// Orders about refused keys
+    Bans(Vec<Ban>),
     /// For another protocol
     Channel(Channel, Vec<u8>),
 }

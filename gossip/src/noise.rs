@@ -1,17 +1,22 @@
 //! The Noise handshake and the sealed session after it.
 //!
 //! `Noise_XX_25519_AESGCM_SHA256`, and `XXpsk3` where there is a password: both sides learn each
-//! other's static key, forward secrecy, and the password is never sent. Ephemeral keys come from a
-//! generator that the caller seeds; cipher and hash are those of ring.
+//! other's static key, forward secrecy, and the password is never sent. Each handshake has an ephemeral key of
+//! its own seed, which the caller draws; cipher and hash are those of ring.
+//!
+//! The password's key is mixed in only by the third message. The side that accepts can therefore try several
+//! keys while a password is replaced by another: it goes on with as many handshakes, which are equal up to
+//! there, and keeps the one that the third message belongs to.
 
 use std::cell::Cell;
 
 use rand::rngs::StdRng;
-use rand::{Rng, SeedableRng};
+use rand::{CryptoRng, Rng, SeedableRng};
 use snow::params::{CipherChoice, DHChoice, HashChoice};
 use snow::resolvers::{CryptoResolver, DefaultResolver, FallbackResolver, RingResolver};
 use snow::types::{Cipher, Dh, Hash, Random};
 use snow::{Builder, HandshakeState, TransportState};
+use zeroize::Zeroizing;
 
 use crate::identity::{Psk, PublicKey, StaticKeypair};
 
@@ -22,64 +27,93 @@ pub(crate) const PLAINTEXT: usize = FRAME - TAG;
 /// AES-GCM's tag
 const TAG: usize = 16;
 
-/// A handshake in progress
-pub(crate) struct Handshake(Box<HandshakeState>);
+/// A handshake in progress, once for each key of a password that the other side may have
+pub(crate) struct Handshake(Vec<HandshakeState>);
+
+/// The seed of an ephemeral key
+pub(crate) type Seed = Zeroizing<[u8; 32]>;
 
 impl Handshake {
     /// The side that dialled speaks first; `prologue` is what went each way before
     pub(crate) fn new(
         initiator: bool,
         keys: &StaticKeypair,
-        psk: Option<&Psk>,
+        psks: &[&Psk],
         prologue: &[u8],
-        rng: StdRng,
+        seed: &Seed,
     ) -> Result<Self, NoiseError> {
-        let pattern = match psk {
-            None => "Noise_XX_25519_AESGCM_SHA256",
-            Some(_) => "Noise_XXpsk3_25519_AESGCM_SHA256",
+        let state = |psk: Option<&Psk>| {
+            let pattern = match psk {
+                None => "Noise_XX_25519_AESGCM_SHA256",
+                Some(_) => "Noise_XXpsk3_25519_AESGCM_SHA256",
+            };
+            let resolver = Resolver::new(StdRng::from_seed(**seed));
+            let mut builder = Builder::with_resolver(pattern.parse()?, Box::new(resolver))
+                .local_private_key(keys.private())?
+                .prologue(prologue)?;
+            if let Some(psk) = psk {
+                builder = builder.psk(3, psk.bytes())?;
+            }
+            if initiator {
+                builder.build_initiator()
+            } else {
+                builder.build_responder()
+            }
         };
-        let mut builder = Builder::with_resolver(pattern.parse()?, Box::new(Resolver::new(rng)))
-            .local_private_key(keys.private())?
-            .prologue(prologue)?;
-        if let Some(psk) = psk {
-            builder = builder.psk(3, psk.bytes())?;
-        }
-        Ok(Self(Box::new(if initiator {
-            builder.build_initiator()?
-        } else {
-            builder.build_responder()?
-        })))
+        let states: Result<Vec<_>, snow::Error> = match psks {
+            [] => state(None).map(|state| vec![state]),
+            psks => psks.iter().map(|psk| state(Some(psk))).collect(),
+        };
+        Ok(Self(states?))
     }
 
     pub(crate) fn is_my_turn(&self) -> bool {
-        self.0.is_my_turn() && !self.0.is_handshake_finished()
+        self.0
+            .iter()
+            .any(|state| state.is_my_turn() && !state.is_handshake_finished())
     }
 
     pub(crate) fn is_finished(&self) -> bool {
-        self.0.is_handshake_finished()
+        self.0.iter().any(HandshakeState::is_handshake_finished)
     }
 
     pub(crate) fn write(&mut self) -> Result<Vec<u8>, NoiseError> {
         let mut message = vec![0; MESSAGE];
-        let len = self.0.write_message(&[], &mut message)?;
+        let mut len = 0;
+        for state in &mut self.0 {
+            // The same each time: of one seed, and without the password up to here.
+            len = state.write_message(&[], &mut message)?;
+        }
         message.truncate(len);
         Ok(message)
     }
 
     pub(crate) fn read(&mut self, message: &[u8]) -> Result<(), NoiseError> {
         let mut payload = [0; MESSAGE];
-        if message.len() > MESSAGE {
+        if message.len() > MESSAGE || self.0.is_empty() {
             return Err(snow::Error::Input.into());
         }
-        self.0.read_message(message, &mut payload)?;
-        Ok(())
+        let mut failed = None;
+        self.0
+            .retain_mut(|state| match state.read_message(message, &mut payload) {
+                Ok(_empty) => true,
+                Err(error) => {
+                    failed = Some(error);
+                    false
+                }
+            });
+        match failed {
+            Some(error) if self.0.is_empty() => Err(error.into()),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// The session that both sides agreed on, and the other side's static key
-    pub(crate) fn finish(self) -> Result<(Session, PublicKey), NoiseError> {
-        let remote = self.0.get_remote_static().and_then(|key| key.try_into().ok());
+    pub(crate) fn finish(mut self) -> Result<(Session, PublicKey), NoiseError> {
+        let state = self.0.pop().ok_or(snow::Error::Input)?;
+        let remote = state.get_remote_static().and_then(|key| key.try_into().ok());
         let key = remote.ok_or(snow::Error::Input)?;
-        Ok((Session(Box::new(self.0.into_transport_mode()?)), key))
+        Ok((Session(Box::new(state.into_transport_mode()?)), key))
     }
 }
 
@@ -174,9 +208,11 @@ impl Random for Seeded {
     }
 }
 
-/// A generator of its own for one handshake
-pub(crate) fn fork(rng: &mut StdRng) -> StdRng {
-    StdRng::from_rng(rng)
+/// A seed for one handshake
+pub(crate) fn seed<R: CryptoRng + ?Sized>(rng: &mut R) -> Seed {
+    let mut seed = Zeroizing::new([0; 32]);
+    rng.fill_bytes(seed.as_mut_slice());
+    seed
 }
 
 #[cfg(test)]
@@ -210,8 +246,8 @@ mod tests {
 
     #[test]
     fn a_prologue_changed_on_the_way_ends_the_handshake() {
-        let mut a = Handshake::new(true, &keys(1), None, b"weave1", StdRng::seed_from_u64(3)).unwrap();
-        let mut b = Handshake::new(false, &keys(2), None, b"weave2", StdRng::seed_from_u64(4)).unwrap();
+        let mut a = Handshake::new(true, &keys(1), &[], b"weave1", &Zeroizing::new([3; 32])).unwrap();
+        let mut b = Handshake::new(false, &keys(2), &[], b"weave2", &Zeroizing::new([4; 32])).unwrap();
         assert!(talk(&mut a, &mut b).is_err());
     }
 
@@ -250,12 +286,41 @@ mod tests {
     }
 
     fn pair(psk_a: Option<u8>, psk_b: Option<u8>) -> (Handshake, Handshake) {
-        let psk = |byte: Option<u8>| byte.map(|byte| Psk::new(Zeroizing::new([byte; 32])));
-        let new = |initiator, seed, psk: Option<Psk>| {
-            let rng = StdRng::seed_from_u64(seed + 10);
-            Handshake::new(initiator, &keys(seed), psk.as_ref(), b"weave", rng).unwrap()
+        pair_with(psk_a.as_slice(), psk_b.as_slice())
+    }
+
+    fn pair_with(psks_a: &[u8], psks_b: &[u8]) -> (Handshake, Handshake) {
+        let new = |initiator, number: u8, psks: &[u8]| {
+            let psks: Vec<Psk> = psks
+                .iter()
+                .map(|byte| Psk::new(Zeroizing::new([*byte; 32])))
+                .collect();
+            let psks: Vec<&Psk> = psks.iter().collect();
+            let seed = Zeroizing::new([number; 32]);
+            Handshake::new(initiator, &keys(number.into()), &psks, b"weave", &seed).unwrap()
         };
-        (new(true, 1, psk(psk_a)), new(false, 2, psk(psk_b)))
+        (new(true, 1, psks_a), new(false, 2, psks_b))
+    }
+
+    #[test]
+    fn the_side_that_accepts_tries_each_of_its_passwords() {
+        for (dials, accepts, agree) in [
+            (1, &[1, 2][..], true),
+            (2, &[1, 2], true),
+            (3, &[1, 2], false),
+            (2, &[1], false),
+        ] {
+            let (mut a, mut b) = pair_with(&[dials], accepts);
+            let result = talk(&mut a, &mut b);
+            assert_eq!(result.is_ok(), agree, "{dials} {accepts:?}: {result:?}");
+            if agree {
+                let ((mut a, _), (mut b, _)) = (a.finish().unwrap(), b.finish().unwrap());
+                let (mut sealed, mut opened) = (vec![], vec![]);
+                a.seal(b"hello", &mut sealed).unwrap();
+                b.open(&sealed, &mut opened).unwrap();
+                assert_eq!(opened, b"hello");
+            }
+        }
     }
 
     fn talk(a: &mut Handshake, b: &mut Handshake) -> Result<(), NoiseError> {

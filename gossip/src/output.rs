@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use model::{PeerName, ShortId, Target};
 
+use crate::bans::{Ban, MAX_PER_SIGNER};
 use crate::connection::Ended;
 use crate::identity::BeatKey;
 use crate::message::Hello;
+use crate::pins::Pin;
 use crate::routes::Topology;
 
 /// One TCP connection, for as long as this process runs
@@ -99,6 +101,10 @@ pub enum Event {
     ShortIdChanged(ShortId),
     /// The operator's targets, to be kept for the next start
     TargetsChanged(Vec<Target>),
+    /// Names and the keys that speak for them, to be kept for the next start
+    PinsChanged(Vec<Pin>),
+    /// The latest order about each key, to be kept for the next start
+    BansChanged(Vec<Ban>),
 }
 
 /// Why a neighbour is gone
@@ -151,9 +157,23 @@ pub enum Refusal {
     /// So many have not said yet who they are; close it
     #[error("{0} connections are in their handshake already")]
     Handshakes(usize),
+    /// Too many wrong passwords came from this address; close it
+    #[error("too many wrong passwords came from this address")]
+    Guessing,
     /// The mesh is shut down; close it
     #[error("shutting down")]
     ShutDown,
+}
+
+/// An order about a key was not given; nothing was changed
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum BanError {
+    /// It is this peer's own
+    #[error("this host cannot ban itself")]
+    Ourselves,
+    /// This peer has as many bans in force as one peer may
+    #[error("this host has {MAX_PER_SIGNER} bans in force, the most that one host may have; lift one first")]
+    TooMany,
 }
 
 /// A message was not sent

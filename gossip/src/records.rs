@@ -1,23 +1,29 @@
-//! What every peer says of itself, and the table of it.
+//! What every peer says of itself.
 //!
-//! Each peer writes one record, its own, and raises the version when it changes. Of two records of
+//! Each peer writes and signs one record, its own, and raises the version when it changes. Of two records of
 //! one peer the one with the greater [`Stamp`] is right, whoever brings it and in whatever order.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use model::{Mac, NickName, PeerName, ShortId, Uid};
 use serde::{Deserialize, Serialize};
 
-use crate::digest::{Digest, Stamp};
-use crate::identity::IdentityKey;
+use crate::digest::Stamp;
+use crate::identity::{Identity, IdentityKey, Purpose, Signature};
+use crate::wire;
 
 /// The most peers in a network: there are no more short ids
 pub const MAX_PEERS: usize = ShortId::COUNT as usize;
 
 /// The most addresses in a record
 pub const MAX_ADDRESSES: usize = 16;
+
+/// The most disputed names in a record
+pub const MAX_DISPUTES: usize = 4;
+
+/// Epochs and versions are below this: there is always room for a greater one
+pub const COUNTER_LIMIT: u64 = 1 << 62;
 
 /// What a peer says of itself
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +46,19 @@ pub struct PeerRecord {
     pub addresses: Vec<SocketAddr>,
     /// Its neighbours
     pub connections: BTreeMap<PeerName, Link>,
+    /// Names that another key claimed at this peer than the one that speaks for them
+    pub disputes: Vec<Dispute>,
+    /// By `key`, of all of the above
+    pub signature: Signature,
+}
+
+/// A claim on a name for which another key speaks
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dispute {
+    /// The name
+    pub name: PeerName,
+    /// The key that claimed it, in vain
+    pub claimant: IdentityKey,
 }
 
 /// One of a peer's connections
@@ -63,9 +82,42 @@ impl PeerRecord {
         }
     }
 
-    /// Whether a peer can have written this: names of stations, and no more of anything than allowed
+    /// Signs the record
+    pub(crate) fn sign(&mut self, identity: &Identity) {
+        self.signature = identity.sign(Purpose::Record, &self.signed_bytes());
+    }
+
+    /// Whether the record's own key signed it; the key may still be another than the one of its name
+    pub(crate) fn is_signed(&self) -> bool {
+        self.key
+            .verify(Purpose::Record, &self.signed_bytes(), &self.signature)
+    }
+
+    /// Whether both say the same, whoever signed it
+    pub(crate) fn says_the_same(&self, other: &Self) -> bool {
+        let unsigned = |record: &Self| Self {
+            signature: Signature::default(),
+            ..record.clone()
+        };
+        self.stamp() == other.stamp() && unsigned(self) == unsigned(other)
+    }
+
+    /// The record without its signature, which comes last
+    fn signed_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        wire::append(&mut bytes, self);
+        bytes.truncate(bytes.len().saturating_sub(Signature::LEN));
+        bytes
+    }
+
+    /// Whether a peer can have written this: names of stations, counters that leave room for greater ones,
+    /// and no more of anything than allowed
     pub(crate) fn is_sound(&self) -> bool {
         is_station(self.name)
+            && self.epoch < COUNTER_LIMIT
+            && self.version < COUNTER_LIMIT
+            && self.disputes.len() <= MAX_DISPUTES
+            && self.disputes.iter().all(|dispute| is_station(dispute.name))
             && self.addresses.len() <= MAX_ADDRESSES
             && self.connections.len() < MAX_PEERS
             && self.connections.keys().copied().all(is_station)
@@ -77,71 +129,23 @@ pub(crate) fn is_station(name: PeerName) -> bool {
     !name.mac().is_group() && name.mac() != Mac::ZERO
 }
 
-/// The newest record of each peer
-#[derive(Debug, Default)]
-pub(crate) struct Table {
-    records: BTreeMap<PeerName, Arc<PeerRecord>>,
-    digest: Option<Digest>,
-}
-
-/// What became of a record that was offered to the table
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Merged {
-    /// It is newer than what was there
-    Newer,
-    /// It is what was there, or older
-    Known,
-    /// There is no room for another peer
-    Full,
-}
-
-impl Table {
-    pub(crate) fn merge(&mut self, record: PeerRecord) -> Merged {
-        match self.records.get(&record.name) {
-            Some(known) if known.stamp() >= record.stamp() => return Merged::Known,
-            None if self.records.len() >= MAX_PEERS => return Merged::Full,
-            Some(_) | None => {}
-        }
-        self.digest = None;
-        self.records.insert(record.name, Arc::new(record));
-        Merged::Newer
-    }
-
-    pub(crate) fn remove(&mut self, name: PeerName) -> Option<Arc<PeerRecord>> {
-        self.digest = None;
-        self.records.remove(&name)
-    }
-
-    /// The digest of the whole table
-    pub(crate) fn digest(&mut self) -> Digest {
-        let stamps = self.records.values().map(|record| (record.name, record.stamp()));
-        *self.digest.get_or_insert_with(|| Digest::of(stamps))
-    }
-
-    pub(crate) fn get(&self, name: PeerName) -> Option<&Arc<PeerRecord>> {
-        self.records.get(&name)
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        self.records.len()
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<PeerRecord>> {
-        self.records.values()
-    }
-
-    pub(crate) fn stamps(&self) -> BTreeMap<PeerName, Stamp> {
-        self.iter().map(|record| (record.name, record.stamp())).collect()
-    }
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
-    use proptest::prelude::*;
+    use zeroize::Zeroizing;
 
     use super::*;
 
-    /// A record of the peer number `n`, connected to `neighbours`
+    /// A record of the peer number `n`, connected to `neighbours`, and signed by [`identity`]
+    pub(crate) fn signed(n: u16, version: u64, neighbours: &[u16]) -> PeerRecord {
+        let mut record = PeerRecord {
+            key: identity(n).key(),
+            ..record(n, version, neighbours)
+        };
+        record.sign(&identity(n));
+        record
+    }
+
+    /// The same without a signature
     pub(crate) fn record(n: u16, version: u64, neighbours: &[u16]) -> PeerRecord {
         let link = Link {
             address: "192.0.2.1:6783".parse().unwrap(),
@@ -158,75 +162,109 @@ pub(crate) mod tests {
             short_id: ShortId::truncated(n),
             addresses: vec![],
             connections: neighbours.iter().map(|n| (name(*n), link)).collect(),
+            disputes: vec![],
+            signature: Signature::default(),
         }
     }
 
-    /// The name of the peer number `n`
+    /// The name of the peer number `n`, as an operator may give it
     pub(crate) fn name(n: u16) -> PeerName {
         PeerName::from(Mac::from_bits(0x0200_0000_0000 | u64::from(n)))
     }
 
-    #[test]
-    fn a_restart_beats_any_version_of_the_run_before() {
-        let mut table = Table::default();
-        assert_eq!(table.merge(record(1, 900, &[])), Merged::Newer);
-        let restarted = PeerRecord {
-            epoch: 2,
-            ..record(1, 1, &[2])
-        };
-        assert_eq!(table.merge(restarted), Merged::Newer);
-        assert_eq!(table.merge(record(1, 901, &[])), Merged::Known);
-        assert_eq!(table.get(name(1)).unwrap().epoch, 2);
-    }
-
-    #[test]
-    fn the_table_takes_as_many_peers_as_there_are_short_ids() {
-        let mut table = Table::default();
-        for n in 0..MAX_PEERS as u16 {
-            assert_eq!(table.merge(record(n, 1, &[])), Merged::Newer);
-        }
-        assert_eq!(table.merge(record(5000, 1, &[])), Merged::Full);
-        assert_eq!(table.merge(record(7, 2, &[])), Merged::Newer);
+    /// The identity of the peer number `n`
+    pub(crate) fn identity(n: u16) -> Identity {
+        let mut seed = Zeroizing::new([0; 32]);
+        seed[..2].copy_from_slice(&n.to_be_bytes());
+        Identity::from_seed(seed)
     }
 
     #[test]
     fn unsound_records_are_known_as_such() {
         assert!(record(1, 1, &[2, 3]).is_sound());
-        let multicast = PeerRecord {
-            name: PeerName::from(Mac::BROADCAST),
-            ..record(1, 1, &[])
+        let sound = || record(1, 1, &[]);
+        let dispute = Dispute {
+            name: name(2),
+            claimant: identity(3).key(),
         };
-        assert!(!multicast.is_sound());
-        let talkative = PeerRecord {
-            addresses: vec!["192.0.2.1:1".parse().unwrap(); MAX_ADDRESSES + 1],
-            ..record(1, 1, &[])
-        };
-        assert!(!talkative.is_sound());
+        for unsound in [
+            PeerRecord {
+                name: PeerName::from(Mac::BROADCAST),
+                ..sound()
+            },
+            PeerRecord {
+                addresses: vec!["192.0.2.1:1".parse().unwrap(); MAX_ADDRESSES + 1],
+                ..sound()
+            },
+            PeerRecord {
+                disputes: vec![dispute; MAX_DISPUTES + 1],
+                ..sound()
+            },
+            PeerRecord {
+                epoch: COUNTER_LIMIT,
+                ..sound()
+            },
+            PeerRecord {
+                version: u64::MAX,
+                ..sound()
+            },
+        ] {
+            assert!(!unsound.is_sound(), "{unsound:?}");
+        }
     }
 
-    proptest! {
-        /// Merging is a join: the order does not matter, repetition does not matter.
-        #[test]
-        fn any_order_of_merging_gives_the_same_table(
-            offers in prop::collection::vec((0..6u16, 0..5u64), 0..40),
-            rotate in 0..40usize,
-        ) {
-            let mut one = Table::default();
-            for (n, version) in &offers {
-                one.merge(record(*n, *version, &[]));
-            }
-            let mut other = Table::default();
-            let mut turned = offers.clone();
-            turned.reverse();
-            if !turned.is_empty() {
-                let by = rotate % turned.len();
-                turned.rotate_left(by);
-            }
-            for (n, version) in turned.iter().chain(&offers) {
-                other.merge(record(*n, *version, &[]));
-            }
-            prop_assert_eq!(one.stamps(), other.stamps());
-            prop_assert_eq!(one.digest(), other.digest());
+    #[test]
+    fn a_signature_covers_every_field() {
+        let signed = || signed(1, 1, &[2, 3]);
+        assert!(signed().is_signed());
+        let dispute = Dispute {
+            name: name(2),
+            claimant: identity(3).key(),
+        };
+        for forged in [
+            PeerRecord {
+                name: name(2),
+                ..signed()
+            },
+            PeerRecord {
+                key: identity(2).key(),
+                ..signed()
+            },
+            PeerRecord {
+                nickname: "other".parse().unwrap(),
+                ..signed()
+            },
+            PeerRecord {
+                uid: Uid(9),
+                ..signed()
+            },
+            PeerRecord { epoch: 2, ..signed() },
+            PeerRecord {
+                version: 2,
+                ..signed()
+            },
+            PeerRecord {
+                short_id: ShortId::truncated(9),
+                ..signed()
+            },
+            PeerRecord {
+                addresses: vec!["192.0.2.1:1".parse().unwrap()],
+                ..signed()
+            },
+            PeerRecord {
+                connections: BTreeMap::new(),
+                ..signed()
+            },
+            PeerRecord {
+                disputes: vec![dispute],
+                ..signed()
+            },
+            PeerRecord {
+                signature: Signature::default(),
+                ..signed()
+            },
+        ] {
+            assert!(!forged.is_signed(), "{forged:?}");
         }
     }
 }

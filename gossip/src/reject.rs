@@ -3,12 +3,13 @@
 use model::PeerName;
 use serde::{Deserialize, Serialize};
 
+use crate::network::NetworkName;
 use crate::prologue::Versions;
 
 /// Why one side does not want a connection, as the side that says so sees the matter
 ///
-/// Before the handshake is complete it travels in the clear, unauthenticated: good for a status
-/// line, and the end of that one connection, which anybody between could have brought about anyway.
+/// Before the handshake is complete it travels in the clear, unauthenticated: good for a status line and the
+/// end of that one connection. It never keeps a target from being dialled again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Reject {
     /// No protocol version in common
@@ -30,6 +31,15 @@ pub enum Reject {
     Ourselves,
     /// Another peer has this name already, or a newer start of the same one is connected
     NameCollision(PeerName),
+    /// They belong to networks of different names
+    OtherNetwork {
+        /// The network of the refusing side
+        ours: NetworkName,
+        /// The network of the refused side
+        theirs: NetworkName,
+    },
+    /// The refused side's key is banned
+    Banned,
 }
 
 impl Reject {
@@ -43,7 +53,9 @@ impl Reject {
             | Self::PasswordMissing
             | Self::PasswordUnexpected
             | Self::PasswordWrong
-            | Self::ConnectionLimit(_) => false,
+            | Self::ConnectionLimit(_)
+            | Self::OtherNetwork { .. }
+            | Self::Banned => false,
         }
     }
 
@@ -70,6 +82,16 @@ impl Reject {
                 format!("connection limit of the remote reached ({limit})")
             }
             (Self::Ourselves, _) => "cannot connect to ourself".to_owned(),
+            (Self::OtherNetwork { ours, theirs }, true)
+            | (
+                Self::OtherNetwork {
+                    ours: theirs,
+                    theirs: ours,
+                },
+                false,
+            ) => format!("the remote belongs to network {theirs}, this host to {ours}"),
+            (Self::Banned, true) => "the key of the remote is banned".to_owned(),
+            (Self::Banned, false) => "the key of this host is banned from the network".to_owned(),
             (Self::NameCollision(name), _) => format!("peer names collision: more than one peer is {name}"),
         }
     }

@@ -51,12 +51,19 @@ pub trait Replica {
 
     /// Takes over what a neighbour told; what of it was news here, if anything was
     ///
-    /// `keys` tells which key speaks for which name: what a peer wrote is taken over only with its signature.
+    /// `teller` is the neighbor. `keys` tells which key speaks for which name: only with its signature is
+    /// taken over what a peer wrote.
     ///
     /// # Errors
     ///
     /// If no peer would send such a part; nothing of it is taken over.
-    fn merge(&mut self, part: &[u8], keys: &dyn Keys, now: Instant) -> Result<Option<Vec<u8>>, Malformed>;
+    fn merge(
+        &mut self,
+        teller: PeerName,
+        part: &[u8],
+        keys: &dyn Keys,
+        now: Instant,
+    ) -> Result<Option<Vec<u8>>, Malformed>;
 }
 
 /// Bytes that no peer would send
@@ -129,6 +136,14 @@ impl Exchange {
         }
     }
 
+    /// Compares with every neighbor soon, as any of them may have what is missing here
+    pub fn doubt_all(&mut self, now: Instant) {
+        if !self.neighbours.is_empty() {
+            self.doubtful.clone_from(&self.neighbours);
+            self.doubtful_at.get_or_insert(now + SOON);
+        }
+    }
+
     /// A neighbour sent this; `reaches(a, b)` is whether the peer `a` is a neighbour of `b`
     ///
     /// # Errors
@@ -189,12 +204,12 @@ impl Exchange {
                 }
             }
             Message::Change { origin, part } => {
-                if let Some(part) = state.merge(&part, keys, now)? {
+                if let Some(part) = state.merge(from, &part, keys, now)? {
                     self.pass_on(origin, from, part, reaches);
                 }
             }
             Message::Lacked(part) => {
-                if let Some(part) = state.merge(&part, keys, now)? {
+                if let Some(part) = state.merge(from, &part, keys, now)? {
                     // The neighbours of who told it may have lacked it too: it spreads as from here.
                     self.pass_on(self.name, from, part, |_, _| false);
                 }
@@ -335,6 +350,7 @@ mod tests {
 
         fn merge(
             &mut self,
+            _teller: PeerName,
             part: &[u8],
             _keys: &dyn Keys,
             _now: Instant,

@@ -11,7 +11,8 @@ use std::sync::{Arc, OnceLock};
 
 use model::{PeerName, ShortId};
 
-use crate::records::{PeerRecord, Table};
+use crate::records::PeerRecord;
+use crate::table::Table;
 
 /// Every peer that can be reached, and the ways there; never changes once made
 pub struct Topology {

@@ -9,7 +9,7 @@ use model::{PeerName, ShortId};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
-use crate::records::Table;
+use crate::table::Table;
 
 /// Any id
 pub(crate) fn draw(rng: &mut StdRng) -> ShortId {
@@ -33,6 +33,8 @@ pub(crate) fn resolve(name: PeerName, id: ShortId, table: &Table, rng: &mut StdR
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use rand::SeedableRng;
 
     use super::*;
@@ -42,10 +44,11 @@ mod tests {
     fn table(ids: &[(u16, u16)]) -> Table {
         let mut table = Table::default();
         for (n, id) in ids {
-            table.merge(PeerRecord {
+            let record = PeerRecord {
                 short_id: ShortId::truncated(*id),
                 ..record(*n, 1, &[])
-            });
+            };
+            table.merge(record, None, Instant::now());
         }
         table
     }

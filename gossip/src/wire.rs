@@ -13,9 +13,11 @@ use model::PeerName;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::bans::{Ban, MAX_ORDERS};
+use crate::digest::Stamp;
 use crate::message::{Hello, Message};
 use crate::output::Channel;
-use crate::records::{MAX_PEERS, PeerRecord, is_station};
+use crate::records::{COUNTER_LIMIT, MAX_PEERS, PeerRecord, is_station};
 use crate::reject::Reject;
 
 /// The longest message, from its tag on
@@ -39,6 +41,7 @@ pub(crate) fn encode(message: &Message) -> Vec<u8> {
         Message::Summary(stamps) => body(&mut out, SUMMARY, stamps),
         Message::Want(names) => body(&mut out, WANT, names),
         Message::Records(records) => body(&mut out, RECORDS, records),
+        Message::Bans(bans) => body(&mut out, BANS, bans),
         Message::Channel(Channel(channel), bytes) => {
             out.extend_from_slice(&[CHANNEL, VERSION, *channel]);
             out.extend_from_slice(bytes);
@@ -59,20 +62,26 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Option<Message>, WireError> {
     }
     Ok(Some(match tag {
         HELLO => Message::Hello(Box::new(sound(value::<Hello>(body)?, |hello| {
-            is_station(hello.name) && hello.version.len() <= MAX_VERSION_TEXT
+            is_station(hello.name) && hello.epoch < COUNTER_LIMIT && hello.version.len() <= MAX_VERSION_TEXT
         })?)),
         WELCOME => value::<()>(body).map(|()| Message::Welcome)?,
         KEEPALIVE => value::<()>(body).map(|()| Message::Keepalive)?,
         GOODBYE => Message::Goodbye(value(body)?),
         DIGEST => Message::Digest(value(body)?),
         SUMMARY => Message::Summary(sound(value::<Vec<_>>(body)?, |stamps| {
-            stamps.len() <= MAX_PEERS && stamps.iter().all(|(name, _)| is_station(*name))
+            let is_sound = |(name, stamp): &(PeerName, Stamp)| {
+                is_station(*name) && stamp.epoch < COUNTER_LIMIT && stamp.version < COUNTER_LIMIT
+            };
+            stamps.len() <= MAX_PEERS && stamps.iter().all(is_sound)
         })?),
         WANT => Message::Want(sound(value::<Vec<PeerName>>(body)?, |names| {
-            names.len() <= MAX_PEERS
+            names.len() <= MAX_PEERS && names.is_sorted_by(|one, next| one < next)
         })?),
         RECORDS => Message::Records(sound(value::<Vec<PeerRecord>>(body)?, |records| {
             records.len() <= MAX_PEERS && records.iter().all(PeerRecord::is_sound)
+        })?),
+        BANS => Message::Bans(sound(value::<Vec<Ban>>(body)?, |bans| {
+            bans.len() <= MAX_ORDERS && bans.iter().all(Ban::is_sound)
         })?),
         CHANNEL => {
             let (channel, bytes) = body.split_first().ok_or(WireError::Short)?;
@@ -96,9 +105,12 @@ pub(crate) fn parse_reject(body: &[u8]) -> Result<Reject, WireError> {
 
 /// Nearly the size of a record's bytes, never less
 pub(crate) fn record_bytes(record: &PeerRecord) -> usize {
-    // Name, key, counters as varints, uid, short id; then per address an IPv6 one with its port, and
-    // per connection that with a name and two flags.
-    100 + record.nickname.as_str().len() + 24 * record.addresses.len() + 32 * record.connections.len()
+    // Name, key, counters as varints, uid, short id, signature; then per address an IPv6 one with its port, per
+    // connection that with a name and two flags, and per dispute a name and a key.
+    164 + 38 * record.disputes.len()
+        + record.nickname.as_str().len()
+        + 24 * record.addresses.len()
+        + 32 * record.connections.len()
 }
 
 /// The bytes are no message
@@ -126,6 +138,7 @@ const SUMMARY: u8 = 6;
 const WANT: u8 = 7;
 const RECORDS: u8 = 8;
 const CHANNEL: u8 = 9;
+const BANS: u8 = 10;
 
 fn body<T: Serialize>(out: &mut Vec<u8>, tag: u8, value: &T) {
     out.extend_from_slice(&[tag, VERSION]);

@@ -88,7 +88,13 @@ impl Replica for Ipam {
         Ok(records.into_iter().chain(ledger).chain(space).collect())
     }
 
-    fn merge(&mut self, part: &[u8], keys: &dyn Keys, now: Instant) -> Result<Option<Vec<u8>>, Malformed> {
+    fn merge(
+        &mut self,
+        _neighbor: PeerName,
+        part: &[u8],
+        keys: &dyn Keys,
+        now: Instant,
+    ) -> Result<Option<Vec<u8>>, Malformed> {
         let Part {
             range,
             teller,

@@ -5,6 +5,7 @@
 //! first of them that works in this kernel is used. Delay needs the netem queue. Loss and reordering
 //! that is counted is a [`wire`]'s.
 
+pub mod disk;
 pub mod wire;
 
 use std::net::Ipv4Addr;

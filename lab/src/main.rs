@@ -25,6 +25,9 @@ enum Command {
         /// Only those whose names contain this; may be given again
         #[arg(long, value_name = "TEXT")]
         filter: Vec<String>,
+        /// The slow ones too
+        #[arg(long, conflicts_with = "filter")]
+        all: bool,
         /// Only those for such a kernel
         #[arg(long, value_enum, default_value_t = Choice::Here)]
         kernel: Choice,
@@ -70,8 +73,14 @@ fn main() -> ExitCode {
             lab::run::list();
             Ok(ExitCode::SUCCESS)
         }
-        Command::Run { filter, kernel, part } => lab::run::run_all(
+        Command::Run {
+            filter,
+            all,
+            kernel,
+            part,
+        } => lab::run::run_all(
             &filter,
+            all,
             match kernel {
                 Choice::Here => None,
                 Choice::Openvswitch => Some(Kernel::OpenVswitch),

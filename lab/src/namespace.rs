@@ -286,10 +286,22 @@ fn entries(directory: &Path) -> Result<Vec<(String, PathBuf)>> {
 }
 
 fn remove_files(path: &Path) -> Result<()> {
+    // What a scenario mounted there, which was killed before it unmounted that.
+    for mounted in mounts_below(path)? {
+        run_here(&["umount", "-l", &mounted])?.ok()?;
+    }
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         other => other.with_context(|| format!("cannot remove {}", path.display())),
     }
+}
+
+/// Where file systems are mounted below a directory, the last one first
+fn mounts_below(path: &Path) -> Result<Vec<String>> {
+    let mounts = fs::read_to_string("/proc/self/mounts")?;
+    let places = mounts.lines().filter_map(|line| line.split(' ').nth(1));
+    let below = places.filter(|place| Path::new(place).starts_with(path));
+    Ok(below.map(str::to_owned).rev().collect())
 }
 
 #[cfg(test)]

@@ -15,7 +15,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::diagnose::diagnosis;
 use crate::judge::ovs;
 use crate::namespace::{sweep_dead, sweep_process};
-use crate::scenario::{self, Kernel, Run, Skip, When};
+use crate::scenario::{self, Kernel, Run, Skip};
 use crate::topology::Lab;
 
 /// The exit code of a scenario that cannot run here
@@ -56,11 +56,11 @@ impl FromStr for Part {
     }
 }
 
-/// Runs the scenarios whose names contain one of the filters, and prints what became of each
-pub fn run_all(filters: &[String], kernel: Option<Kernel>, part: Part) -> Result<ExitCode> {
+/// Runs the scenarios whose names contain one of the filters, or the slow ones too, and prints the outcome of each
+pub fn run_all(filters: &[String], all: bool, kernel: Option<Kernel>, part: Part) -> Result<ExitCode> {
     sweep_dead()?;
     let wanted = |run: &Run| {
-        let is_asked_for = run.when.is_met(&run.to_string(), filters);
+        let is_asked_for = run.when.is_met(&run.to_string(), filters, all);
         is_asked_for && kernel.is_none_or(|kernel| run.kernel().suits(kernel))
     };
     let current = Arc::new(Mutex::new(None));
@@ -74,7 +74,7 @@ pub fn run_all(filters: &[String], kernel: Option<Kernel>, part: Part) -> Result
         }
     }
     if filters.is_empty() {
-        let named = scenario::runs().filter(|run| run.when != When::Always);
+        let named = scenario::runs().filter(|run| !run.when.is_met("", filters, all));
         println!("{} more run where they are named: weave-lab list", named.count());
     }
     println!("{passed} passed, {failed} failed, {skipped} skipped");

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::os::fd::AsFd as _;
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -45,6 +45,8 @@ pub struct Launch {
     flags: Vec<String>,
     peers: Vec<String>,
     password: Option<String>,
+    path: Option<PathBuf>,
+    environment: Vec<(String, String)>,
 }
 
 impl Launch {
@@ -67,6 +69,20 @@ impl Launch {
         self
     }
 
+    /// The same, with programs looked for in this directory alone
+    #[must_use]
+    pub fn path(mut self, directory: &Path) -> Self {
+        self.path = Some(directory.to_owned());
+        self
+    }
+
+    /// The same with a variable in its environment
+    #[must_use]
+    pub fn environment(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// The same with a password
     #[must_use]
     pub fn password(mut self, password: &str) -> Self {
@@ -77,7 +93,7 @@ impl Launch {
 
 /// Where weaved and weavectl are: beside this program, else `WEAVE_BIN_DIR`
 pub(crate) fn program(name: &str) -> Result<PathBuf> {
-    let beside = std::env::current_exe()?.parent().map(std::path::Path::to_owned);
+    let beside = std::env::current_exe()?.parent().map(Path::to_owned);
     let directories = std::env::var_os("WEAVE_BIN_DIR")
         .map(PathBuf::from)
         .into_iter()
@@ -151,8 +167,12 @@ impl Host {
             .args(["--nickname", self.name()])
             .args(&launch.flags)
             .args(&launch.peers);
+        command.envs(launch.environment.iter().map(|(name, value)| (name, value)));
         if let Some(password) = &launch.password {
             command.env("WEAVE_PASSWORD", password);
+        }
+        if let Some(path) = &launch.path {
+            command.env("PATH", path);
         }
         run(command, DEADLINE)
     }

@@ -39,6 +39,7 @@
 
 mod announce;
 mod attach;
+mod environment;
 mod error;
 mod ioctl;
 mod links;
@@ -63,6 +64,7 @@ pub use attach::{
     AnnounceAttachedError, Attach, AttachError, Attached, Detach, DetachError, DetachPlan, DetachStep,
     Detached, End, Inverse, Leftover, Made, Plan, Step, StepError, Waiting, WaitingError, Warning, are_pair,
 };
+pub use environment::take_variable;
 pub use error::{EnsureError, NetlinkError, OpenError};
 pub use links::Links;
 pub use names::{HOST_END_PREFIX, WAITING_END_PREFIX, host_end, waiting_end};

@@ -95,6 +95,8 @@ pub struct Inputs {
     pub ipv4: bool,
     /// The neighbour's VXLAN port, for the reason's text
     pub vxlan_port: u16,
+    /// The UDP port for which this host could not make a VXLAN port
+    pub failing_port: Option<u16>,
 }
 
 /// The way that frames to the neighbour take
@@ -121,6 +123,11 @@ pub enum Reason {
     Encrypted,
     /// The connection's addresses are IPv6
     NotIpv4,
+    /// This host could not make a VXLAN port
+    NoPort {
+        /// Its UDP port
+        port: u16,
+    },
     /// No heartbeat ever came through the tunnel
     NeverHeard {
         /// The VXLAN port
@@ -157,6 +164,12 @@ impl fmt::Display for Reason {
             Self::NoOpenVSwitchThere => f.write_str("peer has no openvswitch"),
             Self::Encrypted => f.write_str("encrypted"),
             Self::NotIpv4 => f.write_str("fastdp needs IPv4 addresses"),
+            Self::NoPort { port } => {
+                write!(
+                    f,
+                    "fastdp: cannot make the VXLAN port (UDP {port} in use by another device?)"
+                )
+            }
             Self::NeverHeard { port } => write!(f, "fastdp: no heartbeat yet (UDP {port} blocked?)"),
             Self::Silent { silent, port } => {
                 let silent = silent.as_secs_f64();
@@ -319,6 +332,9 @@ fn fastdp_excluded(config: &ChooserConfig, inputs: &Inputs) -> Option<Reason> {
     }
     if !inputs.ipv4 {
         return Some(Reason::NotIpv4);
+    }
+    if let Some(port) = inputs.failing_port {
+        return Some(Reason::NoPort { port });
     }
     match inputs.fastdp {
         Health::Unproven => Some(Reason::NeverHeard { port }),

@@ -23,6 +23,10 @@ pub enum DropReason {
     OwnSource,
     /// Its source peer is not in the topology
     UnknownSource,
+    /// It came through the VXLAN port from an address at which no neighbour has proved itself
+    UnprovedAddress,
+    /// It came from a neighbour that is not its source, which is a neighbour itself and sends directly
+    WrongRelay,
     /// The peer it is to be relayed to is not in the topology
     UnknownDestination,
     /// No way leads to its peer
@@ -39,7 +43,7 @@ pub enum DropReason {
 
 impl DropReason {
     /// All of them
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 17] = [
         Self::UnknownPort,
         Self::BadSource,
         Self::BadDestination,
@@ -49,6 +53,8 @@ impl DropReason {
         Self::BadTag,
         Self::OwnSource,
         Self::UnknownSource,
+        Self::UnprovedAddress,
+        Self::WrongRelay,
         Self::UnknownDestination,
         Self::NoRoute,
         Self::NoPath,
@@ -69,6 +75,8 @@ impl DropReason {
             Self::BadTag => "bad_tag",
             Self::OwnSource => "own_source",
             Self::UnknownSource => "unknown_source",
+            Self::UnprovedAddress => "unproved_address",
+            Self::WrongRelay => "wrong_relay",
             Self::UnknownDestination => "unknown_destination",
             Self::NoRoute => "no_route",
             Self::NoPath => "no_path",
@@ -91,6 +99,8 @@ impl fmt::Display for DropReason {
             Self::BadTag => "no peer tags",
             Self::OwnSource => "from this host itself",
             Self::UnknownSource => "unknown source peer",
+            Self::UnprovedAddress => "from an address that no neighbour has proved",
+            Self::WrongRelay => "relayed for a peer that sends directly",
             Self::UnknownDestination => "unknown destination peer",
             Self::NoRoute => "no route to the peer",
             Self::NoPath => "no path to the neighbour",

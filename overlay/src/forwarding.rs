@@ -191,6 +191,9 @@ impl<S> Forwarding<S> {
             return Err(DropReason::OwnSource);
         }
         let name = self.routes.peer(source).ok_or(DropReason::UnknownSource)?;
+        if name != from && self.routes.comes_directly(name) {
+            return Err(DropReason::WrongRelay);
+        }
         if destination != self.own {
             let hop = self.next_hop(destination)?;
             if hop.name == from || destination == source {

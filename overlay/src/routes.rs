@@ -26,6 +26,11 @@ pub trait Routes: fmt::Debug + Send + Sync {
     /// The neighbour to which a frame for `destination` goes, if there is a way
     fn unicast(&self, destination: PeerName) -> Option<PeerName>;
 
+    /// Whether frames of `source` come from itself: it is a neighbour, and has known so for long enough to send
+    /// nothing by a relay
+    fn comes_directly(&self, source: PeerName) -> bool {
+        self.unicast(source) == Some(source)
+    }
     /// The neighbours to which a flooded frame of `source`, this peer or another, goes on from here
     fn broadcast(&self, source: PeerName) -> &[PeerName];
 }

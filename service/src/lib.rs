@@ -4,11 +4,17 @@
 //! Not here: command lines (but for the values of `--log-level`), signals, sockets, and whatever they serve.
 #![forbid(unsafe_code)]
 
+mod panics;
+mod watchdog;
+
 use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::ValueEnum;
 use sd_notify::NotifyState;
+
+pub use self::panics::PANICKED;
+pub use self::watchdog::Watchdog;
 
 /// What a stop may take, before the process ends with the work undone
 const GRACE: Duration = Duration::from_millis(4500);
@@ -40,13 +46,14 @@ impl From<LogLevel> for log::LevelFilter {
 }
 
 /// Runs a program to its end, with a log and this many threads; its error is the last line of the log, and
-/// makes the exit code 1
+/// makes the exit code 1, as a panic in any thread or task makes it [`PANICKED`]
 pub fn run(
     log_level: LogLevel,
     threads: usize,
     program: impl Future<Output = anyhow::Result<()>>,
 ) -> ExitCode {
     env_logger::Builder::new().filter_level(log_level.into()).init();
+    panics::end_the_process();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(threads)
         .enable_all()
@@ -82,22 +89,9 @@ pub async fn stop(work: impl Future<Output = ()>) {
     }
 }
 
-fn tell(state: NotifyState<'_>) {
+pub(crate) fn tell(state: NotifyState<'_>) {
     let _not_under_systemd = sd_notify::notify(&[state]);
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test(start_paused = true)]
-    async fn a_stop_that_hangs_is_given_up() {
-        let tick = Duration::from_millis(10);
-        for (work, expected) in [(GRACE / 2, GRACE / 2), (Duration::MAX, GRACE)] {
-            let begun = tokio::time::Instant::now();
-            stop(tokio::time::sleep(work)).await;
-            let took = begun.elapsed();
-            assert!((expected..expected + tick).contains(&took), "{took:?}");
-        }
-    }
-}
+mod tests;

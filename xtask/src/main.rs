@@ -45,6 +45,9 @@ enum Task {
         /// Only scenarios whose names contain this, and no unit tests; may be given again
         #[arg(long, value_name = "TEXT")]
         filter: Vec<String>,
+        /// The slow scenarios too
+        #[arg(long, conflicts_with = "filter")]
+        all: bool,
     },
     /// How fast every way between two hosts is, beside what the kernel does by itself
     Bench(bench::Args),
@@ -63,7 +66,7 @@ enum Task {
 fn main() -> ExitCode {
     let done = match Args::parse().task {
         Task::Demo => demo::demo(),
-        Task::Test { filter } => test::test(&filter),
+        Task::Test { filter, all } => test::test(&filter, all),
         Task::Bench(args) => bench::bench(&args),
         Task::Lint => lint::lint(),
         Task::Setup => setup::setup_for_tests(&[]),

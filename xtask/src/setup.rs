@@ -44,7 +44,7 @@ const NEEDED: &[Needed] = &[
     (
         "systemctl",
         "systemd",
-        "starts weaved's unit on a host of the lab",
+        "starts weaved's unit on a host of the lab, and judges it",
     ),
     ("mount", "mount", "the guest's file systems"),
     ("dockerd", "docker.io", "runs containers on hosts of the lab"),

@@ -11,8 +11,8 @@ use crate::guest::{Guest, WHOLE_RUN};
 use crate::setup::setup_for_tests;
 use crate::stage::Stages;
 
-/// Everything, or only the scenarios with these names
-pub(crate) fn test(filters: &[String]) -> Result<()> {
+/// Everything, with the slow scenarios or without, or only the scenarios with these names
+pub(crate) fn test(filters: &[String], all: bool) -> Result<()> {
     let workspace = Workspace::find()?;
     let mut stages = Stages::default();
     stages.run("set-up", || setup_for_tests(filters))?;
@@ -29,17 +29,18 @@ pub(crate) fn test(filters: &[String]) -> Result<()> {
         })?;
     }
     stages.run("release build", build::release)?;
-    scenarios(&mut stages, &workspace, filters)?;
+    scenarios(&mut stages, &workspace, filters, all)?;
     stages.summary();
     Ok(())
 }
 
-fn scenarios(stages: &mut Stages, workspace: &Workspace, filters: &[String]) -> Result<()> {
+fn scenarios(stages: &mut Stages, workspace: &Workspace, filters: &[String], all: bool) -> Result<()> {
     let lab = workspace.program("weave-lab");
     let words = |kernel: &str| {
         // Named ones run wherever they can.
         let kernel = if filters.is_empty() { kernel } else { "here" };
         let mut words = vec!["run".to_owned(), format!("--kernel={kernel}")];
+        words.extend(all.then(|| "--all".to_owned()));
         words.extend(filters.iter().map(|filter| format!("--filter={filter}")));
         words
     };

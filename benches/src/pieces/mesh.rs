@@ -5,7 +5,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use gossip::{Config, ConnId, Event, Identity, Link, Mesh, Offer, Output, PeerRecord, Timers, Topology};
+use gossip::{
+    Config, ConnId, Entropy, Event, Identity, Link, Mesh, NetworkName, Offer, Output, Passwords, PeerRecord,
+    Signature, Timers, Topology,
+};
 use model::{PeerName, ShortId, Uid};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -51,6 +54,8 @@ pub fn records(shape: Shape, peers: u16) -> (Records, PeerName) {
             short_id: ShortId::truncated(number),
             addresses: vec![],
             connections: names.iter().filter(is_neighbour).map(link).collect(),
+            disputes: vec![],
+            signature: Signature::default(),
         };
         (*name, Arc::new(record))
     };
@@ -180,7 +185,12 @@ fn mesh(number: u16, now: Instant) -> Mesh {
         name: identity.peer_name(),
         nickname: format!("host{number}").parse().expect("a nickname"),
         identity,
-        psk: None,
+        network: NetworkName::default(),
+        passwords: Passwords::default(),
+        entropy: Entropy::new(StdRng::from_rng(&mut rng)),
+        pins: vec![],
+        bans: vec![],
+        unix_ms: 0,
         short_id: Some(ShortId::truncated(number)),
         epoch: 1,
         uid: Uid(number.into()),

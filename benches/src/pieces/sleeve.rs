@@ -73,7 +73,7 @@ pub fn tcp_frame() -> (VnetHeader, Vec<u8>) {
     (vnet, frame)
 }
 
-const SESSION: SessionId = SessionId::new(7, 0x12345);
+const SESSION: SessionId = SessionId::new(7, 0x0123_4567_89ab_cdef);
 const KEY: [u8; 32] = [0x42; 32];
 /// What is said with every frame
 pub const INNER: InnerHeader = InnerHeader {

@@ -70,6 +70,9 @@ impl Host {
                 mtu: 1450,
                 csum: true,
             });
+            if let Path::Fastdp(tunnel) = path {
+                switch.set_ingress(name(peer), Some(tunnel.remote), now);
+            }
             switch.set_path(name(peer), Some(path), now);
         }
         switch.settle(now);

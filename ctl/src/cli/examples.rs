@@ -75,13 +75,17 @@ EXAMPLES:
 
 pub(super) const EXPOSE: &str = "\
 Containers of the same subnet reach this host, and it reaches them. With masquerading they also
-reach the outside through it, and the outside reaches them by a route to it.
+reach the outside through it. From outside they are reached, by a route to this host, by whom
+--expose-to names: underlay, docker (containers on Docker's bridges), networks. It holds for all
+addresses of the host, and until the next --expose-to, or until all are hidden.
 
 EXAMPLES:
   weavectl expose                              any free address
   weavectl expose net:10.2.1.0/24              in this subnet, too
   weavectl expose 10.2.1.132/24 -h exposed     this one, as exposed.weave.local
-  weavectl expose --without-masquerade";
+  weavectl expose --without-masquerade
+  weavectl expose --expose-to 192.168.1.0/24   containers are reached from there
+  weavectl expose --expose-to host             from nowhere but this host again";
 
 pub(super) const HIDE: &str = "\
 EXAMPLES:
@@ -99,7 +103,9 @@ long as the lease (--ipalloc-lease) lose them. This is for those that cannot, an
 
 EXAMPLES:
   weavectl rmpeer host3
-  weavectl rmpeer 7a:c0:00:12:34:56 host4";
+  weavectl rmpeer 7a:c0:00:12:34:56 host4
+  weavectl rmpeer --ban host4            refused for good, also with the right password
+  weavectl rmpeer --unban host4          accepted again";
 
 pub(super) const DNS_ADD: &str = "\
 EXAMPLES:
@@ -167,3 +173,17 @@ pub(super) const COMPLETION: &str = "\
 EXAMPLES:
   weavectl completion bash > /etc/bash_completion.d/weavectl
   weavectl completion zsh > ~/.zfunc/_weavectl";
+
+pub(super) const GENKEY: &str = "\
+EXAMPLES:
+  weavectl genkey > /etc/weave/password && chmod 600 /etc/weave/password
+  weavectl launch --password-file /etc/weave/password host1";
+
+pub(super) const PASSWORD: &str = "\
+Do each step on every host before the next one, the hosts in any order. Connections that are up stay up.
+
+EXAMPLES:
+  weavectl genkey > new && chmod 600 new
+  weavectl password add --file new     on every host: both are accepted
+  weavectl password promote            on every host: connect with the new one
+  weavectl password drop               on every host: accept the old one no longer";

@@ -35,6 +35,15 @@ pub(crate) struct LaunchArgs {
         allow_hyphen_values = true
     )]
     password: Option<String>,
+    /// File that holds the password of the network
+    #[arg(long, value_name = "FILE", conflicts_with = "password")]
+    password_file: Option<String>,
+    /// Open this host to everybody although the network had a password
+    #[arg(long, conflicts_with_all = ["password", "password_file"])]
+    no_password: bool,
+    /// Name of the network: hosts of different networks refuse each other [default: weave]
+    #[arg(long, value_name = "NAME")]
+    network: Option<String>,
     /// Never use the kernel's Open vSwitch datapath
     #[arg(long)]
     no_fastdp: bool,
@@ -104,6 +113,9 @@ pub(crate) struct LaunchArgs {
     /// Where other names are asked for, instead of the host's own name servers; may be given again
     #[arg(long, value_name = "ADDRESS")]
     dns_upstream: Vec<String>,
+    /// Networks that are answered about names beside containers and this host, with commas between them
+    #[arg(long, value_name = "CIDR,...")]
+    dns_allow: Option<String>,
     /// Where the host's own name servers are told [default: /etc/resolv.conf]
     #[arg(long, value_name = "FILE")]
     resolv_conf: Option<String>,
@@ -152,6 +164,11 @@ impl Settings {
         };
         push("port", checked("port", args.port, port)?);
         push("host", checked("host", args.host, address)?);
+        push("network", checked("network", args.network, network)?);
+        push(
+            "password-file",
+            checked("password-file", args.password_file, path)?,
+        );
         push("name", checked("name", args.name, name)?);
         push("nickname", checked("nickname", args.nickname, nickname)?);
         push("mtu", checked("mtu", args.mtu, mtu)?);
@@ -197,6 +214,10 @@ impl Settings {
         for upstream in args.dns_upstream {
             push("dns-upstream", checked("dns-upstream", Some(upstream), server)?);
         }
+        push(
+            "dns-allow",
+            checked("dns-allow", args.dns_allow, subnets)?.filter(|list| !list.is_empty()),
+        );
         push("resolv-conf", checked("resolv-conf", args.resolv_conf, path)?);
         push("state-dir", checked("state-dir", args.state_dir, path)?);
         let log_level = checked("log-level", args.log_level, log_level)?;
@@ -207,6 +228,7 @@ impl Settings {
             push("socket", checked("socket", Some(socket.to_owned()), path)?);
         }
         for (flag, is_set) in [
+            ("--no-password", args.no_password),
             ("--no-fastdp", args.no_fastdp),
             ("--no-discovery", args.no_discovery),
             ("--no-dns", args.no_dns),
@@ -268,6 +290,15 @@ fn name(text: &str) -> Result<String> {
         Err(error @ model::PeerNameError::NotAStation(_)) => Err(error.into()),
         Err(error @ model::PeerNameError::Form(_)) => bail!("{error}, as in 7a:c0:00:12:34:56"),
     }
+}
+
+fn network(text: &str) -> Result<String> {
+    let is_allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_.".contains(&byte);
+    ensure!(
+        (1..=32).contains(&text.len()) && text.bytes().all(is_allowed),
+        "a network's name has 1 to 32 lower-case letters, digits, '-', '_' and '.'"
+    );
+    Ok(text.to_owned())
 }
 
 fn nickname(text: &str) -> Result<String> {

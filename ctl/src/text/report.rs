@@ -88,6 +88,7 @@ mod tests {
                     "connections": { "established": 1 }, "peers": { "total": 2, "established": 2, "pending": 0 },
                     "trusted_subnets": [],
                 },
+                "security": { "network": "weave", "password": "set", "weak_password": false, "banned": [], "disputes": [] },
                 "datapath": { "kind": "bridge", "name": "weave", "reason": "no openvswitch in this kernel" },
                 "overlay_mtu": 1438,
             },

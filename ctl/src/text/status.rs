@@ -2,7 +2,10 @@
 
 use std::fmt::{self, Display};
 
-use api::{ConnectionCounts, ConnectionState, Datapath, Dispatch, PeerCounts, Protocol, StatusReport};
+use api::{
+    ConnectionCounts, ConnectionState, Datapath, Dispatch, PacketFilter, PasswordState, PeerCounts, Protocol,
+    Security, StatusReport,
+};
 
 use crate::exit::clean;
 
@@ -19,7 +22,32 @@ impl Display for Status<'_> {
         field(f, "Service", "router")?;
         field(f, "Protocol", protocol(router.protocol))?;
         field(f, "Name", format_args!("{}({})", router.name, router.nickname))?;
+        field(f, "Network", clean(&status.security.network))?;
         field(f, "Encryption", enabled(router.encryption))?;
+        if status.security.password == PasswordState::Rotating {
+            field(f, "Passwords", status.security.password)?;
+        }
+        if let Some(line) = openness(&status.security) {
+            field(f, "Warning", line)?;
+        }
+        for banned in &status.security.banned {
+            field(
+                f,
+                "Banned",
+                format_args!("{} (key {})", banned.peer, clean(&banned.key)),
+            )?;
+        }
+        for dispute in &status.security.disputes {
+            let (claimant, at) = (clean(&dispute.claimant), &dispute.at);
+            field(
+                f,
+                "NameConflict",
+                format_args!(
+                    "{} is claimed by the key {claimant}, and was refused by {}({})",
+                    dispute.name, at.name, at.nickname
+                ),
+            )?;
+        }
         field(f, "PeerDiscovery", enabled(router.peer_discovery))?;
         field(f, "Targets", router.targets)?;
         field(f, "Connections", connections(&router.connections))?;
@@ -39,6 +67,28 @@ impl Display for Status<'_> {
             .map(|(reason, count)| format!("{count} {}", clean(reason)))
             .collect();
         field(f, "Drops", list(&drops))?;
+        if let Some(host) = &status.host {
+            writeln!(f)?;
+            field(f, "Service", "host")?;
+            match (host.filter, &host.filter_error) {
+                (PacketFilter::Nftables, _) => field(f, "Filter", "nftables")?,
+                (PacketFilter::Iptables, _) => field(f, "Filter", "iptables")?,
+                (PacketFilter::None, None) => field(f, "Filter", "none")?,
+                (PacketFilter::None, Some(why)) => field(f, "Filter", format_args!("none ({})", clean(why)))?,
+            }
+            field(f, "Exposed", list(&host.exposed))?;
+            if !host.exposed.is_empty() {
+                field(f, "ExposedTo", &host.exposed_to)?;
+            }
+        }
+        if let Some(store) = &status.store {
+            writeln!(f)?;
+            field(f, "Service", "state")?;
+            match &store.message {
+                None => field(f, "Status", store.state)?,
+                Some(why) => field(f, "Status", format_args!("{}: {}", store.state, clean(why)))?,
+            }
+        }
         if let Some(ipam) = &status.ipam {
             writeln!(f)?;
             field(f, "Service", "ipam")?;
@@ -65,6 +115,15 @@ impl Display for Status<'_> {
             field(f, "Upstream", list(&clean(&dns.upstream)))?;
             field(f, "TTL", dns.ttl)?;
             field(f, "Entries", dns.entries)?;
+            if let Some(fill) = &status.names {
+                let mib = |bytes: usize| bytes as f64 / f64::from(1 << 20);
+                let (used, most) = (mib(fill.bytes), mib(fill.max_bytes));
+                field(
+                    f,
+                    "Copies",
+                    format_args!("{} hosts, {used:.1} of {most:.0} MiB", fill.origins),
+                )?;
+            }
         }
         writeln!(f)
     }
@@ -98,6 +157,20 @@ fn datapath(f: &mut fmt::Formatter<'_>, datapath: &Datapath) -> fmt::Result {
             )
         }
         Datapath::Bridge { name: _, reason } => field(f, "Kind", format_args!("bridge: {}", clean(reason))),
+    }
+}
+
+/// One line about a network that is open, or easily opened
+pub(crate) fn openness(security: &Security) -> Option<String> {
+    let network = clean(&security.network);
+    match (security.password, security.weak_password) {
+        (PasswordState::Open, _) => Some(format!(
+            "network {network} has no password: whoever reaches this host can join it and read its traffic"
+        )),
+        (PasswordState::Set | PasswordState::Rotating, true) => Some(format!(
+            "the password of network {network} can be found by trying; weavectl genkey makes a strong one"
+        )),
+        (PasswordState::Set | PasswordState::Rotating, false) => None,
     }
 }
 
@@ -175,6 +248,17 @@ mod tests {
                 "peers": { "total": 3, "established": 6, "pending": 0 },
                 "trusted_subnets": ["10.1.0.0/16", "10.2.0.0/16"],
             },
+            "security": {
+                "network": "weave",
+                "password": "rotating",
+                "weak_password": true,
+                "banned": [{ "peer": "7a:00:00:00:00:09", "key": "0909" }],
+                "disputes": [{
+                    "name": "7a:00:00:00:00:08",
+                    "claimant": "0808",
+                    "at": { "name": "7a:00:00:00:00:01", "nickname": "host2" },
+                }],
+            },
             "datapath": {
                 "kind": "fastdp",
                 "name": "weave",
@@ -184,6 +268,12 @@ mod tests {
             "overlay_mtu": 1450,
             "sleeve_threads": 2,
             "drops": { "no route": 0, "sleeve: forged": 3, "unknown VNI": 1 },
+            "host": {
+                "filter": "nftables",
+                "exposed": ["10.32.0.1/12"],
+                "exposed_to": ["underlay"],
+            },
+            "store": { "state": "failed", "path": "/s/weaved.redb", "reason": "full", "message": "no space" },
         }))
         .unwrap();
         assert_eq!(
@@ -194,7 +284,12 @@ mod tests {
         Service: router
        Protocol: weave 1..2
            Name: ce:31:e0:06:45:1a(host1)
+        Network: weave
      Encryption: enabled
+      Passwords: two, while one replaces the other
+        Warning: the password of network weave can be found by trying; weavectl genkey makes a strong one
+         Banned: 7a:00:00:00:00:09 (key 0909)
+   NameConflict: 7a:00:00:00:00:08 is claimed by the key 0808, and was refused by 7a:00:00:00:00:01(host2)
   PeerDiscovery: enabled
         Targets: 2
     Connections: 7 (2 established, 1 held, 1 pending, 1 retrying, 1 failed, 1 connecting)
@@ -209,6 +304,14 @@ mod tests {
             MTU: 1450
   SleeveThreads: 2 each way
           Drops: 3 sleeve: forged, 1 unknown VNI
+
+        Service: host
+         Filter: nftables
+        Exposed: 10.32.0.1/12
+      ExposedTo: host, underlay
+
+        Service: state
+         Status: failed: no space
 
 "
         );
@@ -231,9 +334,11 @@ mod tests {
                 "peers": { "total": 1, "established": 0, "pending": 0 },
                 "trusted_subnets": [],
             },
+            "security": { "network": "weave", "password": "open", "weak_password": false, "banned": [], "disputes": [] },
             "datapath": { "kind": "bridge", "name": "weave", "reason": "no openvswitch in this kernel" },
             "overlay_mtu": 1438,
             "sleeve_threads": 1,
+            "host": { "filter": "none", "filter_error": "cannot run nft" },
         }))
         .unwrap();
         assert_eq!(
@@ -244,7 +349,9 @@ mod tests {
         Service: router
        Protocol: weave 1
            Name: ce:31:e0:06:45:1a(host1)
+        Network: weave
      Encryption: disabled
+        Warning: network weave has no password: whoever reaches this host can join it and read its traffic
   PeerDiscovery: disabled
         Targets: 0
     Connections: 0
@@ -256,6 +363,10 @@ mod tests {
             MTU: 1438
   SleeveThreads: 1 each way
           Drops: none
+
+        Service: host
+         Filter: none (cannot run nft)
+        Exposed: none
 
 "
         );

@@ -11,7 +11,7 @@ impl Attachments {
     /// Removes one, and frees what is kept for its container to come back; refused while a process is in that
     pub(crate) async fn abandon(&self, id: &ContainerId) -> Result<(), ApiError> {
         let netns = {
-            let records = self.0.records.lock().await;
+            let records = self.0.published.load();
             records.get(id).and_then(|record| record.netns.clone())
         };
         if let Some(path) = netns

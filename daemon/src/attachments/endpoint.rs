@@ -15,7 +15,7 @@ use ipnetwork::IpNetwork;
 use link::{Attach, LinkEvent, LinkState, Links, NetnsRef, Waiting, Watch};
 use model::{ContainerId, IfName};
 
-use super::error::{attach_error, netns_error, store_error, waiting_error};
+use super::error::{attach_error, done_but, netns_error, waiting_error};
 use super::rest::Got;
 use super::{Attachments, Record, chosen, container_if, not_attached, text};
 use crate::common::ipv4;
@@ -87,12 +87,14 @@ impl Attachments {
             names: None,
         };
         if let Err(error) = self.put_on(&record).await {
+            inner.remember(id, records.get(id)).later();
             if let Err(error) = inner.links.delete(&waiting.host_if).await {
                 log::error!("container {id}: {} stays: {error}", waiting.host_if);
             }
             return Err(error);
         }
         records.insert(id.clone(), record);
+        inner.publish(&records);
         log::info!("container {id} gets {} when it starts", text(addresses));
         Ok(Endpoint {
             container: id.clone(),
@@ -143,13 +145,16 @@ impl Attachments {
         record.netns = Some(PathBuf::from(request.netns));
         record.container_if = found.clone();
         record.mac = attached.mac;
-        inner
-            .store
-            .put_attachment(id.as_str(), &record)
-            .map_err(store_error)?;
+        let written = inner.store.put_attachment(id.as_str(), &record);
         let addresses = record.addresses.clone();
         records.insert(id.clone(), record);
+        inner.publish(&records);
         drop(records);
+        // The runtime removes the endpoint of a join that failed.
+        written.wait().await.map_err(|error| {
+            let done = format!("container {id} has {} by {found}", text(&addresses));
+            done_but(&done, "it is taken for one that has not started", error)
+        })?;
         if let Err(error) = attached.announce_all(&addresses).await {
             log::warn!("container {id}: {error}");
         }
@@ -225,11 +230,14 @@ impl Attachments {
             let text = format!("cannot remove {} of container {id}: {error}", record.host_if);
             ApiError::new(ErrorKind::Internal, text)
         })?;
-        inner.store.remove_attachment(id.as_str()).map_err(store_error)?;
+        let written = inner.store.remove_attachment(id.as_str());
         records.remove(id);
+        inner.publish(&records);
         drop(records);
         log::info!("container {id} has left");
         self.end(&record).await;
+        // Whoever is told of a failure would try again for ever: the device is gone, and the next start sees that.
+        written.later();
         Ok(())
     }
 

@@ -14,6 +14,15 @@ pub(super) fn store_error(error: StoreError) -> ApiError {
     ApiError::new(ErrorKind::Internal, line(error))
 }
 
+/// Something was done, and is not on disk
+pub(super) fn done_but(what: &str, after_a_restart: &str, error: StoreError) -> ApiError {
+    let text = format!(
+        "{what}, but that is not on disk, and {after_a_restart} if weaved is restarted before it is: {}",
+        line(error)
+    );
+    ApiError::new(ErrorKind::Internal, text)
+}
+
 pub(super) fn netns_error(error: &NetnsError) -> ApiError {
     let kind = match error {
         NetnsError::NoProcess(_) | NetnsError::Gone(_) => ErrorKind::NotFound,

@@ -1,7 +1,7 @@
 //! The containers of this host: attached, detached, remembered, and missed when they are gone.
 //!
-//! One change at a time. What is remembered is put on disk after it was made and before it is
-//! acknowledged, so a kill in between leaves a container that the next start finds unclaimed and takes on,
+//! One change at a time; whoever only looks never waits for one. What is remembered is put on disk after it was made
+//! and before it is acknowledged, so a kill in between leaves a container that the next start finds unclaimed and takes on,
 //! never one that was promised and is not there.
 
 mod abandoned;
@@ -22,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::{AddressSpec, ApiError, AttachRequest, Attached, Attachment, DetachRequest, Detached, ErrorKind};
+use arc_swap::ArcSwap;
 use ipnetwork::IpNetwork;
 use link::{Attach, Detach, Links, NetnsRef};
 use model::{ContainerId, IfName, Mac};
@@ -29,14 +30,14 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 
 use self::container::container;
-use self::error::{attach_error, detach_error, netns_error, store_error};
+use self::error::{attach_error, detach_error, done_but, netns_error, store_error};
 use self::naming::name;
 use self::rest::Resting;
 pub(crate) use self::watch::follow_links;
 use crate::addresses::Network;
 use crate::common::ipv4;
 use crate::datapath::Datapath;
-use crate::store::Store;
+use crate::store::{Store, Written};
 
 /// The interface inside a container
 const CONTAINER_IF: &str = "ethwe";
@@ -87,6 +88,8 @@ struct Inner {
     hold: Duration,
     /// By id; held through a change, so that there is one at a time
     records: Mutex<BTreeMap<ContainerId, Record>>,
+    /// The same as of the last change, for those who only look
+    published: ArcSwap<BTreeMap<ContainerId, Record>>,
     resting: Mutex<Resting>,
 }
 
@@ -105,7 +108,7 @@ impl Attachments {
         for record in store.attachments::<Record>()? {
             if links.index(&record.host_if).await?.is_none() {
                 log::info!("container {} is gone", record.id);
-                store.remove_attachment(record.id.as_str())?;
+                store.remove_attachment(record.id.as_str()).later();
                 gone.push(record);
                 continue;
             }
@@ -118,7 +121,7 @@ impl Attachments {
                 record.id,
                 text(&record.addresses)
             );
-            store.put_attachment(record.id.as_str(), &record)?;
+            store.put_attachment(record.id.as_str(), &record).later();
             records.insert(record.id.clone(), record);
         }
         for record in records.values() {
@@ -139,6 +142,7 @@ impl Attachments {
             network,
             mtu,
             hold,
+            published: ArcSwap::from_pointee(records.clone()),
             records: Mutex::new(records),
             resting: Mutex::new(resting),
         }));
@@ -149,15 +153,15 @@ impl Attachments {
     }
 
     /// The containers
-    pub(crate) async fn list(&self) -> Result<Vec<Attachment>, ApiError> {
-        let records = self.0.records.lock().await;
+    pub(crate) fn list(&self) -> Vec<Attachment> {
+        let records = self.0.published.load();
         let view = |record: &Record| Attachment {
             container: record.id.clone(),
             netns: record.netns.as_ref().map(|path| path.display().to_string()),
             mac: record.mac,
             addresses: record.addresses.clone(),
         };
-        Ok(records.values().map(view).collect())
+        records.values().map(view).collect()
     }
 
     /// Puts a container on the network, or gives one that is on it more addresses
@@ -194,7 +198,12 @@ impl Attachments {
             }
         };
         self.has_name(&id, name, addresses).await;
-        self.remember_names(&id, false).await;
+        if let Err(error) = self.remember_names(&id, false).await {
+            log::error!(
+                "container {id} may have lost names after a restart: {}",
+                error.message
+            );
+        }
         Ok(attached)
     }
 
@@ -249,12 +258,14 @@ impl Attachments {
             names: known.and_then(|known| known.names.clone()),
         };
         if let Err(error) = self.put_on(&record).await {
+            inner.remember(&id, known).later();
             for leftover in attached.undo(&inner.links).await {
                 log::error!("container {id}: {leftover}");
             }
             return Err(error);
         }
         records.insert(id.clone(), record);
+        inner.publish(&records);
         if let Err(error) = attached.announce().await {
             log::warn!("container {id}: {error}");
         }
@@ -272,8 +283,8 @@ impl Attachments {
     async fn put_on(&self, record: &Record) -> Result<(), ApiError> {
         let inner = &*self.0;
         inner.datapath.add_port(&record.host_if).await?;
-        let kept = inner.store.put_attachment(record.id.as_str(), record);
-        kept.map_err(store_error)
+        let written = inner.store.put_attachment(record.id.as_str(), record);
+        written.wait().await.map_err(store_error)
     }
 
     /// Takes addresses, or all of them, from a container; with the last one it leaves the network
@@ -306,24 +317,33 @@ impl Attachments {
         record.addresses.retain(stays);
         record.chosen.retain(stays);
         let gone = detached.interface_removed || record.addresses.is_empty();
-        if gone {
-            inner.store.remove_attachment(id.as_str()).map_err(store_error)?;
-            records.remove(&id);
-        } else {
-            inner
-                .store
-                .put_attachment(id.as_str(), &record)
-                .map_err(store_error)?;
-            records.insert(id.clone(), record);
+        let record = (!gone).then_some(record);
+        let written = inner.remember(&id, record.as_ref());
+        match record {
+            Some(record) => drop(records.insert(id.clone(), record)),
+            None => drop(records.remove(&id)),
         }
+        inner.publish(&records);
         drop(records);
+        // It is done, on disk or not: the addresses go to nobody else before the disk has that.
+        let mut remembered = Ok(());
         if gone {
             inner.network.forget(&id).await;
         } else {
             inner.network.give_up(&id, &detached.removed).await;
-            self.remember_names(&id, false).await;
+            remembered = self.remember_names(&id, false).await;
         }
         log::info!("container {id} detached from {}", text(&detached.removed));
+        written.wait().await.map_err(|error| {
+            let done = format!("container {id} was detached from {}", text(&detached.removed));
+            done_but(&done, "these addresses stay taken", error)
+        })?;
+        if let Err(error) = remembered {
+            log::error!(
+                "container {id} may have lost names after a restart: {}",
+                error.message
+            );
+        }
         Ok(Detached {
             container: id,
             addresses: detached.removed,
@@ -344,22 +364,36 @@ impl Attachments {
         }
         log::info!("container {} is gone", record.id);
         records.remove(&record.id);
+        self.0.publish(&records);
         drop(records);
-        if let Err(error) = self.0.store.remove_attachment(record.id.as_str()) {
-            log::error!("{:#}", anyhow::Error::from(error));
-        }
+        self.0.store.remove_attachment(record.id.as_str()).later();
         self.end(&record).await;
     }
 
     /// What the containers have
-    pub(crate) async fn held(&self) -> Vec<Held> {
-        let records = self.0.records.lock().await;
+    pub(crate) fn held(&self) -> Vec<Held> {
+        let records = self.0.published.load();
         let held = |record: &Record| Held {
             id: record.id.clone(),
             addresses: record.addresses.clone(),
             names: record.all_names(),
         };
         records.values().map(held).collect()
+    }
+}
+
+impl Inner {
+    /// Shows a change to those who only look
+    fn publish(&self, records: &BTreeMap<ContainerId, Record>) {
+        self.published.store(Arc::new(records.clone()));
+    }
+
+    /// Hands over to the disk what is to be remembered of a container
+    fn remember(&self, id: &ContainerId, record: Option<&Record>) -> Written {
+        match record {
+            Some(record) => self.store.put_attachment(id.as_str(), record),
+            None => self.store.remove_attachment(id.as_str()),
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use api::{ApiError, ContainerSpec, ErrorKind, NameRequest};
 use model::ContainerId;
 
 use super::container::container;
+use super::error::store_error;
 use super::{Attachments, Record, not_attached};
 use crate::common::ipv4;
 
@@ -20,7 +21,7 @@ pub(crate) struct Named {
 
 impl Attachments {
     /// What a request to add names means
-    pub(crate) async fn named(&self, request: &NameRequest) -> Result<Named, ApiError> {
+    pub(crate) fn named(&self, request: &NameRequest) -> Result<Named, ApiError> {
         let bad = |text: &str| ApiError::new(ErrorKind::BadInput, text);
         let Some(spec) = &request.container else {
             let name = request
@@ -37,7 +38,7 @@ impl Attachments {
             });
         };
         let (_reference, id) = container(spec)?;
-        let records = self.0.records.lock().await;
+        let records = self.0.published.load();
         let record = records.get(&id);
         let name = request
             .name
@@ -84,28 +85,26 @@ impl Attachments {
 impl Attachments {
     /// Has a container's names on disk one by one, so that the next run gives it the same: if some were given or
     /// taken beside its own, or `begin` says that this has happened
-    pub(crate) async fn remember_names(&self, id: &ContainerId, begin: bool) {
+    pub(crate) async fn remember_names(&self, id: &ContainerId, begin: bool) -> Result<(), ApiError> {
         let inner = &*self.0;
         let mut records = inner.records.lock().await;
         let Some(record) = records.get(id).filter(|record| begin || record.names.is_some()) else {
-            return;
+            return Ok(());
         };
         let Ok(Some(names)) = inner.network.names_of(id).await else {
             // There are no names on this host, or no weaved soon.
-            return;
+            return Ok(());
         };
         if record.names.as_ref() == Some(&names) {
-            return;
+            return Ok(());
         }
         let mut record = record.clone();
         record.names = Some(names);
-        match inner.store.put_attachment(id.as_str(), &record) {
-            Ok(()) => drop(records.insert(id.clone(), record)),
-            Err(error) => log::error!(
-                "container {id} will have lost names after a restart: {:#}",
-                anyhow::Error::from(error)
-            ),
-        }
+        let written = inner.store.put_attachment(id.as_str(), &record);
+        records.insert(id.clone(), record);
+        inner.publish(&records);
+        drop(records);
+        written.wait().await.map_err(store_error)
     }
 }
 

@@ -47,7 +47,7 @@ fn several_addresses_come_and_go_one_by_one_and_the_interface_with_the_last() {
         let detached = host.detach("one", &[]).await.unwrap();
         assert!(detached.interface_removed);
         assert!(!host.is_attached("one"));
-        assert_eq!(host.listed().await, [""; 0]);
+        assert_eq!(host.listed(), [""; 0]);
     });
 }
 
@@ -61,7 +61,7 @@ fn attaching_again_changes_nothing() {
         let second = host.attach("one", &["10.1.0.1/24"]).await.unwrap();
         assert_eq!(first, second);
         assert_eq!(run("ip", &["-netns", "one", "-json", "address"]), before);
-        assert_eq!(host.listed().await, ["one 10.1.0.1/24"]);
+        assert_eq!(host.listed(), ["one 10.1.0.1/24"]);
     });
 }
 
@@ -86,7 +86,7 @@ fn an_address_of_another_container_is_refused_by_its_name() {
         host.attach("two", &["10.1.0.3/24"]).await.unwrap();
         host.detach("one", &["10.1.0.2/24"]).await.unwrap();
         host.attach("two", &["10.1.0.2/24"]).await.unwrap();
-        let listed = host.listed().await;
+        let listed = host.listed();
         assert_eq!(listed, ["one 10.1.0.1/24", "two 10.1.0.3/24 10.1.0.2/24"]);
     });
 }
@@ -111,7 +111,7 @@ fn what_cannot_be_attached_entirely_is_not_attached_at_all() {
         assert_eq!(error.kind, ErrorKind::Internal);
         assert!(!error.message.contains('\n'), "{error:?}");
         assert!(!host.is_attached("one"), "the bridge is gone: {error:?}");
-        assert_eq!(host.listed().await, ["two 10.1.0.1/24"]);
+        assert_eq!(host.listed(), ["two 10.1.0.1/24"]);
     });
 }
 
@@ -134,11 +134,38 @@ fn what_cannot_be_remembered_is_taken_back() {
         let error = host.attach("one", &["10.1.0.9/24"]).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Internal);
         assert_eq!(host.addresses("one"), ["10.1.0.1/24"], "what it had before stays");
-        assert_eq!(host.listed().await, ["one 10.1.0.1/24"]);
+        assert_eq!(host.listed(), ["one 10.1.0.1/24"]);
 
         fs::remove_file(full).unwrap();
         host.attach("two", &["10.1.0.2/24"]).await.unwrap();
-        assert_eq!(host.listed().await, ["one 10.1.0.1/24", "two 10.1.0.2/24"]);
+        assert_eq!(host.listed(), ["one 10.1.0.1/24", "two 10.1.0.2/24"]);
+    });
+}
+
+#[test]
+fn a_detach_that_is_not_on_disk_says_what_was_done() {
+    on_a_host(|links| async move {
+        let host = Host::open(links).await;
+        for container in ["one", "two"] {
+            host.container(container);
+        }
+        host.attach("one", &["10.1.0.1/24", "10.2.0.1/24"]).await.unwrap();
+        host.attach("two", &["10.1.0.2/24"]).await.unwrap();
+        let full = Path::new("/run/full");
+        let _no_space = fs::write(full, vec![1; 8 << 20]);
+        let error = host.detach("one", &["10.2.0.1/24"]).await.unwrap_err();
+        let expected = "container one was detached from 10.2.0.1/24, but that is not on disk, and these addresses \
+                        stay taken if weaved is restarted before it is: the state file /run/state/weaved.redb \
+                        cannot be read or written (free space on its file system, weaved goes on by itself): ";
+        assert!(error.message.starts_with(expected), "{}", error.message);
+        assert_eq!(host.addresses("one"), ["10.1.0.1/24"]);
+        host.detach("two", &[]).await.unwrap_err();
+        assert!(!host.is_attached("two"));
+        assert_eq!(host.listed(), ["one 10.1.0.1/24"], "as it is");
+        fs::remove_file(full).unwrap();
+        host.store.written().wait().await.unwrap();
+        let kept = host.store.attachments::<Record>().unwrap();
+        assert_eq!(kept.len(), 1);
     });
 }
 
@@ -169,7 +196,7 @@ fn a_restart_knows_the_containers_that_are_still_there() {
         let links = host.close();
         run("ip", &["-netns", "two", "link", "delete", "ethwe"]);
         let host = Host::open(links).await;
-        assert_eq!(host.listed().await, ["one 10.1.0.1/24"]);
+        assert_eq!(host.listed(), ["one 10.1.0.1/24"]);
         host.attach("two", &["10.1.0.2/24"]).await.unwrap();
     });
 }
@@ -186,10 +213,7 @@ fn a_lost_state_does_not_lose_the_containers_that_run_on() {
         fs::remove_dir_all(STATE).unwrap();
 
         let host = Host::open(links).await;
-        assert_eq!(
-            host.listed().await,
-            ["one 10.1.0.1/24 fd00::1/64", "two 10.1.0.2/24"]
-        );
+        assert_eq!(host.listed(), ["one 10.1.0.1/24 fd00::1/64", "two 10.1.0.2/24"]);
         let error = host.attach("two", &["10.1.0.1/24"]).await.unwrap_err();
         assert_eq!(error.kind, ErrorKind::Conflict);
         host.detach("one", &[]).await.unwrap();
@@ -219,7 +243,7 @@ fn a_lost_state_does_not_lose_what_a_runtime_attached_either() {
         }
 
         let host = Host::open(links).await;
-        let listed = host.listed().await;
+        let listed = host.listed();
         assert!(
             listed.len() == 1 && listed[0].ends_with(" 10.1.0.1/24"),
             "{listed:?}"
@@ -243,7 +267,7 @@ fn late_word_of_a_device_is_not_about_the_next_one_of_its_name() {
         host.detach("one", &[]).await.unwrap();
         host.attach("one", &["10.1.0.2/24"]).await.unwrap();
         host.attachments.device_removed(&device).await;
-        assert_eq!(host.listed().await, ["one 10.1.0.2/24"]);
+        assert_eq!(host.listed(), ["one 10.1.0.2/24"]);
     });
 }
 
@@ -257,10 +281,10 @@ fn a_container_that_ends_is_forgotten() {
         host.attachments
             .device_removed(&"vwnobody".parse().unwrap())
             .await;
-        assert_eq!(host.listed().await.len(), 1);
+        assert_eq!(host.listed().len(), 1);
         run("ip", &["link", "delete", device.as_str()]);
         host.attachments.device_removed(&device).await;
-        assert_eq!(host.listed().await, [""; 0]);
+        assert_eq!(host.listed(), [""; 0]);
         let kept = host.store.attachments::<Record>().unwrap();
         assert_eq!(kept, [], "nor is it remembered");
     });
@@ -274,7 +298,7 @@ fn an_interface_that_a_runtime_moved_is_completed_in_its_container() {
         let made = host.create("web", &["10.1.0.1/24", "10.2.0.1/16"]).await.unwrap();
         let again = host.create("web", &["10.1.0.1/24", "10.2.0.1/16"]).await.unwrap();
         assert_eq!(made, again, "it waits still");
-        assert_eq!(host.listed().await, ["web 10.1.0.1/24 10.2.0.1/16"]);
+        assert_eq!(host.listed(), ["web 10.1.0.1/24 10.2.0.1/16"]);
 
         host.move_in(&made, "one", "ethwe0");
         let joined = host.join("web", "one").await.unwrap();
@@ -306,7 +330,7 @@ fn an_interface_that_a_runtime_moved_is_completed_in_its_container() {
         let host = Host::open(links).await;
         host.leave("web").await;
         assert!(!host.is_attached("one"));
-        assert_eq!(host.listed().await, [""; 0]);
+        assert_eq!(host.listed(), [""; 0]);
         host.leave("web").await;
     });
 }
@@ -364,12 +388,13 @@ impl Host {
             tap_queues: 1,
             peer: topology().name(),
             vxlan_port: 6784,
+            clear_neighbours: true,
             csum: true,
             overlay_mtu: 1400,
             macs: Arc::new(MacTable::new(16, 1)),
             drops: Arc::default(),
         };
-        let routes = TopologyRoutes(topology());
+        let routes = TopologyRoutes::new(topology(), Arc::default());
         let opened = datapath::open(plan, Err(FastdpHere::NoOpenVSwitch), &links, routes, sender);
         let datapath = opened.await.unwrap().datapath;
         let store = Arc::new(Store::open(Path::new(STATE)).unwrap());
@@ -482,8 +507,8 @@ impl Host {
     }
 
     /// What `weavectl ps` lists
-    async fn listed(&self) -> Vec<String> {
-        let listed = self.attachments.list().await.unwrap().into_iter();
+    fn listed(&self) -> Vec<String> {
+        let listed = self.attachments.list().into_iter();
         listed
             .map(|attachment| {
                 format!(

@@ -88,10 +88,12 @@ async fn look(links: &Links, ends: &mut BTreeSet<IfName>, spec: &ContainerSpec) 
     let inside = Links::open_in(&netns).await.ok()?;
     let device = inside.link(&container_if).await.ok()??;
     let addresses: Vec<_> = device.addresses.iter().copied().filter(is_given).collect();
+    // Whoever it is without an address, it is nobody else's: not one to be taken on by another id.
+    ends.remove(&host_if);
     if addresses.is_empty() {
+        log::info!("container {id} was being attached, or detached, when weaved ended: it has no address");
         return None;
     }
-    ends.remove(&host_if);
     Some(Record {
         id,
         netns: Some(reference.path().ok()?),

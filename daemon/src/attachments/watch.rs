@@ -39,13 +39,13 @@ pub(crate) async fn follow_links(
         let Some(event) = event else { return };
         let mut changed = concerns_underlay(&event, &own);
         if let LinkEvent::LinkRemoved { name, .. } = &event {
-            attachments.device_removed(name).await;
+            device_removed(&attachments, name);
         }
         // The rest of the burst.
         while let Ok(Some(event)) = tokio::time::timeout(QUIET, watch.next()).await {
             changed |= concerns_underlay(&event, &own);
             if let LinkEvent::LinkRemoved { name, .. } = &event {
-                attachments.device_removed(name).await;
+                device_removed(&attachments, name);
             }
         }
         if changed {
@@ -55,6 +55,12 @@ pub(crate) async fn follow_links(
             }
         }
     }
+}
+
+/// Beside this task: the containers may be waiting for a disk
+fn device_removed(attachments: &Attachments, name: &IfName) {
+    let (attachments, name) = (attachments.clone(), name.clone());
+    tokio::spawn(async move { attachments.device_removed(&name).await });
 }
 
 fn concerns_underlay(event: &LinkEvent, own: &[IfName]) -> bool {

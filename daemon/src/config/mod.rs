@@ -9,6 +9,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use clap::{ArgAction, Parser, ValueEnum};
+use gossip::NetworkName;
 use ipnetwork::{IpNetwork, Ipv4Network};
 use model::{IfName, NickName, PeerName, Target};
 use service::LogLevel;
@@ -33,9 +34,15 @@ pub(crate) struct Args {
     /// What people call this peer; the host name by default
     #[arg(long, value_name = "NAME")]
     pub(crate) nickname: Option<NickName>,
-    /// File that holds the network's password (else WEAVE_PASSWORD)
+    /// Name of the network: hosts of different networks refuse each other
+    #[arg(long, value_name = "NAME", default_value_t = NetworkName::WEAVE)]
+    pub(crate) network: NetworkName,
+    /// File that holds the network's password; otherwise WEAVE_PASSWORD, or systemd's credential `weave-password`
     #[arg(long, value_name = "FILE")]
     pub(crate) password_file: Option<PathBuf>,
+    /// Open this host to everybody although the network had a password
+    #[arg(long, conflicts_with = "password_file")]
+    pub(crate) no_password: bool,
     /// Never use the kernel's Open vSwitch datapath
     #[arg(long)]
     pub(crate) no_fastdp: bool,
@@ -107,6 +114,9 @@ pub(crate) struct Args {
     /// Where other names are asked for, instead of the host's own name servers; may be given again
     #[arg(long, value_name = "ADDRESS")]
     pub(crate) dns_upstream: Vec<ListenAddress>,
+    /// Networks that are answered about names beside containers and this host, with commas between them
+    #[arg(long, value_name = "CIDR", value_delimiter = ',')]
+    pub(crate) dns_allow: Vec<IpNetwork>,
     /// Where the host's own name servers are told
     #[arg(long, value_name = "FILE", default_value = "/etc/resolv.conf")]
     pub(crate) resolv_conf: PathBuf,

@@ -8,20 +8,29 @@ use zeroize::Zeroizing;
 
 use super::Args;
 
-/// The network's password: `--password-file`, else `WEAVE_PASSWORD`
+/// The network's password: `--password-file`, else `WEAVE_PASSWORD`, else systemd's credential
 ///
 /// An empty variable counts as none, so that unit files can name it always.
 pub(crate) fn password(args: &Args) -> Result<Option<Zeroizing<String>>, PasswordError> {
-    let Some(path) = &args.password_file else {
-        return from_variable(std::env::var_os("WEAVE_PASSWORD"));
+    let credential = || {
+        let path = PathBuf::from(std::env::var_os("CREDENTIALS_DIRECTORY")?).join(CREDENTIAL);
+        path.exists().then_some(path)
     };
-    let text = std::fs::read_to_string(path).map_err(|source| PasswordError::File {
+    let path = match &args.password_file {
+        Some(path) => path.clone(),
+        None => match (from_variable(crate::secret::variable())?, credential()) {
+            (Some(password), _) => return Ok(Some(password)),
+            (None, Some(path)) => path,
+            (None, None) => return Ok(None),
+        },
+    };
+    let text = std::fs::read_to_string(&path).map_err(|source| PasswordError::File {
         path: path.clone(),
         source,
     })?;
     match checked(Zeroizing::new(text))? {
         Some(password) => Ok(Some(password)),
-        None => Err(PasswordError::EmptyFile { path: path.clone() }),
+        None => Err(PasswordError::EmptyFile { path }),
     }
 }
 
@@ -66,6 +75,9 @@ pub(crate) enum PasswordError {
 }
 
 const PASSWORD_LIMIT: usize = 1024;
+
+/// The name of the password among the credentials of the unit (`LoadCredential=weave-password:FILE`)
+const CREDENTIAL: &str = "weave-password";
 
 #[cfg(test)]
 mod tests {

@@ -12,9 +12,9 @@ use model::PeerName;
 use tokio::sync::{oneshot, watch};
 
 use super::command::Answer;
-use super::input::{ForAddresses, ForNames};
+use super::input::{ForAddresses, ForNames, Ungranted};
 use super::plane::Plane;
-use crate::store::StoreError;
+use crate::store::{self, Store};
 use crate::views::{self, Directory};
 
 /// Changes of ownership that are remembered for the report
@@ -25,13 +25,11 @@ const MAX_HISTORY: usize = 256;
 pub(crate) struct Asked {
     waiting: BTreeMap<Ticket, Reply>,
     history: VecDeque<OwnershipChange>,
-    /// Why what was to be on disk is not: nothing that follows from it may be promised
-    unkept: Option<String>,
 }
 
 #[derive(Debug)]
 enum Reply {
-    Address(oneshot::Sender<Result<Ipv4Network, ApiError>>),
+    Address(oneshot::Sender<Result<Ipv4Network, Ungranted>>),
     Primed(oneshot::Sender<Result<(), ApiError>>),
     Removed(oneshot::Sender<Result<u64, ApiError>>),
 }
@@ -40,20 +38,44 @@ impl Reply {
     // Who has gone meanwhile needs no answer.
     fn fail(self, error: ApiError) {
         match self {
-            Self::Address(reply) => drop(reply.send(Err(error))),
+            Self::Address(reply) => drop(reply.send(Err(error.into()))),
             Self::Primed(reply) => drop(reply.send(Err(error))),
             Self::Removed(reply) => drop(reply.send(Err(error))),
+        }
+    }
+
+    /// The answer is not on disk
+    fn unkept(self, answer: &Answer, store: &Store) {
+        let error = ApiError::new(ErrorKind::Internal, store::line(store.why()));
+        match (self, answer) {
+            (Self::Address(reply), Answer::Granted(address)) => {
+                let chosen = Some(*address);
+                drop(reply.send(Err(Ungranted { error, chosen })));
+            }
+            (reply, _) => reply.fail(error),
         }
     }
 }
 
 impl Asked {
     /// A question about addresses
-    pub(super) fn addresses(&mut self, question: ForAddresses, plane: &mut Plane, now: Instant) {
+    pub(super) fn addresses(
+        &mut self,
+        question: ForAddresses,
+        plane: &mut Plane,
+        store: &Store,
+        now: Instant,
+    ) {
         match question {
             ForAddresses::Status(reply) => return drop(reply.send(views::ipam(plane, now))),
             ForAddresses::History(reply) => return drop(reply.send(self.history.iter().cloned().collect())),
-            ForAddresses::GiveUp(ticket) => return self.give_up(ticket, plane, now),
+            ForAddresses::GiveUpDisk(ticket) => {
+                if let Some(answer) = plane.gate.give_up(ticket) {
+                    self.unkept(ticket, &answer, store);
+                }
+                return;
+            }
+            ForAddresses::GiveUp(ticket) => return self.give_up(ticket, plane, store, now),
             ForAddresses::Release { .. }
             | ForAddresses::Pass { .. }
             | ForAddresses::Allocate { .. }
@@ -76,7 +98,10 @@ impl Asked {
         now: Instant,
     ) {
         let (ticket, reply) = match question {
-            ForAddresses::Status(_) | ForAddresses::History(_) | ForAddresses::GiveUp(_) => return,
+            ForAddresses::Status(_)
+            | ForAddresses::History(_)
+            | ForAddresses::GiveUp(_)
+            | ForAddresses::GiveUpDisk(_) => return,
             ForAddresses::Release { container, address } => {
                 if let Some(ipam) = ipam {
                     ipam.release(&container, address, now);
@@ -142,11 +167,7 @@ impl Asked {
         let Some(reply) = self.waiting.remove(&ticket) else {
             return;
         };
-        let answer = match (answer, &self.unkept) {
-            (Ok(_), Some(why)) => Err(ApiError::new(ErrorKind::Internal, why.clone())),
-            (Ok(answer), None) => Ok(answer),
-            (Err(refusal), _) => Err(refused(&refusal, &Directory::of(plane))),
-        };
+        let answer = answer.map_err(|refusal| refused(&refusal, &Directory::of(plane)));
         match (reply, answer) {
             (reply, Err(error)) => reply.fail(error),
             (Reply::Address(reply), Ok(Answer::Granted(address))) => drop(reply.send(Ok(address))),
@@ -159,11 +180,42 @@ impl Asked {
         }
     }
 
+    /// The disk refused what the answer to this ticket follows from
+    pub(super) fn unkept(&mut self, ticket: Ticket, answer: &Answer, store: &Store) {
+        if let Some(reply) = self.waiting.remove(&ticket) {
+            reply.unkept(answer, store);
+        }
+    }
+
+    /// Whether somebody waits
+    pub(super) fn is_waited_for(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// The disk refuses, and until it does no more nobody hears what this host has to say of addresses: whoever waits
+    /// for others, or for time, would wait for ever
+    pub(super) fn refuse_all(&mut self, plane: &mut Plane, store: &Store, now: Instant) {
+        let refused = self.waiting.keys().filter(|ticket| !plane.gate.has(**ticket));
+        let refused: Vec<Ticket> = refused.copied().collect();
+        for ticket in refused {
+            let Some(reply) = self.waiting.remove(&ticket) else {
+                continue;
+            };
+            if let Some(ipam) = &mut plane.ipam {
+                ipam.state.cancel(ticket, now);
+            }
+            reply.fail(ApiError::new(ErrorKind::Internal, store::line(store.why())));
+        }
+    }
+
     /// Who asked has waited for long enough
-    fn give_up(&mut self, ticket: Ticket, plane: &mut Plane, now: Instant) {
+    fn give_up(&mut self, ticket: Ticket, plane: &mut Plane, store: &Store, now: Instant) {
         let Some(reply) = self.waiting.remove(&ticket) else {
             return;
         };
+        if let Some(answer) = plane.gate.give_up(ticket) {
+            return reply.unkept(&answer, store);
+        }
         let Some(ipam) = &mut plane.ipam else { return };
         let pending = ipam.state.status(now).pending;
         let waits = pending.into_iter().find(|pending| pending.ticket == ticket);
@@ -173,15 +225,6 @@ impl Asked {
             None => "no answer yet".to_owned(),
         };
         reply.fail(ApiError::new(ErrorKind::NotReady, why));
-    }
-
-    /// Whether something that was to be on disk is
-    pub(super) fn kept(&mut self, result: Result<(), StoreError>) -> Result<(), StoreError> {
-        self.unkept = result
-            .as_ref()
-            .err()
-            .map(|error| format!("addresses cannot be kept: {error}"));
-        result
     }
 
     /// Something happened that an operator may want to know

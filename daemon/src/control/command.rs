@@ -7,14 +7,14 @@ use dns::Zone;
 use fallback_sleeve::Opener;
 use fallback_sleeve::datagram::SessionId;
 use fallback_sleeve::heartbeat::Beat;
-use gossip::{ConnId, DialId};
+use gossip::{Ban, ConnId, DialId, Pin};
 use ipam::{Refusal, Ticket};
 use ipnetwork::Ipv4Network;
 use model::{NickName, PeerName, ShortId, Target};
 use overlay::Forwarding;
 
 use crate::datapath::BeatOut;
-use crate::neighbours::Path;
+use crate::neighbours::{Fastdp, Path};
 use crate::routes::TopologyRoutes;
 use crate::sleeve::Session;
 
@@ -33,6 +33,7 @@ pub(crate) enum Command {
     Control {
         peer: PeerName,
         session: Arc<Session>,
+        to: SocketAddr,
         body: [u8; Beat::LEN],
         size: u16,
     },
@@ -40,6 +41,8 @@ pub(crate) enum Command {
     Listen(Opener, Arc<Session>),
     /// Receive on it no longer
     Unlisten(SessionId),
+    /// The switch: whether a neighbour may use fastdp, and where it has proved itself
+    SetFastdp(PeerName, Option<Fastdp>),
     /// The switch: how frames go to a neighbour
     SetPath(PeerName, Option<Path>),
     /// The switch: who is reached by whom
@@ -84,6 +87,10 @@ pub(crate) enum Kept {
     Neighbours(Vec<(PeerName, SocketAddr)>),
     /// What peers call themselves
     Nicknames(Vec<(PeerName, NickName)>),
-    /// Who owns which addresses, and who has which
-    Addresses(ipam::Change),
+    /// Names, and the keys that speak for them
+    Pins(Vec<Pin>),
+    /// Orders about refused keys
+    Bans(Vec<Ban>),
+    /// Who owns which addresses, and who has which: the number by which [`super::plane::Plane::kept`] is told
+    Addresses(u64, ipam::Change),
 }

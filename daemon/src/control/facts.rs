@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use gossip::NetworkName;
 use ipnetwork::{IpNetwork, Ipv4Network};
 use model::{IfName, NickName, PeerName, Uid};
 use overlay::Mode;
@@ -27,6 +28,10 @@ pub(crate) struct Facts {
     /// Names are given and answered here; those of others are passed on in any case
     pub(crate) has_names: bool,
     pub(crate) restart_grace: Duration,
+    /// The network's name
+    pub(crate) network: NetworkName,
+    /// The password that was given at the start can be guessed
+    pub(crate) weak_password: bool,
     /// How the sleeve's frames name their peers
     pub(crate) mode: Mode,
     /// That send, and as many that receive

@@ -1,19 +1,21 @@
 //! What can happen to the control task.
 
+use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 
 use api::{
-    ApiError, ConnectRequest, Connection, ForgetRequest, IpamStatus, NameEntry, OwnershipChange, Peer,
-    StatusReport,
+    ApiError, BanRequest, Banned, ConnectRequest, Connection, ForgetRequest, IpamStatus, NameEntry,
+    OwnershipChange, PasswordState, Peer, StatusReport,
 };
 use gossip::{ConnId, DialId, Disconnect};
 use ipam::Ticket;
-use ipnetwork::Ipv4Network;
+use ipnetwork::{IpNetwork, Ipv4Network};
 use model::{ContainerId, Target};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
 use crate::datapath::Beat;
+use crate::network;
 use crate::sleeve::ControlDatagram;
 use crate::views::Directory;
 
@@ -35,8 +37,12 @@ pub(crate) enum Input {
     Beat(Beat),
     /// A heartbeat through the sleeve
     Control(ControlDatagram),
+    /// The VXLAN ports for these UDP ports cannot be made
+    VxlanPortsFailing(BTreeSet<u16>),
     /// An interface, address or route changed: what failed may work; the underlay's MTU
     NetworkChanged { underlay_mtu: u16 },
+    /// These networks are this host's containers': peers are not told of addresses there
+    Internal { networks: Vec<IpNetwork> },
     /// A question of the API
     Query(Query),
     /// Addresses for the containers and the host
@@ -53,14 +59,14 @@ pub(crate) enum ForAddresses {
         ticket: Ticket,
         container: ContainerId,
         subnet: Option<Ipv4Network>,
-        reply: oneshot::Sender<Result<Ipv4Network, ApiError>>,
+        reply: oneshot::Sender<Result<Ipv4Network, Ungranted>>,
     },
     /// Wants this address
     Claim {
         ticket: Ticket,
         container: ContainerId,
         address: Ipv4Network,
-        reply: oneshot::Sender<Result<Ipv4Network, ApiError>>,
+        reply: oneshot::Sender<Result<Ipv4Network, Ungranted>>,
     },
     /// A container's address is another's from here on, and was nobody's in between
     Pass { address: Ipv4Network, to: ContainerId },
@@ -75,6 +81,8 @@ pub(crate) enum ForAddresses {
         peer: String,
         reply: oneshot::Sender<Result<u64, ApiError>>,
     },
+    /// Has waited for long enough for a disk: the answer is why there is none, if it is that which is waited for
+    GiveUpDisk(Ticket),
     /// Has waited for long enough: the answer is why there is none
     GiveUp(Ticket),
     /// A container has an address no more, or none at all
@@ -86,6 +94,20 @@ pub(crate) enum ForAddresses {
     Status(oneshot::Sender<Option<IpamStatus>>),
     /// The latest changes of who owns what
     History(oneshot::Sender<Vec<OwnershipChange>>),
+}
+
+/// Why a container has no address
+#[derive(Debug)]
+pub(crate) struct Ungranted {
+    pub(crate) error: ApiError,
+    /// It was chosen and could not be kept: whoever asked gives it back, unless it had it before
+    pub(crate) chosen: Option<Ipv4Network>,
+}
+
+impl From<ApiError> for Ungranted {
+    fn from(error: ApiError) -> Self {
+        Self { error, chosen: None }
+    }
 }
 
 /// Something about names
@@ -127,4 +149,8 @@ pub(crate) enum Query {
     Connect(ConnectRequest, oneshot::Sender<Vec<Target>>),
     Forget(ForgetRequest, oneshot::Sender<Vec<Target>>),
     Directory(oneshot::Sender<Directory>),
+    Password(network::Change, oneshot::Sender<Result<PasswordState, ApiError>>),
+    Ban(BanRequest, oneshot::Sender<Result<Banned, ApiError>>),
+    /// Forgets what the mesh knows of a peer of this name or nickname, and what its name was pinned to
+    ForgetPeer(String, oneshot::Sender<bool>),
 }

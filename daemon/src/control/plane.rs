@@ -13,15 +13,17 @@ use gossip::{Channel, ConnId, Departure, DialId, Disconnect, Event, Mesh, Output
 use ipam::{Ipam, Output as ForAddresses};
 use model::{NickName, PathKind, PeerName, Target, Vni};
 use overlay::{Mode, Routes as _};
+use zeroize::Zeroizing;
 
 use super::command::{Answer, Command, Kept};
 use super::facts::Facts;
 use super::forwarding;
+use super::gate::{Gate, Message};
 use super::settling::Settling;
 use super::shared::Shared;
 use crate::datapath::{Beat, BeatOut};
-use crate::neighbours::{Link, Neighbours, Output as ForNeighbour};
-use crate::routes::TopologyRoutes;
+use crate::neighbours::{BeatKeys, Link, Neighbours, Output as ForNeighbour};
+use crate::routes::{Directs, TopologyRoutes};
 use crate::sleeve::ControlDatagram;
 
 /// How often a bridge's stations are looked at for their age.
@@ -61,7 +63,10 @@ pub(crate) struct Plane {
     pub(crate) names: Shared<Names>,
     /// What peers call themselves, also of those who are gone: people know them by it
     pub(crate) nicknames: Arc<BTreeMap<PeerName, NickName>>,
+    /// What waits until the addresses are on disk
+    pub(crate) gate: Gate,
     settling: Settling,
+    directs: Directs,
     /// When silent stations are forgotten, where no switch does that
     expire_at: Option<Instant>,
     commands: VecDeque<Command>,
@@ -85,9 +90,11 @@ impl Plane {
             names: Shared::new(common.names, facts.name, NAMES),
             nicknames: Arc::new(common.nicknames),
             settling: Settling::new(held, now + facts.restart_grace),
+            directs: Directs::default(),
             expire_at: (facts.mode == Mode::Bridge).then(|| now + EXPIRE),
             commands: VecDeque::new(),
             kept: None,
+            gate: Gate::default(),
             facts,
             mesh,
             neighbours,
@@ -127,23 +134,21 @@ impl Plane {
         self.mesh.disconnected(conn, why, now);
     }
 
-    /// A heartbeat came through the kernel's datapath
+    /// A genuine heartbeat came through the kernel's datapath
     pub(crate) fn beat(&mut self, beat: &Beat, now: Instant) {
-        if let Some(peer) = self.topology.by_short_id(beat.source) {
-            self.neighbours
-                .beat(peer, beat.from, &beat.body, beat.frame_len, now);
-        }
+        self.neighbours
+            .beat(beat.peer, beat.from, beat.beat, beat.frame_len, now);
     }
 
-    /// A heartbeat came through the sleeve
+    /// A genuine heartbeat came through the sleeve
     pub(crate) fn control(&mut self, datagram: &ControlDatagram, now: Instant) {
         let ControlDatagram {
             peer,
             from,
-            body,
+            beat,
             len,
         } = datagram;
-        self.neighbours.control(*peer, *from, body, *len, now);
+        self.neighbours.control(*peer, *from, *beat, *len, now);
     }
 
     /// The kernel would not send a heartbeat of this size through the sleeve
@@ -151,6 +156,10 @@ impl Plane {
         self.neighbours.refused(peer, PathKind::Sleeve, size, now);
     }
 
+    /// The VXLAN ports for these UDP ports cannot be made
+    pub(crate) fn vxlan_ports_failing(&mut self, ports: BTreeSet<u16>, now: Instant) {
+        self.neighbours.vxlan_ports_failing(ports, now);
+    }
     /// An interface, address or route changed: what failed may work
     pub(crate) fn network_changed(&mut self, underlay_mtu: u16, now: Instant) {
         self.mesh.network_changed(now);
@@ -167,9 +176,21 @@ impl Plane {
         self.mesh.forget(targets, now);
     }
 
+    /// What was kept about addresses up to this number is durable
+    pub(crate) fn kept(&mut self, number: u64, now: Instant) {
+        self.gate.kept(number);
+        if let Some(ipam) = &mut self.ipam {
+            for peer in self.gate.take_missed() {
+                ipam.doubt(peer, now);
+            }
+        }
+    }
+
     /// Says goodbye to everybody
     pub(crate) fn shut_down(&mut self, departure: Departure, now: Instant) {
         if departure == Departure::Leave {
+            // The state is deleted after this.
+            self.gate.turn_off();
             if let Some(ipam) = &mut self.ipam {
                 ipam.state.leave(now);
             }
@@ -188,6 +209,9 @@ impl Plane {
         }
         self.names.state.handle_timeout(now);
         self.names.handle_timeout(now);
+        if self.directs.handle_timeout(now) {
+            self.publish();
+        }
         if self.settling.handle_timeout(now) {
             self.commands.push_back(Command::Settle);
         }
@@ -203,6 +227,7 @@ impl Plane {
             self.mesh.poll_timeout().map(|(due, _why)| due),
             self.neighbours.poll_timeout(),
             self.settling.poll_timeout(),
+            self.directs.poll_timeout(),
             self.expire_at,
             self.ipam.as_ref().and_then(|ipam| ipam.state.poll_timeout()),
             self.ipam.as_ref().and_then(Shared::poll_timeout),
@@ -230,19 +255,35 @@ impl Plane {
 
     /// Lets what peers hold in common have its say; whether it had any
     ///
-    /// One thing at a time: what is to be kept is on disk before a neighbour, or who asked, hears of what
-    /// follows from it.
+    /// One thing at a time: a neighbor, or whoever asked, hears of what follows from a change of the addresses when
+    /// that is on disk; everything else goes on meanwhile.
     fn settle_common(&mut self, now: Instant) -> bool {
         if let Some(output) = self.ipam.as_mut().and_then(|ipam| ipam.state.poll_output()) {
             self.addresses_said(output);
             return true;
+        }
+        if let Some((ticket, answer)) = self.gate.take_answer() {
+            self.commands.push_back(Command::Answer(ticket, Ok(answer)));
+            return true;
+        }
+        if let Some(ipam) = &mut self.ipam {
+            if self.gate.take_flood() {
+                ipam.flood();
+            }
+            while let Some((peer, channel, bytes)) = ipam.poll_send() {
+                self.gate.message(Message { peer, channel, bytes });
+            }
+        }
+        if self.names.state.take_doubt() {
+            self.names.doubt_all(now);
         }
         self.names.flood();
         if let Some(zone) = self.names.state.take_zone() {
             self.commands.push_back(Command::PublishNames(zone));
             return true;
         }
-        let message = self.ipam.as_mut().and_then(Shared::poll_send);
+        let addresses = self.gate.take_message();
+        let message = addresses.map(|message| (message.peer, message.channel, message.bytes));
         let Some((peer, channel, bytes)) = message.or_else(|| self.names.poll_send()) else {
             return false;
         };
@@ -254,22 +295,18 @@ impl Plane {
 
     fn addresses_said(&mut self, output: ForAddresses) {
         let command = match output {
-            ForAddresses::Keep(change) => Command::Keep(Kept::Addresses(change)),
+            ForAddresses::Keep(change) => Command::Keep(Kept::Addresses(self.gate.close(), change)),
             ForAddresses::Granted { ticket, address } => {
-                Command::Answer(ticket, Ok(Answer::Granted(address)))
+                return self.gate.answer(ticket, Answer::Granted(address));
             }
-            ForAddresses::Refused { ticket, why } => Command::Answer(ticket, Err(why)),
             ForAddresses::Removed { ticket, addresses } => {
-                Command::Answer(ticket, Ok(Answer::Removed(addresses)))
+                return self.gate.answer(ticket, Answer::Removed(addresses));
             }
-            ForAddresses::Primed { ticket } => Command::Answer(ticket, Ok(Answer::Primed)),
+            ForAddresses::Primed { ticket } => return self.gate.answer(ticket, Answer::Primed),
+            ForAddresses::Flood => return self.gate.flood(),
+            // Neither is a promise.
+            ForAddresses::Refused { ticket, why } => Command::Answer(ticket, Err(why)),
             ForAddresses::Event(event) => Command::Note(event),
-            ForAddresses::Flood => {
-                if let Some(ipam) = &mut self.ipam {
-                    ipam.flood();
-                }
-                return;
-            }
         };
         self.commands.push_back(command);
     }
@@ -315,7 +352,7 @@ impl Plane {
             Event::NeighbourUp {
                 peer,
                 hello,
-                beat_key: _,
+                beat_key,
                 local,
                 remote,
                 outbound: _,
@@ -329,7 +366,11 @@ impl Plane {
                     remote,
                     encrypted,
                 };
-                self.neighbours.up(peer, &hello, link, resumed, now);
+                let keys = BeatKeys {
+                    outgoing: Zeroizing::new(*hello.beat_key.bytes()),
+                    incoming: Zeroizing::new(*beat_key.bytes()),
+                };
+                self.neighbours.up(peer, &hello, (link, &keys), resumed, now);
                 if let Some(ipam) = &mut self.ipam {
                     ipam.up(peer, now);
                 }
@@ -366,7 +407,7 @@ impl Plane {
                 ref bytes,
             } if self.ipam.as_ref().is_some_and(|ipam| ipam.is_on(channel)) => {
                 if let Some(ipam) = &mut self.ipam {
-                    ipam.heard(peer, bytes, self.mesh.keys(), &self.topology, now);
+                    ipam.heard(peer, bytes, &self.mesh.keys(), &self.topology, now);
                 }
             }
             Event::Message {
@@ -375,7 +416,7 @@ impl Plane {
                 ref bytes,
             } if self.names.is_on(channel) => {
                 self.names
-                    .heard(peer, bytes, self.mesh.keys(), &self.topology, now);
+                    .heard(peer, bytes, &self.mesh.keys(), &self.topology, now);
             }
             Event::Message { peer, channel, .. } => log::debug!("message from {peer} on unknown {channel:?}"),
             Event::TopologyChanged(topology) => {
@@ -385,6 +426,7 @@ impl Plane {
                 }
                 self.names.topology_changed(&self.topology, &topology, now);
                 self.topology = topology;
+                self.directs.topology_changed(&self.topology, now);
                 self.publish();
                 self.tell_reachable(now);
             }
@@ -395,6 +437,8 @@ impl Plane {
                 self.publish();
             }
             Event::TargetsChanged(targets) => self.keep(Kept::Targets(targets)),
+            Event::PinsChanged(pins) => self.keep(Kept::Pins(pins)),
+            Event::BansChanged(bans) => self.keep(Kept::Bans(bans)),
         }
     }
 
@@ -426,7 +470,7 @@ impl Plane {
                 remote,
                 frame,
             } => {
-                let routes = TopologyRoutes(Arc::clone(&self.topology));
+                let routes = self.routes();
                 let Some(destination) = routes.short_id(peer) else {
                     return;
                 };
@@ -442,11 +486,13 @@ impl Plane {
             ForNeighbour::Control {
                 peer,
                 session,
+                to,
                 body,
                 size,
             } => Command::Control {
                 peer,
                 session,
+                to,
                 body,
                 size,
             },
@@ -458,6 +504,7 @@ impl Plane {
             }
             ForNeighbour::Listen(opener, session) => Command::Listen(opener, session),
             ForNeighbour::Unlisten(session) => Command::Unlisten(session),
+            ForNeighbour::Fastdp(peer, fastdp) => Command::SetFastdp(peer, fastdp),
             ForNeighbour::PathChanged(peer) => return self.path_changed(peer, now),
         };
         self.commands.push_back(command);
@@ -474,18 +521,22 @@ impl Plane {
     }
 
     fn publish(&mut self) {
-        let routes = TopologyRoutes(Arc::clone(&self.topology));
+        let routes = self.routes();
         self.commands.push_back(Command::SetRoutes(routes));
         self.publish_forwarding();
     }
 
+    fn routes(&self) -> TopologyRoutes {
+        TopologyRoutes::new(Arc::clone(&self.topology), self.directs.certain())
+    }
+
     fn publish_forwarding(&mut self) {
-        let forwarding = forwarding(self.facts.mode, &self.topology, self.neighbours.sessions());
+        let forwarding = forwarding(self.facts.mode, self.routes(), self.neighbours.sessions());
         self.commands.push_back(Command::Forward(forwarding));
     }
 
     fn keep_neighbours(&mut self) {
-        let neighbours = self.mesh.neighbours();
+        let neighbours = self.mesh.neighbors_to_hold();
         let neighbours = neighbours.iter().map(|held| (held.peer, held.address));
         let neighbours: Vec<_> = neighbours.collect();
         if self.kept.as_ref() != Some(&neighbours) {

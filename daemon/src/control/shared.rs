@@ -38,6 +38,16 @@ impl<R: Replica> Shared<R> {
         self.exchange.down(neighbour);
     }
 
+    /// A neighbor may lack something, or have something that is lacking here: it is compared with soon
+    pub(crate) fn doubt(&mut self, neighbour: PeerName, now: Instant) {
+        self.exchange.doubt(neighbour, now);
+    }
+
+    /// Compares with every neighbor soon, as any of them may have what is missing here
+    pub(crate) fn doubt_all(&mut self, now: Instant) {
+        self.exchange.doubt_all(now);
+    }
+
     /// Those of the neighbours that have lost a connection may have missed something
     pub(crate) fn topology_changed(&mut self, before: &Topology, after: &Topology, now: Instant) {
         for (name, record) in &after.peers {

@@ -1,26 +1,29 @@
 //! The answer to one upcall: a heartbeat passed on, a miss decided, a frame too long for its path seen to.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use fallback_sleeve::too_big::{TooBig, too_big};
-use model::{Mac, ShortId, Vni};
+use model::{Mac, PeerName, ShortId, Vni};
 use openvswitch_sys::{TunnelKey, Upcall, UpcallCommand};
-use overlay::Switch;
+use overlay::{Routes as _, Switch};
 use tokio::sync::mpsc;
 
 use super::Beat;
 use super::work::{Change, Counters, Packet, Work};
 use crate::control::Input;
-use crate::neighbours::BEAT_ETHERTYPE;
+use crate::neighbours::gate::BeatDrop;
+use crate::neighbours::{BEAT_ETHERTYPE, Fastdp};
+use crate::routes::TopologyRoutes;
 
-/// Longest heartbeat body that is passed on; the rest is padding.
-const BEAT_BODY: usize = 64;
 /// Bytes of an Ethernet header
 const ETHERNET: usize = 14;
 
 /// What answers one upcall: the worker without its sockets
 pub(super) struct Answer<'a> {
     pub(super) switch: &'a mut Switch,
+    pub(super) routes: &'a TopologyRoutes,
+    pub(super) fastdp: &'a BTreeMap<PeerName, Fastdp>,
     pub(super) control: &'a mpsc::Sender<Input>,
     pub(super) work: &'a mut Work,
     pub(super) counters: &'a mut Counters,
@@ -45,11 +48,22 @@ impl Answer<'_> {
     fn beat(&mut self, upcall: &Upcall<'_>, tunnel: TunnelKey) {
         let source: ShortId = Vni::truncated(tunnel.id as u32).source();
         let body = upcall.packet.get(ETHERNET..).unwrap_or_default();
-        let body = body.get(..body.len().min(BEAT_BODY)).unwrap_or_default().to_vec();
+        let neighbour = self
+            .routes
+            .peer(source)
+            .and_then(|peer| Some((peer, self.fastdp.get(&peer)?)));
+        let checked = match neighbour {
+            Some((peer, fastdp)) => fastdp.gate.check(body, self.now).map(|beat| (peer, beat)),
+            None => Err(BeatDrop::UnknownPeer),
+        };
+        let (peer, beat) = match checked {
+            Ok(genuine) => genuine,
+            Err(reason) => return self.counters.beats.count(reason),
+        };
         let beat = Beat {
-            source,
+            peer,
             from: tunnel.src,
-            body,
+            beat,
             frame_len: upcall.packet.len(),
         };
         if self.control.try_send(Input::Beat(beat)).is_err() {

@@ -3,6 +3,7 @@
 mod answer;
 mod moderation;
 mod switch_thread;
+mod tunnels;
 mod work;
 mod worker;
 
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use api::{ApiError, ErrorKind};
+use fallback_sleeve::heartbeat;
 use link::tap::{Tap, TapOptions};
 use link::{LinkKind, Links, sysctl};
 use model::{IfName, Mac, PeerName, ShortId, Vni};
@@ -22,7 +24,7 @@ use overlay::{FastdpHere, MacTable, Mode};
 use tokio::sync::mpsc;
 
 use crate::control::Input;
-use crate::neighbours::Path;
+use crate::neighbours::{Fastdp, Path};
 use crate::routes::TopologyRoutes;
 use crate::switch_drops::SwitchDrops;
 use switch_thread::SwitchThread;
@@ -38,6 +40,8 @@ pub(crate) struct Plan {
     pub(crate) tap_queues: u16,
     pub(crate) peer: PeerName,
     pub(crate) vxlan_port: u16,
+    /// Whether there may be a neighbour to which frames go in the clear
+    pub(crate) clear_neighbours: bool,
     pub(crate) csum: bool,
     pub(crate) overlay_mtu: u16,
     pub(crate) macs: Arc<MacTable>,
@@ -52,12 +56,12 @@ pub(crate) struct Opened {
     pub(crate) tap: Tap,
 }
 
-/// A heartbeat that came through the kernel
+/// A genuine heartbeat that came through the kernel
 #[derive(Debug)]
 pub(crate) struct Beat {
-    pub(crate) source: ShortId,
+    pub(crate) peer: PeerName,
     pub(crate) from: Ipv4Addr,
-    pub(crate) body: Vec<u8>,
+    pub(crate) beat: heartbeat::Beat,
     pub(crate) frame_len: usize,
 }
 
@@ -267,6 +271,12 @@ impl Datapath {
         }
     }
 
+    /// Whether a neighbour may use fastdp, and where it has proved itself
+    pub(crate) fn set_fastdp(&self, peer: PeerName, fastdp: Option<Fastdp>) {
+        if let Kind::Kernel(thread) = &*self.0 {
+            thread.set_fastdp(peer, fastdp);
+        }
+    }
     /// A neighbour's path is this from here on
     pub(crate) fn set_path(&self, peer: PeerName, path: Option<Path>) {
         if let Kind::Kernel(thread) = &*self.0 {

@@ -21,7 +21,7 @@ use odp::Dpif as _;
 use super::worker::Worker;
 use super::{BeatOut, FlowDump, MacPlace, Plan};
 use crate::control::Input;
-use crate::neighbours::Path;
+use crate::neighbours::{Fastdp, Path};
 use crate::routes::TopologyRoutes;
 
 /// Messages of other tasks that may wait; heartbeats are two a second for each neighbour.
@@ -49,6 +49,7 @@ pub(super) struct Shared {
 
 /// What other tasks ask for
 pub(super) enum Message {
+    SetFastdp(PeerName, Option<Fastdp>),
     SetPath(PeerName, Option<Path>),
     SetRoutes(TopologyRoutes),
     Beat(BeatOut),
@@ -116,6 +117,9 @@ impl SwitchThread {
         format!("Open vSwitch datapath {} ({dispatch})", self.name)
     }
 
+    pub(super) fn set_fastdp(&self, peer: PeerName, fastdp: Option<Fastdp>) {
+        self.must_send(Message::SetFastdp(peer, fastdp));
+    }
     pub(super) fn set_path(&self, peer: PeerName, path: Option<Path>) {
         self.must_send(Message::SetPath(peer, path));
     }
@@ -182,7 +186,8 @@ impl SwitchThread {
             .map(|mut thread| thread.take())
             .unwrap_or_default();
         if let Some(thread) = thread {
-            let _panicked = thread.join();
+            // A panic has ended the process before this.
+            thread.join().expect("a thread that ends returns");
         }
     }
 

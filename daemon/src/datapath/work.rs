@@ -4,6 +4,8 @@ use odp::{Execute, PacketKey};
 use openvswitch_sys::{Action, FlowKey, PortNo, Ufid, Upcall};
 use overlay::{Command, Switch, SwitchOutput};
 
+use crate::neighbours::gate::BeatDrops;
+
 /// Work for the kernel, in the order in which the kernel is to do it
 #[derive(Default)]
 pub(super) struct Work {
@@ -35,6 +37,9 @@ pub(super) struct Counters {
     /// Times that the kernel had no room for upcalls
     pub(super) overruns: u64,
     pub(super) malformed: u64,
+    /// Heartbeats that proved nothing
+    pub(super) beats: BeatDrops,
+    /// Genuine ones for which control had no room
     pub(super) beats_dropped: u64,
     pub(super) flows_failed: u64,
     pub(super) packets_failed: u64,

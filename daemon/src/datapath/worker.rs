@@ -1,6 +1,6 @@
 //! What the switch thread does: upcalls in; verdicts, flows and packets out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -22,10 +22,11 @@ use tokio::sync::mpsc;
 use super::answer::Answer;
 use super::moderation::Moderation;
 use super::switch_thread::{Message, Shared, Status};
+use super::tunnels::Tunnels;
 use super::work::{Change, Counters, Packet, Work};
 use super::{BeatOut, FlowDump, MacPlace, Plan};
 use crate::control::Input;
-use crate::neighbours::Path;
+use crate::neighbours::{Fastdp, Path};
 use crate::routes::TopologyRoutes;
 use crate::switch_drops::SwitchDrops;
 
@@ -48,8 +49,14 @@ pub(super) struct Worker {
     tap: IfName,
     /// Every port's name and role
     ports: BTreeMap<PortNo, (String, PortRole)>,
-    /// VXLAN ports by UDP port
-    tunnels: BTreeMap<u16, PortNo>,
+    /// VXLAN ports
+    tunnels: Tunnels,
+    /// The neighbours that may use fastdp
+    fastdp: BTreeMap<PeerName, Fastdp>,
+    /// Where control wants frames to go
+    paths: BTreeMap<PeerName, Path>,
+    /// The UDP ports of which control knows that their VXLAN ports cannot be made
+    told_failing: BTreeSet<u16>,
     csum: bool,
     work: Work,
     drops: Arc<SwitchDrops>,
@@ -72,8 +79,6 @@ impl Worker {
     ) -> anyhow::Result<Self> {
         // Before the ports are read, so that none is missed in between.
         let events = VportEvents::open().context("cannot watch the datapath's ports")?;
-        odp.add_vport(&datapath, &vxlan(plan.vxlan_port)?)
-            .with_context(|| format!("cannot make the VXLAN port on UDP {}", plan.vxlan_port))?;
         odp.add_vport(&datapath, &netdev(&plan.tap))
             .with_context(|| format!("cannot put {} on the datapath", plan.tap))?;
         let config = Config {
@@ -92,7 +97,10 @@ impl Worker {
             control,
             tap: plan.tap.clone(),
             ports: BTreeMap::new(),
-            tunnels: BTreeMap::new(),
+            tunnels: Tunnels::new(plan.vxlan_port, plan.clear_neighbours),
+            fastdp: BTreeMap::new(),
+            paths: BTreeMap::new(),
+            told_failing: BTreeSet::new(),
             csum: plan.csum,
             work: Work::default(),
             drops: Arc::clone(&plan.drops),
@@ -107,6 +115,7 @@ impl Worker {
         worker
             .look_at_flows(now)
             .context("cannot read the datapath's flows")?;
+        worker.reconcile_tunnels(now);
         worker.flush();
         Ok(worker)
     }
@@ -177,9 +186,11 @@ impl Worker {
         self.moderation.answered(answered, refused, now);
     }
 
-    /// Upcalls beyond somebody's budget, so far
+    /// Upcalls beyond somebody's budget or of strangers, so far
     fn refused(&self) -> u64 {
-        self.switch.counters().drops.of(DropReason::RateLimited)
+        let drops = &self.switch.counters().drops;
+        let limited = drops.of(DropReason::RateLimited) + drops.of(DropReason::UnprovedAddress);
+        limited + self.counters.beats.total()
     }
 
     /// Answers one batch of a socket
@@ -187,6 +198,8 @@ impl Worker {
         let Self {
             upcalls,
             switch,
+            routes,
+            fastdp,
             control,
             work,
             counters,
@@ -197,6 +210,8 @@ impl Worker {
         };
         let mut answer = Answer {
             switch,
+            routes,
+            fastdp,
             control,
             work,
             counters,
@@ -217,8 +232,13 @@ impl Worker {
 
     fn message(&mut self, message: Message, now: Instant) {
         match message {
+            Message::SetFastdp(peer, fastdp) => self.set_fastdp(peer, fastdp, now),
             Message::SetPath(peer, path) => {
-                let path = path.and_then(|path| self.switch_path(peer, path));
+                match path {
+                    Some(path) => self.paths.insert(peer, path),
+                    None => self.paths.remove(&peer),
+                };
+                let path = path.and_then(|path| self.switch_path(path));
                 self.switch.set_path(peer, path, now);
             }
             Message::SetRoutes(routes) => {
@@ -229,6 +249,7 @@ impl Worker {
             Message::Settle => {
                 log::info!("flows of before the restart are settled");
                 self.switch.settle(now);
+                self.reconcile_tunnels(now);
             }
             Message::AddPort(device, reply) => {
                 let added = self.add_port(&device, now);
@@ -255,7 +276,17 @@ impl Worker {
         self.take_outputs();
     }
 
-    fn switch_path(&mut self, peer: PeerName, path: Path) -> Option<SwitchPath> {
+    fn set_fastdp(&mut self, peer: PeerName, fastdp: Option<Fastdp>, now: Instant) {
+        let proved = fastdp.as_ref().and_then(|fastdp| fastdp.proved);
+        match fastdp {
+            Some(fastdp) => self.fastdp.insert(peer, fastdp),
+            None => self.fastdp.remove(&peer),
+        };
+        self.reconcile_tunnels(now);
+        self.switch.set_ingress(peer, proved, now);
+    }
+
+    fn switch_path(&self, path: Path) -> Option<SwitchPath> {
         match path {
             Path::Sleeve => Some(SwitchPath::Sleeve),
             Path::Fastdp {
@@ -263,33 +294,76 @@ impl Worker {
                 local,
                 remote,
                 mtu,
-            } => match self.tunnel_port(udp_port) {
-                Ok(port) => Some(SwitchPath::Fastdp(Tunnel {
+            } => self.tunnels.port(udp_port).map(|port| {
+                SwitchPath::Fastdp(Tunnel {
                     port,
                     local,
                     remote,
                     mtu,
                     csum: self.csum,
-                })),
-                Err(error) => {
-                    log::error!("no VXLAN port for {peer}: {error:#}");
-                    None
-                }
-            },
+                })
+            }),
         }
     }
 
-    /// The VXLAN port whose datagrams go to this UDP port: peers may use another than this host
-    fn tunnel_port(&mut self, udp_port: u16) -> anyhow::Result<PortNo> {
-        if let Some(port) = self.tunnels.get(&udp_port) {
-            return Ok(*port);
+    /// Makes the VXLAN ports that neighbours need, and removes the others
+    fn reconcile_tunnels(&mut self, now: Instant) {
+        let needed = self.fastdp.values().map(|fastdp| fastdp.udp_port).collect();
+        for port in self.tunnels.surplus(&needed, self.switch.is_settled()) {
+            match self.odp.del_vport(&self.datapath, port) {
+                Ok(()) => self.port_gone(port, now),
+                Err(error) => log::error!("cannot remove VXLAN port {port}: {error}"),
+            }
         }
+        let missing = self.tunnels.missing(&needed, now);
+        let mut made = false;
+        for udp_port in missing {
+            let added = self.add_tunnel(udp_port);
+            made |= added.is_ok();
+            let is_news = self.tunnels.tried(udp_port, added.is_ok(), now);
+            match added {
+                Err(error) if is_news => log::error!(
+                    "cannot make the VXLAN port on UDP {udp_port}, and neighbours are reached by the sleeve: \
+                     {error:#}"
+                ),
+                Ok(()) if is_news => log::info!("the VXLAN port on UDP {udp_port} is made"),
+                Ok(()) | Err(_) => {}
+            }
+        }
+        if made {
+            self.tunnels_changed(now);
+        }
+        self.tell_failing();
+    }
+
+    fn add_tunnel(&mut self, udp_port: u16) -> anyhow::Result<()> {
         self.odp.add_vport(&self.datapath, &vxlan(udp_port)?)?;
-        self.read_ports(Instant::now())?;
-        self.tunnels
-            .get(&udp_port)
-            .copied()
-            .context("the kernel does not list the new port")
+        Ok(())
+    }
+
+    /// Paths through ports that were not there may be taken from here on
+    fn tunnels_changed(&mut self, now: Instant) {
+        if let Err(error) = self.read_ports(now) {
+            log::error!("reading the datapath's ports: {error:#}");
+        }
+        for (peer, path) in self.paths.clone() {
+            let path = self.switch_path(path);
+            self.switch.set_path(peer, path, now);
+        }
+        self.take_outputs();
+    }
+
+    /// Control tells why a neighbour is reached by the sleeve
+    fn tell_failing(&mut self) {
+        let failing = self.tunnels.failing();
+        if *failing != self.told_failing
+            && self
+                .control
+                .try_send(Input::VxlanPortsFailing(failing.clone()))
+                .is_ok()
+        {
+            self.told_failing = failing.clone();
+        }
     }
 
     fn beat(&mut self, beat: BeatOut) {
@@ -301,8 +375,8 @@ impl Worker {
             remote,
             frame,
         } = beat;
-        match self.tunnel_port(udp_port) {
-            Ok(port) => {
+        match self.tunnels.port(udp_port) {
+            Some(port) => {
                 let tunnel = SetTunnel {
                     id: u32::from(vni).into(),
                     src: local,
@@ -315,7 +389,7 @@ impl Worker {
                 let actions = vec![Action::SetTunnel(tunnel), Action::Output(port)];
                 self.work.packets.push(Packet::new(frame, PortNo::LOCAL, actions));
             }
-            Err(error) => log::error!("no VXLAN port for {peer}: {error:#}"),
+            None => log::debug!("no VXLAN port for {peer}"),
         }
     }
 
@@ -348,7 +422,7 @@ impl Worker {
             let role = match vport.kind {
                 VportKind::Internal => PortRole::Host,
                 VportKind::Vxlan { udp_port } => {
-                    self.tunnels.insert(udp_port, port);
+                    self.tunnels.found(udp_port, port);
                     PortRole::Vxlan
                 }
                 VportKind::Netdev if vport.name == self.tap.as_str() => PortRole::Tap,
@@ -364,7 +438,7 @@ impl Worker {
 
     fn port_gone(&mut self, port: PortNo, now: Instant) {
         self.ports.remove(&port);
-        self.tunnels.retain(|_, tunnel| *tunnel != port);
+        self.tunnels.gone(port);
         self.switch.port_removed(port, now);
         self.take_outputs();
     }
@@ -385,6 +459,7 @@ impl Worker {
     fn housekeeping(&mut self, now: Instant) {
         if now >= self.reassert_at {
             self.reassert_at = now + REASSERT;
+            self.reconcile_tunnels(now);
             match self.odp.reassert_dispatch(&self.datapath) {
                 Ok(Reasserted::AsItWas) => {}
                 Ok(Reasserted::Restored { found }) => {
@@ -518,6 +593,7 @@ impl Worker {
                 drops.insert(name.to_owned(), count);
             }
         }
+        drops.extend(counters.beats.by_name("fastdp"));
         drops.retain(|_, count| *count > 0);
         Ok(Status { stats, drops })
     }

@@ -1,6 +1,6 @@
 //! What every task that answers needs, and what becomes of a question.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
@@ -8,12 +8,14 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 use dns::{Answer, Authority, Forward, Transport, Zone};
 use rand::rngs::StdRng;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::Settings;
+use super::clients::{Client, Clients, account};
 use super::servers::Servers;
+use super::shares::{Own, Share, Shares};
 
 /// The most questions that others are asked about at once: each takes a descriptor for each server that
 /// was asked, and a process may have 1024 of them
@@ -28,6 +30,10 @@ pub(crate) struct Counters {
     pub(crate) forwarded: AtomicU64,
     /// Those that nobody answered, or that were too many
     pub(crate) failed: AtomicU64,
+    /// Questions of clients that are not answered
+    pub(crate) refused: AtomicU64,
+    /// Connections that were closed because there were too many
+    pub(crate) unheard: AtomicU64,
     /// What was no question, and answers that found no room in a socket
     pub(crate) dropped: AtomicU64,
 }
@@ -45,7 +51,8 @@ pub(super) struct Answering {
     zone: watch::Receiver<Zone>,
     servers: Servers,
     listening: ArcSwap<Vec<SocketAddr>>,
-    asking: Arc<Semaphore>,
+    clients: Clients,
+    asking: Shares,
     pub(super) counters: Arc<Counters>,
 }
 
@@ -65,8 +72,8 @@ pub(super) struct Task {
 pub(super) enum Outcome {
     /// It has this answer
     Reply(Vec<u8>),
-    /// Others are asked; the permit is held as long
-    Ask(Box<Forward>, OwnedSemaphorePermit),
+    /// Others are asked; the share is held as long, and it ends if that is taken away
+    Ask(Box<Forward>, Share),
     /// There is nothing to say
     Drop,
 }
@@ -78,7 +85,8 @@ impl Answering {
             zone,
             servers: Servers::new(settings.upstreams),
             listening: ArcSwap::default(),
-            asking: Arc::new(Semaphore::new(MAX_ASKING)),
+            clients: settings.clients,
+            asking: Shares::new(MAX_ASKING, Own::Refuse),
             counters: Arc::default(),
         }
     }
@@ -100,13 +108,31 @@ impl Answering {
         self.authority.ttl
     }
 
-    /// What becomes of these bytes
-    pub(super) fn answer(&self, query: &[u8], transport: Transport, rng: &mut StdRng) -> Outcome {
+    /// Whether a client is answered at all
+    pub(super) fn serves(&self, from: IpAddr) -> bool {
+        match self.clients.kind(from, Instant::now()) {
+            Client::ThisHost | Client::Container | Client::Allowed => true,
+            Client::Stranger => false,
+        }
+    }
+
+    /// What becomes of these bytes, which came from there
+    pub(super) fn answer(
+        &self,
+        query: &[u8],
+        from: IpAddr,
+        transport: Transport,
+        rng: &mut StdRng,
+    ) -> Outcome {
         Counters::count(&self.counters.questions);
+        if !self.serves(from) {
+            Counters::count(&self.counters.refused);
+            return dns::refused(query).map_or(Outcome::Drop, Outcome::Reply);
+        }
         let answer = self.authority.answer(query, transport, &self.zone.borrow(), rng);
         match answer {
             Answer::Reply(reply) => Outcome::Reply(reply),
-            Answer::Forward => self.ask(query, transport, rng),
+            Answer::Forward => self.ask(query, from, transport, rng),
             Answer::Drop => {
                 Counters::count(&self.counters.dropped);
                 Outcome::Drop
@@ -120,17 +146,18 @@ impl Answering {
         dns::servfail(query)
     }
 
-    fn ask(&self, query: &[u8], transport: Transport, rng: &mut StdRng) -> Outcome {
+    fn ask(&self, query: &[u8], from: IpAddr, transport: Transport, rng: &mut StdRng) -> Outcome {
         let now = Instant::now();
         let servers = self.servers.current(&self.listening.load(), now);
         let may_get_lost = transport == Transport::Udp;
         let forward = Forward::new(query, &servers, may_get_lost, rng, now);
-        match (forward, Arc::clone(&self.asking).try_acquire_owned()) {
-            (Some(forward), Ok(permit)) => {
+        let asked = forward.and_then(|forward| Some((forward, self.asking.take(account(from), now)?)));
+        match asked {
+            Some((forward, share)) => {
                 Counters::count(&self.counters.forwarded);
-                Outcome::Ask(Box::new(forward), permit)
+                Outcome::Ask(Box::new(forward), share)
             }
-            (None, _) | (_, Err(_)) => self.failure(query).map_or(Outcome::Drop, Outcome::Reply),
+            None => self.failure(query).map_or(Outcome::Drop, Outcome::Reply),
         }
     }
 }

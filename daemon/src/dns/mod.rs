@@ -2,13 +2,17 @@
 //!
 //! What is answered is decided in the crate `dns`; here are its sockets and its clock. There is one task
 //! for each socket that is listened on, one for each connection, and one for each datagram that others
-//! are asked about. Their numbers have bounds; beyond these a connection is closed, and a question that
-//! others would have to be asked is answered with SERVFAIL.
+//! are asked about. Their numbers have bounds, of which each client has a share; beyond these the connection
+//! that has been idle longest is closed, and a question that others would have to be asked is answered with
+//! SERVFAIL. Clients that are neither on this host nor containers are answered with REFUSED, unless the operator
+//! allowed their network.
 
 mod answering;
+mod clients;
 mod listening;
 mod places;
 mod servers;
+mod shares;
 mod tcp;
 #[cfg(test)]
 mod tests;
@@ -28,6 +32,7 @@ use tokio_util::task::TaskTracker;
 
 pub(crate) use self::answering::Counters;
 use self::answering::{Answering, Task};
+pub(crate) use self::clients::Clients;
 pub(crate) use self::listening::BindError;
 use self::listening::Listening;
 pub(crate) use self::places::Places;
@@ -43,6 +48,8 @@ pub(crate) struct Settings {
     pub(crate) authority: Authority,
     /// Who is asked for the rest
     pub(crate) upstreams: Upstreams,
+    /// Who is answered
+    pub(crate) clients: Clients,
 }
 
 /// The name server, with its first sockets bound

@@ -11,6 +11,7 @@ use model::IfName;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::changes::Changes;
 use crate::common::ipv4;
 
 /// The usual port of name servers
@@ -100,31 +101,19 @@ impl Places {
         if !self.0.follows {
             return;
         }
-        let mut watch = match links.watch().await {
-            Ok(watch) => watch,
-            Err(error) => {
-                let error = anyhow::Error::from(error);
-                log::error!("whether Docker's bridge comes or goes is not noticed: {error:#}");
-                return;
-            }
+        let effect = "whether Docker's bridge comes or goes is not noticed";
+        let Some(mut changes) = Changes::watch(&links, stop, effect).await else {
+            return;
         };
         loop {
             match links.addresses(&bridge).await {
                 Ok(addresses) => self.change(|moving| moving.bridge = ipv4(&addresses).first().copied()),
                 Err(error) => log::warn!("cannot read the addresses of {bridge}: {error}"),
             }
-            loop {
-                let event = tokio::select! {
-                    () = stop.cancelled() => return,
-                    event = watch.next() => event,
-                };
-                match event {
-                    None => return,
-                    Some(event) if may_concern(&event, &bridge) => break,
-                    Some(_of_others) => {}
-                }
+            if !changes.wait_for(|event| may_concern(event, &bridge)).await {
+                return;
             }
-            while let Ok(Some(_more)) = tokio::time::timeout(QUIET, watch.next()).await {}
+            changes.skip(QUIET).await;
         }
     }
 }

@@ -1,21 +1,26 @@
 //! Questions that come on connections: each after two bytes of its length (RFC 1035, 4.2.2).
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use dns::Transport;
 use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
 
-use super::answering::{Answering, Outcome, Task};
+use super::answering::{Answering, Counters, Outcome, Task};
+use super::clients::account;
+use super::shares::{Own, Share, Shares};
 use super::upstream;
 
 /// The most connections to one address at once
 const MAX_CONNECTIONS: usize = 128;
+
+/// The most connections of clients that are not answered, until they have heard so
+const MAX_STRANGERS: usize = 16;
 
 /// How long a connection may wait for a question, and its end for an answer (RFC 7766, 6.2.3)
 const IDLE: Duration = Duration::from_secs(10);
@@ -25,7 +30,8 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(500);
 
 /// Answers until the socket is to be closed
 pub(super) async fn serve(mut task: Task, listener: TcpListener) {
-    let room = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let connections = Shares::new(MAX_CONNECTIONS, Own::EndOldest);
+    let strangers = Shares::new(MAX_STRANGERS, Own::EndOldest);
     loop {
         let accepted = tokio::select! {
             () = task.closed.cancelled() => return,
@@ -33,8 +39,15 @@ pub(super) async fn serve(mut task: Task, listener: TcpListener) {
         };
         match accepted {
             Ok((stream, from)) => {
-                let Ok(permit) = Arc::clone(&room).try_acquire_owned() else {
-                    log::debug!("{from} is one too many to ask for names on a connection");
+                let from = from.ip();
+                // Strangers are told so, and take nobody's place.
+                let shares = if task.answering.serves(from) {
+                    &connections
+                } else {
+                    &strangers
+                };
+                let Some(share) = shares.take(account(from), Instant::now()) else {
+                    Counters::count(&task.answering.counters.unheard);
                     continue;
                 };
                 let (answering, closed) = (Arc::clone(&task.answering), task.closed.clone());
@@ -42,12 +55,12 @@ pub(super) async fn serve(mut task: Task, listener: TcpListener) {
                 task.tasks.spawn(async move {
                     let ended = tokio::select! {
                         () = closed.cancelled() => return,
-                        ended = converse(&answering, stream, rng) => ended,
+                        () = share.ended() => return Counters::count(&answering.counters.unheard),
+                        ended = converse(&answering, stream, (from, &share), rng) => ended,
                     };
                     if let Err(error) = ended {
                         log::debug!("{from} on a connection for names: {error}");
                     }
-                    drop(permit);
                 });
             }
             Err(error) => {
@@ -59,14 +72,23 @@ pub(super) async fn serve(mut task: Task, listener: TcpListener) {
 }
 
 /// Answers one question after another
-async fn converse(answering: &Answering, mut stream: TcpStream, mut rng: StdRng) -> io::Result<()> {
+async fn converse(
+    answering: &Answering,
+    mut stream: TcpStream,
+    (from, connection): (IpAddr, &Share),
+    mut rng: StdRng,
+) -> io::Result<()> {
     loop {
         let query = tokio::time::timeout(IDLE, read(&mut stream)).await??;
-        let reply = match answering.answer(&query, Transport::Tcp, &mut rng) {
+        connection.used();
+        let reply = match answering.answer(&query, from, Transport::Tcp, &mut rng) {
             Outcome::Reply(reply) => Some(reply),
-            Outcome::Ask(forward, permit) => {
-                let answer = upstream::ask(*forward, Transport::Tcp).await;
-                drop(permit);
+            Outcome::Ask(forward, share) => {
+                let answer = tokio::select! {
+                    () = share.ended() => None,
+                    answer = upstream::ask(*forward, Transport::Tcp) => answer,
+                };
+                drop(share);
                 answer.or_else(|| answering.failure(&query))
             }
             Outcome::Drop => None,
@@ -75,6 +97,10 @@ async fn converse(answering: &Answering, mut stream: TcpStream, mut rng: StdRng)
             return Ok(());
         };
         tokio::time::timeout(IDLE, write(&mut stream, &reply)).await??;
+        if !answering.serves(from) {
+            return Ok(());
+        }
+        connection.used();
     }
 }
 

@@ -118,6 +118,7 @@ async fn a_large_answer_is_cut_and_comes_whole_on_a_connection() {
 async fn other_names_are_answered_by_others_as_they_say_it() {
     let mut names = Names::new(
         "02:00:00:00:00:09".parse().unwrap(),
+        gossip::Identity::from_seed([7; 32].into()),
         1,
         "example.com".parse().unwrap(),
     );
@@ -219,6 +220,144 @@ async fn more_questions_than_others_can_be_asked_about_fail_at_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn strangers_are_refused_whatever_they_ask() {
+    let elsewhere = upstream();
+    let server = Running::start(zone(), Upstreams::Given(vec![elsewhere]));
+    for ask in [
+        "c1.weave.local A",
+        "c1. A",
+        "-x 10.32.0.1",
+        "live.example.com A",
+        "live.example.com SOA",
+    ] {
+        for transport in ["", " +tcp"] {
+            let stranger = server.dig(&format!("-b 127.0.0.9 {ask}{transport}")).await;
+            assert_eq!(
+                (stranger.status.as_str(), stranger.records.len()),
+                ("REFUSED", 0),
+                "{ask}{transport}: {}",
+                stranger.text
+            );
+            let other = server.dig(&format!("-b 127.0.0.2 {ask}{transport}")).await;
+            let is_forwarded_on_a_connection = ask.starts_with("live") && !transport.is_empty();
+            let status = if is_forwarded_on_a_connection {
+                "SERVFAIL"
+            } else {
+                "NOERROR"
+            };
+            assert_eq!(other.status, status, "{ask}{transport}: {}", other.text);
+        }
+    }
+    assert_eq!(server.counters.refused.load(Ordering::Relaxed), 10);
+    server.stop().await;
+}
+
+/// A stranger holds no connection after it heard so, and no more than a few before it asked
+#[tokio::test(flavor = "multi_thread")]
+async fn strangers_take_no_place_of_others_connections() {
+    let server = Running::start(zone(), Upstreams::Given(vec![]));
+    let address = server.address;
+    let idle = tokio::task::spawn_blocking(move || {
+        let strangers: Vec<TcpStream> = (0..40).map(|_| connect([127, 0, 0, 9], address)).collect();
+        let mut last = strangers.last().unwrap();
+        let one = query(1, "c1.weave.local");
+        last.write_all(&[&(one.len() as u16).to_be_bytes()[..], &one].concat())
+            .unwrap();
+        let mut all = Vec::new();
+        last.read_to_end(&mut all).unwrap();
+        assert_eq!((all.len(), all[5] & 15), (2 + one.len(), 5));
+        strangers
+    });
+    let strangers = idle.await.unwrap();
+    assert_eq!(
+        server.dig("-b 127.0.0.2 c1.weave.local A +tcp").await.status,
+        "NOERROR"
+    );
+    assert!(server.counters.unheard.load(Ordering::Relaxed) >= 24);
+    drop(strangers);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_asks_what_nobody_answers_leaves_the_others_theirs() {
+    let server = Running::start(zone(), Upstreams::Given(vec![upstream()]));
+    let address = server.address;
+    let greedy = tokio::task::spawn_blocking(move || {
+        let socket = UdpSocket::bind("127.0.0.2:0").unwrap();
+        let start = Instant::now();
+        for n in 0..2000_u16 {
+            socket.send_to(&query(n, "dead.example.com"), address).unwrap();
+            let due = start + Duration::from_micros(2500) * u32::from(n);
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        }
+    });
+    let other = tokio::task::spawn_blocking(move || {
+        std::thread::sleep(Duration::from_millis(800));
+        let socket = UdpSocket::bind("127.0.0.3:0").unwrap();
+        socket.connect(address).unwrap();
+        socket.set_read_timeout(Some(Duration::from_secs(4))).unwrap();
+        let mut took: [Vec<Duration>; 2] = Default::default();
+        for n in 0..150_u16 {
+            for (name, took) in ["c1.weave.local", "live.example.com"].into_iter().zip(&mut took) {
+                let (asked_at, mut buffer) = (Instant::now(), [0; 512]);
+                socket.send(&query(n, name)).unwrap();
+                socket.recv(&mut buffer).unwrap();
+                took.push(asked_at.elapsed());
+                assert_eq!(
+                    (&buffer[..2], buffer[3] & 15),
+                    (&n.to_be_bytes()[..], 0),
+                    "{name}"
+                );
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        took.map(|mut took| {
+            took.sort_unstable();
+            took[took.len() * 95 / 100]
+        })
+    });
+    let p95 = other.await.unwrap();
+    println!("p95 of names here, and of names of elsewhere: {p95:?}");
+    greedy.await.unwrap();
+    assert!(p95.iter().all(|p95| *p95 < Duration::from_millis(50)), "{p95:?}");
+    assert!(server.counters.failed.load(Ordering::Relaxed) > 1000);
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_holds_all_connections_makes_room_for_others() {
+    let server = Running::start(zone(), Upstreams::Given(vec![]));
+    let address = server.address;
+    let held = tokio::task::spawn_blocking(move || {
+        (0..128)
+            .map(|_| connect([127, 0, 0, 2], address))
+            .collect::<Vec<TcpStream>>()
+    });
+    let held = held.await.unwrap();
+    for _ in 0..3 {
+        let dug = server.dig("-b 127.0.0.3 c1.weave.local A +tcp").await;
+        assert_eq!(dug.status, "NOERROR", "{}", dug.text);
+    }
+    assert!((1..=3).contains(&server.counters.unheard.load(Ordering::Relaxed)));
+    let closed = tokio::task::spawn_blocking(move || {
+        let mut first = &held[0];
+        first.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
+        let ended = first.read(&mut [0]);
+        let mut last = held.last().unwrap();
+        let one = query(1, "c1.weave.local");
+        last.write_all(&[&(one.len() as u16).to_be_bytes()[..], &one].concat())
+            .unwrap();
+        (ended.ok(), last.read(&mut [0; 512]).unwrap() > 0)
+    });
+    assert_eq!(
+        closed.await.unwrap(),
+        (Some(0), true),
+        "the oldest is closed, the youngest is not"
+    );
+    server.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn garbage_is_answered_with_an_error_or_not_at_all_and_the_rest_goes_on() {
     let server = Running::start(zone(), Upstreams::Given(vec![]));
     let (address, asker) = (server.address, UdpSocket::bind("127.0.0.1:0").unwrap());
@@ -256,7 +395,12 @@ async fn garbage_is_answered_with_an_error_or_not_at_all_and_the_rest_goes_on() 
 #[tokio::test(flavor = "multi_thread")]
 async fn names_and_addresses_change_while_it_serves() {
     let server = Running::start(zone(), Upstreams::Given(vec![]));
-    let mut names = Names::new("02:00:00:00:00:01".parse().unwrap(), 1, Domain::default());
+    let mut names = Names::new(
+        "02:00:00:00:00:01".parse().unwrap(),
+        gossip::Identity::from_seed([7; 32].into()),
+        1,
+        Domain::default(),
+    );
     names
         .add("c1", "a".parse().unwrap(), Ipv4Addr::new(10, 32, 0, 77))
         .unwrap();
@@ -389,7 +533,11 @@ fn server(zone: Zone, upstreams: Upstreams, address: SocketAddr) -> Result<Ends,
     };
     let (zone, zones) = watch::channel(zone);
     let (wanted, addresses) = watch::channel(vec![address]);
-    let settings = Settings { authority, upstreams };
+    let settings = Settings {
+        authority,
+        upstreams,
+        clients: Clients::with_strangers(vec![std::net::IpAddr::from([127, 0, 0, 9]).into()]),
+    };
     let server = Server::bind(settings, zones, addresses, StdRng::seed_from_u64(7))?;
     Ok((server, zone, wanted))
 }
@@ -399,7 +547,12 @@ fn networks() -> Vec<ipnetwork::Ipv4Network> {
 }
 
 fn zone() -> Zone {
-    let mut names = Names::new("02:00:00:00:00:01".parse().unwrap(), 1, Domain::default());
+    let mut names = Names::new(
+        "02:00:00:00:00:01".parse().unwrap(),
+        gossip::Identity::from_seed([7; 32].into()),
+        1,
+        Domain::default(),
+    );
     let mut add = |name: &str, container: &str, address: Ipv4Addr| {
         names.add(name, container.parse().unwrap(), address).unwrap();
     };
@@ -409,6 +562,38 @@ fn zone() -> Zone {
         add("many", &format!("{n}"), Ipv4Addr::new(10, 33, 0, n));
     }
     names.take_zone().unwrap()
+}
+
+/// A server that answers names that begin with `live`, by UDP, and no others
+fn upstream() -> SocketAddr {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut buffer = [0; 512];
+        while let Ok((length, from)) = socket.recv_from(&mut buffer) {
+            if buffer[13..].starts_with(b"live") {
+                // The question itself, with the flag of an answer and no records
+                buffer[2] |= 0x80;
+                buffer[10..12].copy_from_slice(&[0, 0]);
+                let length = question_end(&buffer[..length]);
+                socket.send_to(&buffer[..length], from).unwrap();
+            }
+        }
+    });
+    address
+}
+
+fn question_end(query: &[u8]) -> usize {
+    let zero = query[12..].iter().position(|byte| *byte == 0).unwrap();
+    12 + zero + 5
+}
+
+/// A connection from this address
+fn connect(from: [u8; 4], to: SocketAddr) -> TcpStream {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    socket.bind(&SocketAddr::from((from, 0)).into()).unwrap();
+    socket.connect(&to.into()).unwrap();
+    socket.into()
 }
 
 /// An address on which nobody listens

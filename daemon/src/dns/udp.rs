@@ -47,20 +47,24 @@ fn answer_some(task: &mut Task, socket: &Arc<UdpSocket>, buffer: &mut [u8]) -> i
             Err(error) => return Err(error),
         };
         let query = &buffer[..length];
-        match task.answering.answer(query, Transport::Udp, &mut task.rng) {
+        match task
+            .answering
+            .answer(query, from.ip(), Transport::Udp, &mut task.rng)
+        {
             Outcome::Reply(reply) => send(&task.answering, socket, &reply, from),
-            Outcome::Ask(forward, permit) => {
+            Outcome::Ask(forward, share) => {
                 let (answering, closed) = (Arc::clone(&task.answering), task.closed.clone());
                 let (socket, query) = (Arc::clone(socket), query.to_vec());
                 task.tasks.spawn(async move {
                     let answer = tokio::select! {
                         () = closed.cancelled() => return,
+                        () = share.ended() => None,
                         answer = upstream::ask(*forward, Transport::Udp) => answer,
                     };
                     if let Some(reply) = answer.or_else(|| answering.failure(&query)) {
                         send(&answering, &socket, &reply, from);
                     }
-                    drop(permit);
+                    drop(share);
                 });
             }
             Outcome::Drop => {}

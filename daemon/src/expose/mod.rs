@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use api::{ApiError, ErrorKind};
+use api::{ApiError, ErrorKind, ExposeTo};
+use arc_swap::ArcSwap;
 use ipnetwork::{IpNetwork, Ipv4Network};
 use link::{LinkEvent, Links, RulesetWatch};
 use model::{IfName, Mac};
@@ -22,12 +23,15 @@ use tokio_util::sync::CancellationToken;
 use self::nft::NftError;
 use self::rules::Wanted;
 use crate::dns::Places;
-use crate::store::{Slot, Store, StoreError};
+use crate::store::{self, Slot, Store, Written};
 
 /// Who flushes rules often puts others in their place: one look after it is done is enough.
 const QUIET: Duration = Duration::from_millis(100);
 /// Until the rules are tried again where they could not be made
 const RETRY: Duration = Duration::from_secs(5);
+
+/// How often the rules are made until two listings of them agree
+const ATTEMPTS: usize = 4;
 
 /// One of the host's addresses
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,13 +55,17 @@ struct Inner {
     places: Places,
     /// Held through a change, so that there is one at a time
     state: Mutex<State>,
-    /// Whether there are addresses
-    is_exposed: watch::Sender<bool>,
+    /// The addresses as of the last change, for those who only look
+    published: ArcSwap<Vec<IpNetwork>>,
+    /// Who reaches containers by the addresses; none if there are none
+    exposed: watch::Sender<Option<ExposeTo>>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     exposures: BTreeMap<IpNetwork, Exposure>,
+    /// Who reaches containers by them
+    to: ExposeTo,
     /// The rules as `nft` listed them when they had been made; none if there are to be none
     rules: Option<String>,
     name: Option<String>,
@@ -75,7 +83,9 @@ impl HostLeg {
         let kept: Vec<Exposure> = store.value(Slot::EXPOSURES)?.unwrap_or_default();
         let name = store.value(Slot::EXPOSED_NAME)?;
         places.set_exposed(kept.iter().map(|exposure| &exposure.address));
-        let is_exposed = watch::Sender::new(!kept.is_empty());
+        let to: ExposeTo = store.value(Slot::EXPOSED_TO)?.unwrap_or_default();
+        let exposed = watch::Sender::new((!kept.is_empty()).then(|| to.clone()));
+        let published = ArcSwap::from_pointee(kept.iter().map(|exposure| exposure.address).collect());
         let exposures = kept.into_iter().map(|exposure| (exposure.address, exposure));
         let leg = Self(Arc::new(Inner {
             links,
@@ -85,10 +95,12 @@ impl HostLeg {
             places,
             state: Mutex::new(State {
                 exposures: exposures.collect(),
+                to,
                 rules: None,
                 name,
             }),
-            is_exposed,
+            published,
+            exposed,
         }));
         leg.repair().await;
         Ok(leg)
@@ -107,19 +119,30 @@ impl HostLeg {
     /// Calls the addresses so
     pub(crate) async fn set_name(&self, name: &str) -> Result<(), ApiError> {
         let mut state = self.0.state.lock().await;
-        self.0.store.put(Slot::EXPOSED_NAME, &name).map_err(unkept)?;
         state.name = Some(name.to_owned());
-        Ok(())
+        let written = self.0.store.put(Slot::EXPOSED_NAME, &name);
+        drop(state);
+        written.wait().await.map_err(|error| {
+            let why = store::line(error);
+            not_on_disk(format!(
+                "the addresses are called {name}, but after a restart they may not be: {why}"
+            ))
+        })
     }
 
     /// The addresses
-    pub(crate) async fn addresses(&self) -> Vec<IpNetwork> {
-        self.0.state.lock().await.exposures.keys().copied().collect()
+    pub(crate) fn addresses(&self) -> Vec<IpNetwork> {
+        self.0.published.load().to_vec()
     }
 
-    /// Whether there are any, at each time
-    pub(crate) fn is_exposed(&self) -> watch::Receiver<bool> {
-        self.0.is_exposed.subscribe()
+    /// Who reaches containers by them
+    pub(crate) async fn to(&self) -> ExposeTo {
+        self.0.state.lock().await.to.clone()
+    }
+
+    /// Who does so at each time; none while there are no addresses
+    pub(crate) fn exposed(&self) -> watch::Receiver<Option<ExposeTo>> {
+        self.0.exposed.subscribe()
     }
 
     /// The Ethernet address that they are at
@@ -128,11 +151,13 @@ impl HostLeg {
         link.mac
     }
 
-    /// Gives the host these addresses; what keeps them from being of use, for people
+    /// Gives the host these addresses, and opens it to others if that is said; what keeps them from being of use, for
+    /// people
     pub(crate) async fn expose(
         &self,
         addresses: &[IpNetwork],
         masquerade: bool,
+        to: Option<ExposeTo>,
     ) -> Result<Vec<String>, ApiError> {
         let inner = &*self.0;
         let mut state = inner.state.lock().await;
@@ -149,21 +174,28 @@ impl HostLeg {
         for address in addresses {
             let added = inner.links.add_address(&inner.device, *address).await;
             if let Err(error) = added {
-                let new = addresses
-                    .iter()
-                    .filter(|address| !state.exposures.contains_key(*address));
-                for address in new {
-                    let _best_effort = inner.links.remove_address(&inner.device, *address).await;
-                }
-                let _best_effort = inner.make_rules(&state.exposures).await;
+                inner.take_back(addresses, &state.exposures).await;
                 let error = anyhow::Error::from(error).context(format!("cannot add {address}"));
                 return Err(ApiError::new(ErrorKind::Internal, format!("{error:#}")));
             }
         }
-        inner.keep(&wanted)?;
+        let to = to.unwrap_or_else(|| state.to.clone());
+        let told = inner.store.put(Slot::EXPOSED_TO, &to);
+        let written = inner.keep(&wanted).wait().await;
+        if let Err(error) = match written {
+            Ok(()) => told.wait().await,
+            Err(error) => Err(error),
+        } {
+            inner.take_back(addresses, &state.exposures).await;
+            inner.keep(&state.exposures).later();
+            inner.store.put(Slot::EXPOSED_TO, &state.to).later();
+            let why = store::line(error);
+            return Err(not_on_disk(format!("nothing was exposed: {why}")));
+        }
         state.exposures = wanted;
         state.rules = rules;
-        inner.tell(&state.exposures);
+        state.to = to;
+        inner.tell(&state);
         drop(state);
         let mut warnings = Vec::new();
         if let Err(error) = inner.announce(addresses).await {
@@ -196,11 +228,36 @@ impl HostLeg {
                 ApiError::new(ErrorKind::Internal, format!("{error:#}"))
             })?;
         }
-        inner.keep(&wanted)?;
-        let rules = inner.make_rules(&wanted).await.map_err(failed)?;
+        if wanted.is_empty() {
+            // The next address is not open to those to whom the last one was.
+            state.to = ExposeTo::default();
+            inner.store.put(Slot::EXPOSED_TO, &state.to).later();
+        }
+        let written = inner.keep(&wanted);
         state.exposures = wanted;
-        state.rules = rules;
-        inner.tell(&state.exposures);
+        inner.tell(&state);
+        let rules = inner.make_rules(&state.exposures).await;
+        if let Ok(rules) = &rules {
+            state.rules.clone_from(rules);
+        }
+        drop(state);
+        // What is gone is gone, whatever becomes of the rest: so each failure says what was done.
+        written.wait().await.map_err(|error| {
+            let why = store::line(error);
+            not_on_disk(format!(
+                "the host has {} no more, but after a restart it may have them again: {why}",
+                list(&gone)
+            ))
+        })?;
+        rules.map_err(|error| {
+            let error = failed(error);
+            let text = format!(
+                "the host has {} no more, but the rules stay: {}",
+                list(&gone),
+                error.message
+            );
+            ApiError::new(error.kind, text)
+        })?;
         Ok(gone)
     }
 
@@ -280,17 +337,34 @@ impl HostLeg {
 }
 
 impl Inner {
-    fn keep(&self, exposures: &BTreeMap<IpNetwork, Exposure>) -> Result<(), ApiError> {
+    fn keep(&self, exposures: &BTreeMap<IpNetwork, Exposure>) -> Written {
         let all: Vec<Exposure> = exposures.values().copied().collect();
-        self.store.put(Slot::EXPOSURES, &all).map_err(unkept)
+        self.store.put(Slot::EXPOSURES, &all)
+    }
+
+    /// Undoes what was begun: only these exposures stay
+    async fn take_back(&self, addresses: &[IpNetwork], stay: &BTreeMap<IpNetwork, Exposure>) {
+        for address in addresses.iter().filter(|address| !stay.contains_key(*address)) {
+            if let Err(error) = self.links.remove_address(&self.device, *address).await {
+                log::error!("{address} stays on {}: {error}", self.device);
+            }
+        }
+        if let Err(error) = self.make_rules(stay).await {
+            log::error!("{:#}", anyhow::Error::from(error));
+        }
     }
 
     /// Tells others which addresses there are
-    fn tell(&self, exposures: &BTreeMap<IpNetwork, Exposure>) {
-        self.places.set_exposed(exposures.keys());
-        let is_exposed = !exposures.is_empty();
-        self.is_exposed
-            .send_if_modified(|was| std::mem::replace(was, is_exposed) != is_exposed);
+    fn tell(&self, state: &State) {
+        self.places.set_exposed(state.exposures.keys());
+        self.published
+            .store(Arc::new(state.exposures.keys().copied().collect()));
+        let exposed = (!state.exposures.is_empty()).then(|| state.to.clone());
+        self.exposed.send_if_modified(|was| {
+            let differs = *was != exposed;
+            *was = exposed;
+            differs
+        });
     }
 
     /// What the rules should say
@@ -320,8 +394,17 @@ impl Inner {
         if wanted.masqueraded.is_empty() && !nft::is_there(&self.device).await {
             return Ok(None);
         }
-        nft::apply(&wanted.script(&self.device)).await?;
-        nft::table(&self.device).await
+        // Made until it is listed twice alike: somebody may have changed it between.
+        let script = wanted.script(&self.device);
+        let mut listed = None;
+        for _ in 0..ATTEMPTS {
+            nft::apply(&script).await?;
+            let last = listed.replace(nft::table(&self.device).await?);
+            if last == listed {
+                break;
+            }
+        }
+        Ok(listed.flatten())
     }
 
     /// Makes the rules if they are not as they were made; whether they had to be
@@ -356,8 +439,13 @@ pub(crate) async fn remove_rules(device: &IfName) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn unkept(error: StoreError) -> ApiError {
-    ApiError::new(ErrorKind::Internal, format!("{:#}", anyhow::Error::from(error)))
+fn list(addresses: &[IpNetwork]) -> String {
+    let all: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+    all.join(", ")
+}
+
+fn not_on_disk(text: String) -> ApiError {
+    ApiError::new(ErrorKind::Internal, text)
 }
 
 fn failed(error: NftError) -> ApiError {

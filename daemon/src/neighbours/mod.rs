@@ -3,9 +3,11 @@
 //! No I/O: heartbeats and time come in; heartbeats, keys and changes of path go out.
 
 mod beat;
+pub(crate) mod gate;
 mod neighbour;
 mod path;
 mod probes;
+mod way;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -14,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use fallback_sleeve::Opener;
 use fallback_sleeve::datagram::SessionId;
-use fallback_sleeve::heartbeat::Beat as BeatBody;
+use fallback_sleeve::heartbeat::Beat;
 use gossip::Hello;
 use model::{PathKind, PeerName};
 use overlay::FastdpHere;
@@ -22,8 +24,10 @@ use rand::rngs::StdRng;
 use zeroize::Zeroizing;
 
 pub(crate) use self::beat::BEAT_ETHERTYPE;
+use self::gate::BeatGate;
 use self::neighbour::Neighbour;
 pub(crate) use self::path::Path;
+pub(crate) use self::way::BeatKeys;
 use crate::sleeve::session::Session;
 
 /// What the control task is to do for a neighbour
@@ -41,7 +45,8 @@ pub(crate) enum Output {
     Control {
         peer: PeerName,
         session: Arc<Session>,
-        body: [u8; BeatBody::LEN],
+        to: SocketAddr,
+        body: [u8; Beat::LEN],
         size: u16,
     },
     /// Tell the neighbour a key
@@ -53,8 +58,21 @@ pub(crate) enum Output {
     Listen(Opener, Arc<Session>),
     /// Receive on it no longer
     Unlisten(SessionId),
+    /// Whether the neighbour may use fastdp, and where it has proved itself, is another than before
+    Fastdp(PeerName, Option<Fastdp>),
     /// The neighbour's path is another than before
     PathChanged(PeerName),
+}
+
+/// A neighbour that may use fastdp, whichever path frames to it take
+#[derive(Debug, Clone)]
+pub(crate) struct Fastdp {
+    /// What its heartbeats are checked by
+    pub(crate) gate: Arc<BeatGate>,
+    /// Where it expects frames
+    pub(crate) udp_port: u16,
+    /// The address from which frames are accepted, once it is proved
+    pub(crate) proved: Option<Ipv4Addr>,
 }
 
 /// What neighbours have in common
@@ -66,6 +84,10 @@ pub(crate) struct Settings {
     pub(crate) heartbeat_grid: Instant,
     /// Whether this host could do fastdp
     pub(crate) fastdp: FastdpHere,
+    /// The UDP port that neighbours send fastdp's datagrams to
+    pub(crate) vxlan_port: u16,
+    /// UDP ports for which no VXLAN port can be made
+    pub(crate) failing_ports: BTreeSet<u16>,
     /// The largest MTU of the underlay
     pub(crate) underlay_mtu: u16,
     /// The MTU of this host's containers
@@ -132,7 +154,14 @@ impl Neighbours {
     }
 
     /// A neighbour's control connection is up
-    pub(crate) fn up(&mut self, peer: PeerName, hello: &Hello, link: Link, resumed: bool, now: Instant) {
+    pub(crate) fn up(
+        &mut self,
+        peer: PeerName,
+        hello: &Hello,
+        (link, keys): (Link, &BeatKeys),
+        resumed: bool,
+        now: Instant,
+    ) {
         if self
             .all
             .get(&peer)
@@ -142,10 +171,10 @@ impl Neighbours {
         }
         let slot = self.free_slot();
         match self.all.get_mut(&peer) {
-            Some(neighbour) => neighbour.back(hello.offer, link, &self.settings, &mut self.rng, now),
+            Some(neighbour) => neighbour.back(hello.offer, (link, keys), &self.settings, &mut self.rng, now),
             None => {
-                let neighbour =
-                    Neighbour::new(peer, slot, hello.offer, link, &self.settings, &mut self.rng, now);
+                let (settings, rng) = (&self.settings, &mut self.rng);
+                let neighbour = Neighbour::new((peer, slot), hello.offer, (link, keys), settings, rng, now);
                 self.all.insert(peer, neighbour);
             }
         }
@@ -166,28 +195,21 @@ impl Neighbours {
         }
     }
 
-    /// A heartbeat came through the kernel's datapath, in a frame of `frame_len` bytes
+    /// A genuine heartbeat came through the kernel's datapath, in a frame of `frame_len` bytes
     pub(crate) fn beat(
         &mut self,
         peer: PeerName,
         from: Ipv4Addr,
-        body: &[u8],
+        beat: Beat,
         frame_len: usize,
         now: Instant,
     ) {
-        self.with(peer, now, |neighbour| neighbour.beat(from, body, frame_len, now));
+        self.with(peer, now, |neighbour| neighbour.beat(from, beat, frame_len, now));
     }
 
-    /// A heartbeat came through the sleeve, in a datagram of `len` bytes
-    pub(crate) fn control(
-        &mut self,
-        peer: PeerName,
-        from: SocketAddr,
-        body: &[u8],
-        len: usize,
-        now: Instant,
-    ) {
-        self.with(peer, now, |neighbour| neighbour.control(from, body, len, now));
+    /// A genuine heartbeat came through the sleeve, in a datagram of `len` bytes
+    pub(crate) fn control(&mut self, peer: PeerName, from: SocketAddr, beat: Beat, len: usize, now: Instant) {
+        self.with(peer, now, |neighbour| neighbour.control(from, beat, len, now));
     }
 
     /// A message about keys came over the neighbour's control connection
@@ -198,6 +220,15 @@ impl Neighbours {
     /// The kernel would not send a heartbeat of this size to a neighbour
     pub(crate) fn refused(&mut self, peer: PeerName, kind: PathKind, size: u16, now: Instant) {
         self.with(peer, now, |neighbour| neighbour.refused(kind, size, now));
+    }
+
+    /// The VXLAN ports for these UDP ports cannot be made
+    pub(crate) fn vxlan_ports_failing(&mut self, ports: BTreeSet<u16>, now: Instant) {
+        self.settings.failing_ports = ports;
+        let peers: Vec<PeerName> = self.all.keys().copied().collect();
+        for peer in peers {
+            self.with(peer, now, |_| {});
+        }
     }
 
     /// The underlay changed, and with it perhaps its MTU

@@ -5,6 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use fallback_sleeve::heartbeat::Beat;
 use fallback_sleeve::probe::Transmit;
 use fallback_sleeve::rekey::{Keys, KeysConfig, Output as Keyed};
 use fallback_sleeve::{Suite, mtu};
@@ -15,9 +16,11 @@ use rand::SeedableRng as _;
 use rand::rngs::StdRng;
 
 use super::beat::beat_frame;
+use super::gate::BeatGate;
 use super::path::announce;
 use super::probes::Probes;
-use super::{Link, Output, Path, Settings, View};
+use super::way::{BeatKeys, Way};
+use super::{Fastdp, Link, Output, Path, Settings, View};
 use crate::cipher;
 use crate::sleeve::session::{Ends, Session};
 
@@ -31,9 +34,17 @@ pub(super) struct Neighbour {
     offer: Offer,
     /// Its index in session ids
     slot: u16,
-    /// The outer address of the neighbour's kernel path
-    fastdp_remote: Option<Ipv4Addr>,
     probes: Probes,
+    /// The kernel's path, where both ends have addresses for it
+    fastdp: Option<Way<Ipv4Addr>>,
+    sleeve: Way<SocketAddr>,
+    /// Where the neighbour has proved itself for fastdp
+    proved: Option<Ipv4Addr>,
+    /// What the switch was told of that: UDP port and proved address; none for nothing yet
+    told: Option<Option<(u16, Option<Ipv4Addr>)>>,
+    /// Heartbeats that answer others
+    answers: Vec<Output>,
+    rng: StdRng,
     keys: Keys,
     session: Arc<Session>,
     chooser: PathChooser,
@@ -47,23 +58,29 @@ pub(super) struct Neighbour {
 impl Neighbour {
     /// A neighbour that nothing is known of but what it says of itself
     pub(super) fn new(
-        peer: PeerName,
-        slot: u16,
+        (peer, slot): (PeerName, u16),
         offer: Offer,
-        link: Link,
+        (link, beat_keys): (Link, &BeatKeys),
         settings: &Settings,
         rng: &mut StdRng,
         now: Instant,
     ) -> Self {
         let probes = Probes::new(&offer, &link, settings, slot, rng, now);
         let keys = KeysConfig::new(suite(&link), slot);
-        let session = Session::new(peer, ends(&offer, &link), settings.overlay_mtu);
+        let ends = ends(&offer, &link);
+        let session = Session::new(peer, ends, settings.overlay_mtu);
+        let gate = Arc::clone(&session.beats);
         Self {
             peer,
             link,
             offer,
             slot,
-            fastdp_remote: link.remote_ipv4(),
+            fastdp: fastdp_way(&link, beat_keys),
+            sleeve: Way::new(PathKind::Sleeve, gate, beat_keys, ends.remote),
+            proved: None,
+            told: None,
+            answers: Vec::new(),
+            rng: StdRng::from_rng(rng),
             probes,
             keys: Keys::new(keys, StdRng::from_rng(rng), now),
             session: Arc::new(session),
@@ -78,14 +95,19 @@ impl Neighbour {
     pub(super) fn back(
         &mut self,
         offer: Offer,
-        link: Link,
+        (link, beat_keys): (Link, &BeatKeys),
         settings: &Settings,
         rng: &mut StdRng,
         now: Instant,
     ) {
         self.probes = Probes::new(&offer, &link, settings, self.slot, rng, now);
-        self.session.set_ends(ends(&offer, &link));
-        self.fastdp_remote = link.remote_ipv4();
+        let ends = ends(&offer, &link);
+        self.session.set_ends(ends);
+        self.sleeve.back(beat_keys, ends.remote);
+        match (&mut self.fastdp, link.remote_ipv4()) {
+            (Some(fastdp), Some(remote)) => fastdp.back(beat_keys, remote),
+            (fastdp, _) => *fastdp = fastdp_way(&link, beat_keys),
+        }
         self.link = link;
         self.offer = offer;
         self.keys.reconnected(now);
@@ -98,36 +120,62 @@ impl Neighbour {
         self.chooser.hold();
         self.release_at = None;
         self.probes.freeze();
+        // Its keys stay in force: its own connection may be up still, and its path lives by the answers.
     }
 
     /// It is gone
     pub(super) fn shut_down(&mut self, outputs: &mut VecDeque<Output>) {
         self.keys.shut_down();
         self.speak_keys(outputs);
+        self.close_gates();
+        outputs.push_back(Output::Fastdp(self.peer, None));
     }
 
-    /// A heartbeat came through the kernel's datapath
-    pub(super) fn beat(&mut self, from: Ipv4Addr, body: &[u8], frame_len: usize, now: Instant) {
-        let Some(fastdp) = &mut self.probes.fastdp else {
+    fn close_gates(&self) {
+        self.sleeve.close();
+        if let Some(fastdp) = &self.fastdp {
+            fastdp.close();
+        }
+    }
+
+    /// A genuine heartbeat came through the kernel's datapath
+    pub(super) fn beat(&mut self, from: Ipv4Addr, beat: Beat, frame_len: usize, now: Instant) {
+        let (Some(probe), Some(way)) = (&mut self.probes.fastdp, &mut self.fastdp) else {
             return;
         };
-        match fastdp.handle_beat(body, mtu::fastdp_packet_size(frame_len), now) {
-            Ok(()) => self.fastdp_remote = Some(from),
+        let size = mtu::fastdp_packet_size(frame_len);
+        match way.heard(probe, beat, (from, size), &mut self.rng, now) {
+            Ok(heard) => {
+                if heard.moved {
+                    log::info!("{} is at {from} on fastdp", self.peer);
+                }
+                if heard.proves {
+                    self.proved = Some(from);
+                }
+                for body in heard.answers.into_iter().flatten() {
+                    self.answers.extend(self.by_fastdp(from, &body, 0));
+                }
+            }
             Err(error) => log::debug!("fastdp heartbeat from {} at {from}: {error}", self.peer),
         }
     }
 
-    /// A heartbeat came through the sleeve
-    pub(super) fn control(&mut self, from: SocketAddr, body: &[u8], len: usize, now: Instant) {
+    /// A genuine heartbeat came through the sleeve
+    pub(super) fn control(&mut self, from: SocketAddr, beat: Beat, len: usize, now: Instant) {
         let size = mtu::sleeve_packet_size(len);
-        if let Err(error) = self.probes.sleeve.handle_beat(body, size, now) {
-            log::debug!("sleeve heartbeat from {} at {from}: {error}", self.peer);
-            return;
-        }
-        let ends = self.session.ends();
-        if ends.remote != from {
-            log::info!("{} is at {from} on the sleeve", self.peer);
-            self.session.set_ends(Ends { remote: from, ..ends });
+        let probe = &mut self.probes.sleeve;
+        match self.sleeve.heard(probe, beat, (from, size), &mut self.rng, now) {
+            Ok(heard) => {
+                if heard.moved {
+                    log::info!("{} is at {from} on the sleeve", self.peer);
+                    let ends = self.session.ends();
+                    self.session.set_ends(Ends { remote: from, ..ends });
+                }
+                for body in heard.answers.into_iter().flatten() {
+                    self.answers.push(self.by_sleeve(from, body, 0));
+                }
+            }
+            Err(error) => log::debug!("sleeve heartbeat from {} at {from}: {error}", self.peer),
         }
     }
 
@@ -208,6 +256,7 @@ impl Neighbour {
         now: Instant,
     ) -> bool {
         self.speak_keys(outputs);
+        self.speak_fastdp(outputs);
         self.speak_probes(outputs);
         self.choose(settings, now);
         let path = self.path(settings.overlay_mtu);
@@ -232,28 +281,61 @@ impl Neighbour {
     }
 
     fn speak_probes(&mut self, outputs: &mut VecDeque<Output>) {
-        let peer = self.peer;
-        while let Some((kind, Transmit { body, pad_to })) = self.probes.poll_transmit() {
-            match kind {
-                PathKind::Sleeve => outputs.push_back(Output::Control {
-                    peer,
-                    session: Arc::clone(&self.session),
-                    body,
-                    size: pad_to,
-                }),
-                PathKind::Fastdp => {
-                    let (Some(local), Some(remote)) = (self.link.local_ipv4(), self.fastdp_remote) else {
-                        continue;
-                    };
-                    outputs.push_back(Output::Beat {
-                        peer,
-                        udp_port: self.offer.vxlan_port,
-                        local,
-                        remote,
-                        frame: beat_frame(&body, mtu::fastdp_frame_len(pad_to)),
-                    });
+        outputs.extend(self.answers.drain(..));
+        while let Some((kind, Transmit { beat, pad_to })) = self.probes.poll_transmit() {
+            let output = match kind {
+                PathKind::Sleeve => {
+                    let body = self.sleeve.seal(beat);
+                    body.map(|body| self.by_sleeve(self.sleeve.remote(), body, pad_to))
                 }
-            }
+                PathKind::Fastdp => self
+                    .fastdp
+                    .as_mut()
+                    .and_then(|way| {
+                        let body = way.seal(beat)?;
+                        Some((way.remote(), body))
+                    })
+                    .and_then(|(remote, body)| self.by_fastdp(remote, &body, pad_to)),
+            };
+            outputs.extend(output);
+        }
+    }
+
+    fn by_sleeve(&self, to: SocketAddr, body: [u8; Beat::LEN], size: u16) -> Output {
+        Output::Control {
+            peer: self.peer,
+            session: Arc::clone(&self.session),
+            to,
+            body,
+            size,
+        }
+    }
+
+    fn by_fastdp(&self, remote: Ipv4Addr, body: &[u8], size: u16) -> Option<Output> {
+        Some(Output::Beat {
+            peer: self.peer,
+            udp_port: self.offer.vxlan_port,
+            local: self.link.local_ipv4()?,
+            remote,
+            frame: beat_frame(body, mtu::fastdp_frame_len(size)),
+        })
+    }
+
+    /// The switch hears of a proved address before the neighbour hears that it can send from there
+    fn speak_fastdp(&mut self, outputs: &mut VecDeque<Output>) {
+        if self.probes.fastdp.is_none() {
+            self.proved = None;
+        }
+        let way = self.fastdp.as_ref().filter(|_| self.probes.fastdp.is_some());
+        let fastdp = way.map(|way| Fastdp {
+            gate: Arc::clone(way.gate()),
+            udp_port: self.offer.vxlan_port,
+            proved: self.proved,
+        });
+        let summary = fastdp.as_ref().map(|fastdp| (fastdp.udp_port, fastdp.proved));
+        if self.told != Some(summary) {
+            self.told = Some(summary);
+            outputs.push_back(Output::Fastdp(self.peer, fastdp));
         }
     }
 
@@ -267,6 +349,9 @@ impl Neighbour {
             there: self.offer.fastdp,
             ipv4: self.link.is_ipv4(),
             vxlan_port: self.offer.vxlan_port,
+            failing_port: [settings.vxlan_port, self.offer.vxlan_port]
+                .into_iter()
+                .find(|port| settings.failing_ports.contains(port)),
         };
         let _compared_by_path = self.chooser.update(inputs, now);
         let settled = self.has_settled(&inputs);
@@ -302,12 +387,19 @@ impl Neighbour {
             PathKind::Fastdp => Some(Path::Fastdp {
                 udp_port: self.offer.vxlan_port,
                 local: self.link.local_ipv4()?,
-                remote: self.fastdp_remote?,
+                remote: self.fastdp.as_ref()?.remote(),
                 // Until the path is measured it is taken to carry what the containers send.
                 mtu: choice.mtu.unwrap_or(overlay_mtu).min(self.offer.overlay_mtu),
             }),
         }
     }
+}
+
+/// The kernel's path to a neighbour, where the connection's addresses allow one
+fn fastdp_way(link: &Link, keys: &BeatKeys) -> Option<Way<Ipv4Addr>> {
+    let remote = link.remote_ipv4().filter(|_| link.is_ipv4())?;
+    let gate = Arc::new(BeatGate::new(PathKind::Fastdp));
+    Some(Way::new(PathKind::Fastdp, gate, keys, remote))
 }
 
 /// How long a first choice may take to settle before it is announced: two beats more and their answers

@@ -29,6 +29,7 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use fallback_sleeve::datagram::{InnerHeader, Kind, SessionId};
+use fallback_sleeve::heartbeat::Beat;
 use fallback_sleeve::vlan::Tags;
 use fallback_sleeve::{Opener, VnetHeader};
 use link::tap::Tap;
@@ -40,10 +41,12 @@ use tokio::sync::mpsc;
 
 use self::counters::{Drop, Drops};
 use self::outgoing::Wire;
+use self::session::Ends;
 pub(crate) use self::session::Session;
 pub(crate) use self::socket::UdpSocket;
 use self::steering::socket_of;
 use crate::control::Input;
+use crate::neighbours::gate::BeatDrops;
 use crate::switch_drops::SwitchDrops;
 
 /// Changes of what is received that may wait, for all threads together; a burst is two for each neighbour.
@@ -53,19 +56,14 @@ const CHANGES: usize = 16 << 10;
 /// 600.
 const STATION_AGE: u32 = 600;
 
-/// A datagram that carried a heartbeat
+/// A datagram that carried a genuine heartbeat
 #[derive(Debug)]
 pub(crate) struct ControlDatagram {
     pub(crate) peer: PeerName,
     pub(crate) from: SocketAddr,
-    pub(crate) body: Vec<u8>,
+    pub(crate) beat: Beat,
     /// Bytes of the datagram
     pub(crate) len: usize,
-}
-
-impl ControlDatagram {
-    /// More than a heartbeat has before its padding
-    const BODY: usize = 64;
 }
 
 /// A change of what is received
@@ -93,6 +91,7 @@ struct Shared {
     forwarding: ArcSwap<Forwarding<Arc<Session>>>,
     macs: Arc<MacTable>,
     drops: Drops,
+    beat_drops: BeatDrops,
     switch_drops: Arc<SwitchDrops>,
     control: mpsc::Sender<Input>,
     fragment_id: AtomicU32,
@@ -118,6 +117,7 @@ impl Sleeve {
             forwarding: ArcSwap::from_pointee(forwarding),
             macs,
             drops: Drops::default(),
+            beat_drops: BeatDrops::default(),
             switch_drops,
             control,
             fragment_id: AtomicU32::new(0),
@@ -179,7 +179,13 @@ impl Sleeve {
     }
 
     /// Sends a heartbeat padded to a datagram of `len` bytes; an error of kind `EMSGSIZE` is an answer
-    pub(crate) fn send_control(&self, session: &Session, body: &[u8], len: usize) -> io::Result<()> {
+    pub(crate) fn send_control(
+        &self,
+        session: &Session,
+        to: SocketAddr,
+        body: &[u8],
+        len: usize,
+    ) -> io::Result<()> {
         let sealer = session.sealer();
         let Some(sealer) = sealer.as_ref() else {
             return Ok(());
@@ -198,7 +204,8 @@ impl Sleeve {
             return Ok(());
         }
         let len = datagram.len();
-        self.shared.udp.send(session.ends(), &datagram, len)
+        let Ends { local, .. } = session.ends();
+        self.shared.udp.send(Ends { local, remote: to }, &datagram, len)
     }
 
     /// Forgets the stations of a peer
@@ -215,7 +222,9 @@ impl Sleeve {
 
     /// What was dropped, by name
     pub(crate) fn drops(&self) -> std::collections::BTreeMap<String, u64> {
-        self.shared.drops.by_name()
+        let mut drops = self.shared.drops.by_name();
+        drops.extend(self.shared.beat_drops.by_name("sleeve"));
+        drops
     }
 
     /// Ends every thread
@@ -228,7 +237,8 @@ impl Sleeve {
             .map(|mut threads| std::mem::take(&mut *threads))
             .unwrap_or_default();
         for thread in threads {
-            let _panicked = thread.join();
+            // A panic has ended the process before this.
+            thread.join().expect("a thread that ends returns");
         }
     }
 }

@@ -151,14 +151,14 @@ impl ReceiveThread {
             Kind::Fragment => self.piece(id, opened.vni, &session, body, now),
             Kind::Control => {
                 let body = self.arena.get(body).unwrap_or_default();
-                let body = body
-                    .get(..body.len().min(ControlDatagram::BODY))
-                    .unwrap_or_default()
-                    .to_vec();
+                let beat = match session.beats.check(body, now) {
+                    Ok(beat) => beat,
+                    Err(reason) => return self.wire.shared.beat_drops.count(reason),
+                };
                 let datagram = ControlDatagram {
                     peer: session.peer,
                     from,
-                    body,
+                    beat,
                     len: range.len(),
                 };
                 if self
@@ -185,7 +185,7 @@ impl ReceiveThread {
         let known = slot.and_then(|slot| {
             slot.sessions
                 .iter_mut()
-                .find(|(opener, _)| opener.session() == header.session)
+                .find(|(opener, _)| opener.session().matches(header.session))
         });
         let Some((opener, session)) = known else {
             drops.count(Drop::UnknownSession);

@@ -6,14 +6,16 @@ use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use fallback_sleeve::Sealer;
-use model::PeerName;
+use model::{PathKind, PeerName};
+
+use crate::neighbours::gate::BeatGate;
 
 /// Where datagrams to a neighbour go, and from which address of this host
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Ends {
     /// The address that the neighbour knows this host by
     pub(crate) local: Option<IpAddr>,
-    /// The neighbour's address, as its newest genuine heartbeat had it
+    /// The neighbour's address, as it has proved it
     pub(crate) remote: SocketAddr,
 }
 
@@ -22,6 +24,8 @@ pub(crate) struct Ends {
 pub(crate) struct Session {
     /// The neighbour
     pub(crate) peer: PeerName,
+    /// What its heartbeats are checked by
+    pub(crate) beats: Arc<BeatGate>,
     sealer: ArcSwapOption<Sealer>,
     ends: ArcSwap<Ends>,
     mtu: AtomicU16,
@@ -34,6 +38,7 @@ impl Session {
     pub(crate) fn new(peer: PeerName, ends: Ends, mtu: u16) -> Self {
         Self {
             peer,
+            beats: Arc::new(BeatGate::new(PathKind::Sleeve)),
             sealer: ArcSwapOption::empty(),
             ends: ArcSwap::from_pointee(ends),
             mtu: AtomicU16::new(mtu),

@@ -10,8 +10,8 @@ use std::os::fd::AsFd;
 use libc::{sock_filter, sock_fprog};
 use nix::sys::socket::{setsockopt, sockopt};
 
-/// Where the session id is in a datagram; its first 12 bits are the slot
-const SESSION: u32 = 4;
+/// Where the slot is in a datagram
+const SLOT: u32 = 1;
 
 /// Gives every datagram for the port of `socket` to the socket that [`socket_of`] says
 ///
@@ -26,8 +26,7 @@ pub(super) fn steer(socket: &impl AsFd, count: u16) -> io::Result<()> {
     let mut program = [
         // A datagram that ends before this ends the program, too, with 0: the first socket's thread
         // refuses and counts it.
-        step(libc::BPF_LD | libc::BPF_H | libc::BPF_ABS, SESSION),
-        step(libc::BPF_ALU | libc::BPF_RSH | libc::BPF_K, 4),
+        step(libc::BPF_LD | libc::BPF_H | libc::BPF_ABS, SLOT),
         step(
             libc::BPF_ALU | libc::BPF_MOD | libc::BPF_K,
             u32::from(count.max(1)),

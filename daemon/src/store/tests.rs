@@ -1,4 +1,9 @@
+use std::fs;
+use std::io::Read as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
+
+use redb::Database;
 
 use super::*;
 use crate::testing::TempDir;
@@ -8,14 +13,14 @@ fn values_outlive_the_store() {
     let dir = TempDir::new("values");
     let store = Store::open(dir.path()).unwrap();
     assert_eq!(store.value::<u64>(Slot::EPOCH).unwrap(), None);
-    store.put(Slot::EPOCH, &7u64).unwrap();
-    store.put_attachment("a", &"one").unwrap();
+    store.put(Slot::EPOCH, &7u64).later();
+    store.put_attachment("a", &"one").later();
     drop(store);
     let store = Store::open(dir.path()).unwrap();
     assert_eq!(store.value::<u64>(Slot::EPOCH).unwrap(), Some(7));
     assert_eq!(store.attachments::<String>().unwrap(), ["one"]);
-    store.remove_attachment("a").unwrap();
-    store.remove_attachment("a").unwrap();
+    store.remove_attachment("a").later();
+    store.remove_attachment("a").later();
     assert!(store.attachments::<String>().unwrap().is_empty());
     let mode = fs::metadata(dir.path().join("weaved.redb"))
         .unwrap()
@@ -91,11 +96,15 @@ fn the_file_of_a_newer_version_is_told_and_kept() {
     let path = dir.path().join("weaved.redb");
     filled(dir.path());
     let store = Store::open(dir.path()).unwrap();
-    store.put(Slot::FORMAT, &(FORMAT + 1)).unwrap();
+    store.put(Slot::FORMAT, &(FORMAT + 1)).later();
     drop(store);
     let content = fs::read(&path).unwrap();
     let error = Store::open(dir.path()).unwrap_err();
-    let expected = format!("{} has format 2, this weaved knows format 1", path.display());
+    let expected = format!(
+        "{} has format {}, this weaved knows format {FORMAT}; move it away to start afresh",
+        path.display(),
+        FORMAT + 1
+    );
     assert_eq!(error.to_string(), expected);
     assert_eq!(fs::read(&path).unwrap(), content);
 }
@@ -111,7 +120,7 @@ fn a_file_that_a_kill_left_empty_is_begun_anew() {
     for content in [&[][..], &redb_alone] {
         fs::write(&path, content).unwrap();
         let store = Store::open(dir.path()).unwrap();
-        store.put(Slot::EPOCH, &7u64).unwrap();
+        store.put(Slot::EPOCH, &7u64).later();
         drop(store);
         let again = Store::open(dir.path()).unwrap();
         assert_eq!(again.value::<u64>(Slot::EPOCH).unwrap(), Some(7));
@@ -123,7 +132,7 @@ fn what_was_put_before_a_kill_is_there_after_it() {
     let dir = TempDir::new("kill");
     let path = dir.path().join("weaved.redb");
     let store = Store::open(dir.path()).unwrap();
-    store.put(Slot::EPOCH, &7u64).unwrap();
+    durable(store.put(Slot::EPOCH, &7u64));
     // What a kill leaves: a file that was not closed.
     let content = fs::read(&path).unwrap();
     drop(store);
@@ -181,9 +190,9 @@ fn a_directory_that_cannot_be_made_is_named() {
 /// A state file with something in it; its bytes
 fn filled(dir: &Path) -> Vec<u8> {
     let store = Store::open(dir).unwrap();
-    store.put(Slot::EPOCH, &7u64).unwrap();
+    store.put(Slot::EPOCH, &7u64).later();
     for n in 0..20 {
-        store.put_attachment(&format!("{n:02}"), &"x".repeat(n)).unwrap();
+        store.put_attachment(&format!("{n:02}"), &"x".repeat(n)).later();
     }
     drop(store);
     fs::read(dir.join("weaved.redb")).unwrap()
@@ -196,3 +205,20 @@ fn check_filled(store: &Store, what: &str) {
     let expected: Vec<String> = (0..20).map(|n| "x".repeat(n)).collect();
     assert_eq!(attachments, expected, "{what}");
 }
+
+/// Waits until a change is on disk
+#[track_caller]
+fn durable(written: Written) {
+    assert!(refusal(written).is_none());
+}
+
+/// Waits until a change is on disk; why it is not, if it is not
+fn refusal(written: Written) -> Option<StoreError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .unwrap();
+    runtime.block_on(written.wait()).err()
+}
+
+mod disks;

@@ -8,15 +8,18 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use api::{
-    BroadcastRoute, Connection, ConnectionCounts, ConnectionState, Peer, PeerConnection, PeerCounts, PeerRef,
-    Protocol, RouterStatus, StatusReport, UnicastRoute,
+    Banned, BroadcastRoute, Connection, ConnectionCounts, ConnectionState, NameDispute, NamesFill,
+    PasswordState, Peer, PeerConnection, PeerCounts, PeerRef, Protocol, RouterStatus, Security, StatusReport,
+    UnicastRoute,
 };
+use dns::Refused;
 use gossip::{ConnectionStatus, Topology, Versions};
 use model::{NickName, PeerName, ShortId};
 
 pub(crate) use self::addresses::{ipam, name, waits};
 pub(crate) use self::flows::{flows, macs};
 use crate::control::Plane;
+use crate::network::Keys;
 
 /// Who has which name and short id, for pages that show them
 #[derive(Debug, Clone)]
@@ -78,7 +81,7 @@ fn unknown() -> NickName {
     "unknown".parse().expect("a word is a nickname")
 }
 
-pub(crate) fn status(plane: &Plane, now: Instant) -> StatusReport {
+pub(crate) fn status(plane: &Plane, keys: &Keys, now: Instant) -> StatusReport {
     let connections: ConnectionCounts = plane
         .mesh
         .connections(now)
@@ -122,6 +125,7 @@ pub(crate) fn status(plane: &Plane, now: Instant) -> StatusReport {
             peers,
             trusted_subnets: facts.trusted_subnets.clone(),
         },
+        security: security(plane, keys),
         datapath: api::Datapath::Bridge {
             name: facts.datapath.clone(),
             reason: String::new(),
@@ -131,6 +135,44 @@ pub(crate) fn status(plane: &Plane, now: Instant) -> StatusReport {
         drops: mesh_drops(plane),
         ipam: ipam(plane, now),
         dns: None,
+        host: None,
+        store: None,
+        names: Some(names_fill(plane)),
+    }
+}
+
+/// Who may join the network, and whom it refuses
+fn security(plane: &Plane, keys: &Keys) -> Security {
+    let directory = Directory::of(plane);
+    let banned = plane.mesh.bans().filter(|ban| ban.refused);
+    let disputes = plane.topology.peers.values().flat_map(|record| {
+        let at = directory.peer(record.name);
+        record.disputes.iter().map(move |dispute| NameDispute {
+            name: dispute.name,
+            claimant: dispute.claimant.to_string(),
+            at: at.clone(),
+        })
+    });
+    Security {
+        network: plane.facts.network.to_string(),
+        password: password(keys),
+        weak_password: plane.facts.weak_password,
+        banned: banned
+            .map(|ban| Banned {
+                peer: ban.name,
+                key: ban.key.to_string(),
+            })
+            .collect(),
+        disputes: disputes.collect(),
+    }
+}
+
+/// Whether the network has a password
+pub(crate) const fn password(keys: &Keys) -> PasswordState {
+    match (keys.is_some(), keys.is_rotating()) {
+        (false, _) => PasswordState::Open,
+        (true, false) => PasswordState::Set,
+        (true, true) => PasswordState::Rotating,
     }
 }
 
@@ -147,13 +189,48 @@ fn mesh_drops(plane: &Plane) -> BTreeMap<String, u64> {
         ("gossip: oversized messages", counters.oversized),
         ("gossip: malformed messages about addresses", addresses),
         ("gossip: malformed messages about names", names),
+        ("addresses_awaiting_disk", plane.gate.dropped()),
         ("gossip: handshakes not completed", counters.handshake_timeouts),
         ("gossip: peers beyond the limit", counters.records_dropped),
+        ("gossip: values out of bounds", counters.out_of_bounds),
+        ("gossip: records without their signature", counters.unsigned),
+        ("gossip: records of refused keys", counters.records_refused),
+        ("gossip: connections from banned keys", counters.banned),
+        ("gossip: wrong passwords", counters.wrong_passwords),
+        (
+            "gossip: connections refused for wrong passwords",
+            counters.guesses_refused,
+        ),
+        ("gossip: connections beyond the limit", counters.not_accepted),
+        ("gossip: requests beyond the limit", counters.requests_dropped),
     ]
     .into_iter()
     .filter(|(_, count)| *count > 0)
     .map(|(name, count)| (name.to_owned(), count))
+    .chain(refused_names(plane))
     .collect()
+}
+
+fn names_fill(plane: &Plane) -> NamesFill {
+    let fill = plane.names.state.fill();
+    NamesFill {
+        origins: fill.origins,
+        entries: fill.entries,
+        bytes: fill.weight,
+        max_bytes: fill.max_weight,
+        waiting_bytes: fill.waiting_bytes,
+    }
+}
+
+/// What was told of names and not taken over
+fn refused_names(plane: &Plane) -> impl Iterator<Item = (String, u64)> {
+    let refused = plane.names.state.fill().refused;
+    // Names of an origin that is not reached yet are asked for when it is: nothing is lost.
+    let lost = |(reason, _count): &(Refused, u64)| *reason != Refused::Unreachable;
+    refused
+        .into_iter()
+        .filter(lost)
+        .map(|(reason, count)| (format!("names: {reason}"), count))
 }
 
 pub(crate) fn connections(plane: &Plane, now: Instant) -> Vec<Connection> {

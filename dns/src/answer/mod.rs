@@ -167,6 +167,18 @@ pub fn servfail(query: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
+/// That this asker is not answered, to whoever asked this; none if it is no question
+pub fn refused(query: &[u8]) -> Option<Vec<u8>> {
+    match Question::read(query) {
+        Heard::Question(question) => {
+            let reply = Reply::new(&question, Transport::Udp, 0).not_ours();
+            Some(reply.finish(ResponseCode::Refused))
+        }
+        Heard::Unanswerable(_) => Some(reply::refusal(query, ResponseCode::Refused)),
+        Heard::Nothing => None,
+    }
+}
+
 /// What is known of a name. `usize` is how many of its last labels are the name of the SOA that tells
 /// that there is nothing, and for how long that holds.
 enum Decision<'a> {

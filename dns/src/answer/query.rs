@@ -59,7 +59,7 @@ impl Question {
         let [query] = &message.queries[..] else {
             return Heard::Unanswerable(ResponseCode::FormErr);
         };
-        let mut name = Vec::with_capacity(query.name.len() + 1);
+        let mut name = Vec::with_capacity(query.name.len().saturating_add(1));
         let mut key = String::with_capacity(query.name.len());
         for label in query.name.iter() {
             // A label has at most 63 bytes, or it would not have been read.

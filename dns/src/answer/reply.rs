@@ -59,7 +59,7 @@ impl<'a> Reply<'a> {
             question,
             ttl,
             authoritative: true,
-            limit: whole - question.edns.map_or(0, |_| OPT_BYTES),
+            limit: whole.saturating_sub(question.edns.map_or(0, |_| OPT_BYTES)),
             truncated: false,
             answers: 0,
             authorities: 0,
@@ -102,7 +102,10 @@ impl<'a> Reply<'a> {
             // Who answers, and whom to write to, in the domain: it ends the question or comes here.
             let domain = zone.domain().as_str();
             let at = if zone.domain().host(&question.key).is_some() {
-                let at = HEADER_BYTES + question.name.len() - (domain.len() + 2);
+                // The length of its first label and the zero at its end.
+                let name = domain.len().saturating_add(2);
+                let before = question.name.len().saturating_sub(name);
+                let at = HEADER_BYTES.saturating_add(before);
                 pointer(bytes, at);
                 at
             } else {
@@ -122,7 +125,7 @@ impl<'a> Reply<'a> {
     pub(super) fn ns(&mut self, labels: usize) {
         let owner = self.skip(labels);
         self.record(Section::Answer, owner, RecordType::NS, |bytes| {
-            pointer(bytes, HEADER_BYTES + owner);
+            pointer(bytes, HEADER_BYTES.saturating_add(owner));
         });
     }
 
@@ -157,10 +160,10 @@ impl<'a> Reply<'a> {
     /// Writes a record whose owner is the asked name without its first `owner` bytes
     fn record(&mut self, section: Section, owner: usize, kind: RecordType, data: impl FnOnce(&mut Vec<u8>)) {
         match section {
-            Section::Answer => self.answers += 1,
-            Section::Authority => self.authorities += 1,
+            Section::Answer => self.answers = self.answers.saturating_add(1),
+            Section::Authority => self.authorities = self.authorities.saturating_add(1),
         }
-        pointer(&mut self.bytes, HEADER_BYTES + owner);
+        pointer(&mut self.bytes, HEADER_BYTES.saturating_add(owner));
         self.bytes.extend_from_slice(&u16::from(kind).to_be_bytes());
         self.bytes.extend_from_slice(&CLASS_IN.to_be_bytes());
         self.bytes.extend_from_slice(&self.ttl.to_be_bytes());
@@ -168,8 +171,10 @@ impl<'a> Reply<'a> {
         self.bytes.extend_from_slice(&[0, 0]);
         data(&mut self.bytes);
         // Two names and some numbers at most
-        let bytes = (self.bytes.len() - at - 2) as u16;
-        self.bytes[at..at + 2].copy_from_slice(&bytes.to_be_bytes());
+        let length = self.bytes.len().saturating_sub(at).saturating_sub(2) as u16;
+        for (place, byte) in self.bytes.iter_mut().skip(at).zip(length.to_be_bytes()) {
+            *place = byte;
+        }
     }
 
     /// Where in the asked name its last labels begin
@@ -177,9 +182,9 @@ impl<'a> Reply<'a> {
         let (name, mut starts, mut at) = (&self.question.name, Vec::new(), 0);
         while name[at] != 0 {
             starts.push(at);
-            at += 1 + usize::from(name[at]);
+            at = usize::from(name[at]).saturating_add(at).saturating_add(1);
         }
-        starts[starts.len() - labels]
+        starts[starts.len().saturating_sub(labels)]
     }
 }
 

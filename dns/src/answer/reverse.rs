@@ -34,7 +34,7 @@ impl Reverse {
             match (number, reverse.octets.get_mut(usize::from(reverse.known))) {
                 (Some(number), Some(octet)) => {
                     *octet = number;
-                    reverse.known += 1;
+                    reverse.known = reverse.known.saturating_add(1);
                 }
                 (None, _) | (_, None) => {
                     reverse.more = true;
@@ -59,14 +59,14 @@ impl Reverse {
     /// between two numbers
     pub(super) fn authority(self, networks: &[Ipv4Network]) -> Option<usize> {
         let holds = |network: &&Ipv4Network| {
-            network.prefix() <= 8 * self.known && network.contains(self.octets.into())
+            network.prefix() <= self.known.saturating_mul(8) && network.contains(self.octets.into())
         };
         let widest = networks
             .iter()
             .filter(holds)
             .map(|network| network.prefix())
             .min()?;
-        Some(usize::from(widest.div_ceil(8).max(1)) + 2)
+        Some(usize::from(widest.div_ceil(8).max(1)).saturating_add(2))
     }
 }
 

@@ -244,7 +244,12 @@ fn a_connection_carries_what_two_bytes_of_length_can_say() {
 #[test]
 fn the_longest_names_have_an_answer_that_fits() {
     let long = [["d"; 40].join("."), "e".repeat(63)].join(".");
-    let mut names = Names::new("02:00:00:00:00:01".parse().unwrap(), 1, long.parse().unwrap());
+    let mut names = Names::new(
+        "02:00:00:00:00:01".parse().unwrap(),
+        gossip::Identity::from_seed([7; 32].into()),
+        1,
+        long.parse().unwrap(),
+    );
     let host = format!("{}.{long}", ["h"; 54].join("."));
     assert_eq!(host.len(), 251);
     names
@@ -402,7 +407,12 @@ fn authority() -> Authority {
 
 /// Some names, and one with that many addresses
 fn zone(many: usize) -> Zone {
-    let mut names = Names::new("02:00:00:00:00:01".parse().unwrap(), 1, Domain::default());
+    let mut names = Names::new(
+        "02:00:00:00:00:01".parse().unwrap(),
+        gossip::Identity::from_seed([7; 32].into()),
+        1,
+        Domain::default(),
+    );
     for (name, address) in [
         ("C1", [10, 32, 0, 1]),
         ("z", [10, 32, 0, 1]),

@@ -84,7 +84,7 @@ impl Forward {
             rounds: if may_get_lost { ROUNDS } else { 1 },
             asked: 0,
             next_at: now,
-            ends_at: now + ANSWER_WITHIN,
+            ends_at: later(now, ANSWER_WITHIN),
             refusal: None,
         })
     }
@@ -94,17 +94,19 @@ impl Forward {
         if now < self.next_at || now >= self.ends_at {
             return None;
         }
-        let count = self.servers.len() as u32;
-        while self.asked < count * self.rounds {
-            let server = &mut self.servers[(self.asked % count) as usize];
-            self.asked += 1;
+        let all = self.questions();
+        while self.asked < all {
+            let at = (self.asked as usize).checked_rem(self.servers.len())?;
+            let server = self.servers.get_mut(at)?;
+            self.asked = self.asked.saturating_add(1);
             if server.failed {
                 continue;
             }
             server.asked = true;
             // What is left is shared between those that are still to be asked.
-            let left = count * self.rounds - self.asked + 1;
-            self.next_at = now + (self.ends_at - now) / left;
+            let left = all.saturating_sub(self.asked).saturating_add(1);
+            let time = self.ends_at.saturating_duration_since(now);
+            self.next_at = later(now, time.checked_div(left).unwrap_or_default());
             return Some(server.address);
         }
         None
@@ -154,15 +156,25 @@ impl Forward {
         self.refusal
     }
 
+    /// How many times somebody is asked, at most
+    fn questions(&self) -> u32 {
+        let servers = u32::try_from(self.servers.len()).unwrap_or(u32::MAX);
+        servers.saturating_mul(self.rounds)
+    }
+
     /// When to ask the next, or to look whether it is over
     pub fn poll_timeout(&self) -> Instant {
-        let all_asked = self.asked >= self.servers.len() as u32 * self.rounds;
+        let all_asked = self.asked >= self.questions();
         if all_asked {
             self.ends_at
         } else {
             self.next_at.min(self.ends_at)
         }
     }
+}
+
+fn later(now: Instant, time: Duration) -> Instant {
+    now.checked_add(time).unwrap_or(now)
 }
 
 /// Whether bytes are an answer to this question, and then whether it is of use
@@ -191,11 +203,11 @@ fn question(message: &[u8]) -> Option<&[u8]> {
     loop {
         match *message.get(at)? {
             0 => break,
-            label @ 1..=63 => at += 1 + usize::from(label),
+            label @ 1..=63 => at = at.checked_add(1)?.checked_add(usize::from(label))?,
             _pointer => return None,
         }
     }
-    message.get(HEADER_BYTES..at + 5)
+    message.get(HEADER_BYTES..at.checked_add(5)?)
 }
 
 const HEADER_BYTES: usize = 12;

@@ -5,7 +5,7 @@ use super::*;
 use crate::Sealer;
 
 const KEY: [u8; 32] = [9; 32];
-const SESSION: SessionId = SessionId::new(3, 0x5_5555);
+const SESSION: SessionId = SessionId::new(3, 0x5555_5555_5555_5555);
 const SUITES: [Suite; 3] = [Suite::Clear, Suite::Aes256Gcm, Suite::ChaCha20Poly1305];
 
 fn inner() -> InnerHeader {
@@ -69,7 +69,7 @@ fn a_changed_bit_anywhere_is_refused() {
 fn a_forgery_does_not_move_the_window() {
     let (sealer, mut opener) = pair(Suite::Aes256Gcm);
     let mut forged = sealed(&sealer, b"x");
-    forged[8..16].copy_from_slice(&(1u64 << 39).to_be_bytes());
+    forged[3..8].copy_from_slice(&[0x80, 0, 0, 0, 0]);
     assert_eq!(opener.open_in_place(&mut forged), Err(OpenError::Forged));
     assert!(opener.open_in_place(&mut sealed(&sealer, b"y")).is_ok());
     assert_eq!(read(&opener.counters().highest), 2);
@@ -113,11 +113,11 @@ fn a_clear_session_takes_only_its_own_clear_datagrams() {
         "no replay check"
     );
     let mut other = datagram.clone();
-    other[7] ^= 1;
-    let session = SessionId(SESSION.0 ^ 1);
+    other[15] ^= 1;
+    let session = SessionId::new(3, 0x5555_5555_5555_5554);
     assert_eq!(opener.open_in_place(&mut other), Err(OpenError::Session(session)));
     let mut flagged = datagram.clone();
-    flagged[1] = 1;
+    flagged[0] |= 0x80;
     assert_eq!(opener.open_in_place(&mut flagged), Err(OpenError::Sealed));
 }
 
@@ -126,18 +126,18 @@ fn each_refusal_has_its_error_and_its_count() {
     let (sealer, mut opener) = pair(Suite::Aes256Gcm);
     let good = sealed(&sealer, b"");
     let mut clear = good.clone();
-    clear[1] = 0;
+    clear[0] &= 0x7f;
     let mut kind = good.clone();
     kind[0] = 9;
-    let mut counter = good.clone();
-    counter[8] = 0xff;
+    let mut slot = good.clone();
+    slot[1] = 0x10;
     let mut long = vec![0; MAX_LEN + 1];
     let mut try_open = |datagram: &mut [u8]| opener.open_in_place(datagram).unwrap_err();
     assert_eq!(try_open(&mut []), OpenError::TooShort(0));
     assert_eq!(try_open(&mut good[..35].to_vec()), OpenError::TooShort(35));
     assert_eq!(try_open(&mut clear), OpenError::NotSealed);
     assert_eq!(try_open(&mut kind), OpenError::Header(HeaderError::Kind(9)));
-    assert_eq!(try_open(&mut counter), OpenError::Counter(0xff << 56));
+    assert_eq!(try_open(&mut slot), OpenError::Header(HeaderError::Reserved));
     assert_eq!(try_open(&mut long), OpenError::TooLong(MAX_LEN + 1));
     let counters = opener.counters();
     assert_eq!(read(&counters.too_short), 2);
@@ -151,10 +151,11 @@ proptest! {
     fn any_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..80), suite in 0..3usize, ours: bool) {
         let (_, mut opener) = pair(SUITES[suite]);
         let mut datagram = bytes;
-        if ours && datagram.len() >= 8 {
-            let sealed = u8::from(SUITES[suite].is_sealed());
-            datagram[..4].copy_from_slice(&[1, sealed, 0, 0]);
-            datagram[4..8].copy_from_slice(&SESSION.0.to_be_bytes());
+        if ours && datagram.len() >= 16 {
+            let (slot, random) = SESSION.emit();
+            datagram[0] = 1 | u8::from(SUITES[suite].is_sealed()) << 7;
+            datagram[1..3].copy_from_slice(&slot);
+            datagram[8..16].copy_from_slice(&random);
         }
         if let Ok(opened) = opener.open_in_place(&mut datagram) {
             prop_assert!(datagram.get(opened.body).is_some());

@@ -44,7 +44,7 @@ pub(super) struct World {
     /// Each status that was reported
     pub(super) changes: Vec<(Instant, usize, ProbeStatus)>,
     pub(super) packets: u64,
-    flying: BTreeMap<(Instant, u64), (usize, [u8; Beat::LEN], u16)>,
+    flying: BTreeMap<(Instant, u64), (usize, Beat, u16)>,
     rng: StdRng,
 }
 
@@ -120,15 +120,18 @@ impl World {
             if arrival.key().0 > self.now {
                 break;
             }
-            let (key, (to, body, size)) = arrival.remove_entry();
+            let (key, (to, beat, size)) = arrival.remove_entry();
             match self.asleep[to] {
                 // It waits in the socket's buffer.
                 Some(wakes) => {
-                    self.flying.insert((wakes, key.1), (to, body, size));
+                    self.flying.insert((wakes, key.1), (to, beat, size));
                 }
-                None => self.probes[to]
-                    .handle_beat(&body, size, self.now)
-                    .unwrap_or_default(),
+                None => {
+                    let pong = self.probes[to].handle_beat(beat, size, self.now);
+                    if let Ok(Some(beat)) = pong {
+                        self.send(to, Transmit { beat, pad_to: 0 });
+                    }
+                }
             }
         }
         for (probe, asleep) in self.probes.iter_mut().zip(self.asleep) {
@@ -163,6 +166,6 @@ impl World {
         }
         let jitter = link.jitter.mul_f64(self.rng.random());
         let key = (self.now + link.delay + jitter, self.packets);
-        self.flying.insert(key, (1 - from, transmit.body, size));
+        self.flying.insert(key, (1 - from, transmit.beat, size));
     }
 }

@@ -3,10 +3,14 @@
 //! ```text
 //!  0       1       2       3
 //! +-------+-------+-------+-------+
-//! |version| kind  | suite |   0   |  version 1; kind: 1 offer, 2 accept; suite: 0 clear,
+//! |version| kind  | suite |   0   |  version 2; kind: 1 offer, 2 accept; suite: 0 clear,
 //! +-------+-------+-------+-------+  1 AES-256-GCM, 2 ChaCha20-Poly1305 (0 in accept)
+//! |     slot      |               |
+//! +-------+-------+               +
 //! |          session id           |
-//! +-------+-------+-------+-------+
+//! +               +-------+-------+
+//! |               |
+//! +-------+-------+
 //! | key (32), in an offer of a sealed session
 //! +-------+-------+-------+-------+
 //! ```
@@ -40,18 +44,19 @@ impl KeyMessage {
     /// Reads a message
     pub fn parse(message: &[u8]) -> Result<Self, KeyMessageError> {
         let length = KeyMessageError::Length(message.len());
-        let Some((&[version, kind, suite, reserved, a, b, c, d], rest)) = message.split_first_chunk::<8>()
+        let Some((&[version, kind, suite, reserved, s0, s1, random @ ..], rest)) =
+            message.split_first_chunk::<HEAD>()
         else {
             return Err(length);
         };
         if version != VERSION {
             return Err(KeyMessageError::Version(version));
         }
-        let session = SessionId(u32::from_be_bytes([a, b, c, d]));
         let suite = Suite::from_wire(suite).ok_or(KeyMessageError::Suite(suite))?;
         if reserved != 0 {
             return Err(KeyMessageError::Reserved);
         }
+        let session = SessionId::parse([s0, s1], random).ok_or(KeyMessageError::Reserved)?;
         match (kind, suite, rest) {
             (OFFER, Suite::Clear, []) => Ok(Self::Offer(SessionKey {
                 session,
@@ -73,13 +78,15 @@ impl KeyMessage {
     /// The message's bytes, cleared when dropped
     pub fn emit(&self) -> Zeroizing<Vec<u8>> {
         // At full capacity from the start: a vector that grows leaves copies of the key behind.
-        let mut out = Zeroizing::new(Vec::with_capacity(40));
+        let mut out = Zeroizing::new(Vec::with_capacity(HEAD + 32));
         let (kind, suite, session) = match self {
             Self::Offer(offer) => (OFFER, offer.suite, offer.session),
             Self::Accept(session) => (ACCEPT, Suite::Clear, *session),
         };
         out.extend_from_slice(&[VERSION, kind, suite.wire(), 0]);
-        out.extend_from_slice(&session.0.to_be_bytes());
+        let (slot, random) = session.emit();
+        out.extend_from_slice(&slot);
+        out.extend_from_slice(&random);
         match self {
             Self::Offer(offer) if offer.suite.is_sealed() => out.extend_from_slice(&*offer.key),
             Self::Offer(_) | Self::Accept(_) => {}
@@ -117,7 +124,9 @@ pub enum KeyMessageError {
     Reserved,
 }
 
-const VERSION: u8 = 0x01;
+/// Bytes before the key
+const HEAD: usize = 4 + SessionId::LEN;
+const VERSION: u8 = 0x02;
 const OFFER: u8 = 0x01;
 const ACCEPT: u8 = 0x02;
 
@@ -129,7 +138,7 @@ mod tests {
 
     fn offer(suite: Suite, key: [u8; 32]) -> KeyMessage {
         KeyMessage::Offer(SessionKey {
-            session: SessionId(0x0070_1234),
+            session: SessionId::new(7, 0x0123_4567_89ab_cdef),
             suite,
             key: Zeroizing::new(key),
         })
@@ -138,21 +147,25 @@ mod tests {
     #[test]
     fn every_message_reads_and_writes_its_bytes() {
         let clear = [
-            0x01, // version
+            0x02, // version
             0x01, // kind: offer
             0x00, // suite: clear
             0x00, // reserved
-            0x00, 0x70, 0x12, 0x34, // session
+            0x00, 0x07, // slot
+            0x01, 0x23, 0x45, 0x67, 0x89, 0xab, 0xcd, 0xef, // session
         ];
-        let mut sealed = [0x5a; 40]; // key: 32 times 5a
-        sealed[..8].copy_from_slice(&clear);
+        let mut sealed = [0x5a; 46]; // key: 32 times 5a
+        sealed[..14].copy_from_slice(&clear);
         sealed[2] = 0x02; // suite: ChaCha20-Poly1305
         let mut accept = clear;
         accept[1] = 0x02; // kind: accept
         for (message, bytes) in [
             (offer(Suite::Clear, [0; 32]), &clear[..]),
             (offer(Suite::ChaCha20Poly1305, [0x5a; 32]), &sealed[..]),
-            (KeyMessage::Accept(SessionId(0x0070_1234)), &accept[..]),
+            (
+                KeyMessage::Accept(SessionId::new(7, 0x0123_4567_89ab_cdef)),
+                &accept[..],
+            ),
         ] {
             assert_eq!(&message.emit()[..], bytes);
             assert_eq!(KeyMessage::parse(bytes), Ok(message));
@@ -167,13 +180,14 @@ mod tests {
             bytes[at] = byte;
             KeyMessage::parse(&bytes)
         };
-        assert_eq!(KeyMessage::parse(&sealed[..39]), Err(KeyMessageError::Length(39)));
-        assert_eq!(with(0, 2), Err(KeyMessageError::Version(2)));
+        assert_eq!(KeyMessage::parse(&sealed[..45]), Err(KeyMessageError::Length(45)));
+        assert_eq!(with(0, 1), Err(KeyMessageError::Version(1)));
         assert_eq!(with(1, 2), Err(KeyMessageError::Reserved));
         assert_eq!(with(1, 3), Err(KeyMessageError::Kind(3)));
-        assert_eq!(with(2, 0), Err(KeyMessageError::Length(40)));
+        assert_eq!(with(2, 0), Err(KeyMessageError::Length(46)));
         assert_eq!(with(2, 3), Err(KeyMessageError::Suite(3)));
         assert_eq!(with(3, 1), Err(KeyMessageError::Reserved));
+        assert_eq!(with(4, 0x10), Err(KeyMessageError::Reserved));
     }
 
     #[test]
@@ -188,7 +202,7 @@ mod tests {
             ours: bool,
         ) {
             if ours && bytes.len() >= 4 {
-                let head = [1, bytes[1] % 4, bytes[2] % 4, 0];
+                let head = [2, bytes[1] % 4, bytes[2] % 4, 0];
                 bytes[..4].copy_from_slice(&head);
             }
             if let Ok(message) = KeyMessage::parse(&bytes) {

@@ -192,24 +192,27 @@ fn what_would_weaken_the_path_is_refused() {
     let now = Instant::now();
     let (mut a, _) = pair(SEALED, now);
     let clear = KeyMessage::Offer(SessionKey {
-        session: SessionId(5),
+        session: SessionId::new(0, 5),
         suite: Suite::Clear,
         key: Zeroizing::new([0; 32]),
     });
     assert_eq!(a.receive(&clear.emit(), now), Err(KeysError::ClearRefused));
     let offer = KeyMessage::Offer(SessionKey {
-        session: SessionId(6),
+        session: SessionId::new(0, 6),
         suite: SEALED,
         key: Zeroizing::new([6; 32]),
     });
     assert_eq!(a.receive(&offer.emit(), now), Ok(()));
     assert_eq!(
         a.receive(&offer.emit(), now),
-        Err(KeysError::Repeated(SessionId(6))),
+        Err(KeysError::Repeated(SessionId::new(0, 6))),
         "nonces would repeat"
     );
-    let unknown = KeyMessage::Accept(SessionId(7)).emit();
-    assert_eq!(a.receive(&unknown, now), Err(KeysError::NotOffered(SessionId(7))));
+    let unknown = KeyMessage::Accept(SessionId::new(0, 7)).emit();
+    assert_eq!(
+        a.receive(&unknown, now),
+        Err(KeysError::NotOffered(SessionId::new(0, 7)))
+    );
     let error = a.receive(&[1, 2, 3], now);
     assert!(matches!(
         error,

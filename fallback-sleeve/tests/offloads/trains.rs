@@ -12,7 +12,7 @@ use crate::coalesce::{join, meant};
 use crate::packet::Packet;
 
 const KEY: [u8; 32] = [0x42; 32];
-const SESSION: SessionId = SessionId::new(7, 0x12345);
+const SESSION: SessionId = SessionId::new(7, 0x0123_4567_89ab_cdef);
 
 proptest! {
     #[test]

@@ -33,9 +33,27 @@ pub enum Ended {
     /// We refused the connection
     #[error("{}", .0.text(true))]
     Rejected(Reject),
-    /// The other side refused the connection
+    /// The other side refused the connection, inside of the sealed stream
     #[error("{}", .0.text(false))]
     Refused(Reject),
+    /// Somebody refused the connection in the clear: perhaps not the other side
+    #[error("{}", .0.text(false))]
+    RefusedInClear(Reject),
+    /// Both ends are this process
+    #[error("cannot connect to ourself")]
+    Ourselves,
+    /// A value that no peer would send
+    #[error("message out of bounds")]
+    OutOfBounds,
+    /// A record without the signature of its writer
+    #[error("a record is not signed by its peer")]
+    Unsigned,
+    /// The key of the other side was banned
+    #[error("the key of the remote is banned")]
+    Banned,
+    /// A stranger from another address needed the place
+    #[error("too many connections in their handshake")]
+    Crowded,
     /// Another connection to the same peer stays
     #[error("multiple connections to the same peer")]
     Duplicate,
@@ -55,6 +73,7 @@ impl Ended {
     pub const fn is_final(self) -> bool {
         match self {
             Self::Rejected(reject) | Self::Refused(reject) => reject.is_final(),
+            Self::Ourselves => true,
             Self::Disconnected(_)
             | Self::DuringHandshake(_)
             | Self::HandshakeTimeout
@@ -66,7 +85,12 @@ impl Ended {
             | Self::Duplicate
             | Self::Left
             | Self::Restarting
-            | Self::Removed => false,
+            | Self::Removed
+            | Self::RefusedInClear(_)
+            | Self::OutOfBounds
+            | Self::Unsigned
+            | Self::Banned
+            | Self::Crowded => false,
         }
     }
 }

@@ -10,27 +10,50 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use model::PeerName;
-use rand::rngs::StdRng;
 
 use crate::config::Timers;
 use crate::frame::{self, FrameError, FrameKind, FrameReader};
-use crate::identity::{BeatKey, Psk, PublicKey, Purpose, StaticKeypair};
+use crate::identity::{BeatKey, IdentityKey, PublicKey, Purpose, StaticKeypair};
 use crate::message::{Goodbye, Hello, Message};
+use crate::network::NetworkName;
 use crate::noise::{self, Handshake, NoiseError};
 use crate::output::Disconnect;
-use crate::prologue::{Prologue, VERSIONS};
+use crate::passwords::Passwords;
+use crate::prologue::{Prologue, PrologueError, VERSIONS};
+use crate::puzzle::Puzzle;
 use crate::reject::Reject;
-use crate::wire;
+use crate::wire::{self, WireError};
 
 pub use ended::Ended;
 use gate::{Pass, Phase};
 use stream::Stream;
 
-/// The keys that every handshake needs
+/// What every handshake needs
 #[derive(Debug)]
 pub(crate) struct Secrets {
     pub(crate) keys: StaticKeypair,
-    pub(crate) psk: Option<Psk>,
+    pub(crate) passwords: Passwords,
+    pub(crate) network: NetworkName,
+}
+
+/// A connection at its start
+pub(crate) struct Start {
+    /// We dialled
+    pub(crate) outbound: bool,
+    /// Our end
+    pub(crate) local: SocketAddr,
+    /// The other end
+    pub(crate) remote: SocketAddr,
+    /// Random: says which of two connections to one peer stays
+    pub(crate) id: u64,
+    /// The key of the heartbeats that the other side will send here
+    pub(crate) beat_key: BeatKey,
+    /// Of the handshake's ephemeral key
+    pub(crate) seed: noise::Seed,
+    /// What the other side has to solve first
+    pub(crate) puzzle: Option<Puzzle>,
+    /// Which of the passwords to dial with
+    pub(crate) password: usize,
 }
 
 /// What a connection has to tell
@@ -66,6 +89,8 @@ pub(crate) struct Connection {
     pub(crate) peer: Option<PeerName>,
     /// What the other side said of itself, until it is a neighbour
     pub(crate) guest: Option<Box<Hello>>,
+    /// The key that the other side proved in its Hello
+    pub(crate) claimant: Option<IdentityKey>,
     /// Something was sent since the last look
     pub(crate) spoke: bool,
     stage: Stage,
@@ -78,9 +103,8 @@ pub(crate) struct Connection {
 }
 
 enum Stage {
-    Prologue {
-        rng: Box<StdRng>,
-    },
+    Prologue(Opening),
+    Puzzle(Puzzle, Handshake),
     Noise(Handshake),
     Greeting {
         stream: Stream,
@@ -94,31 +118,36 @@ enum Stage {
     Closed,
 }
 
+/// What the handshake will be made of
+struct Opening {
+    ours: Prologue,
+    seed: noise::Seed,
+    password: usize,
+}
+
 impl Connection {
     /// A connection that was just made; its prologue waits in [`Connection::take_output`]
-    pub(crate) fn new(
-        outbound: bool,
-        (local, remote): (SocketAddr, SocketAddr),
-        (id, beat_key): (u64, BeatKey),
-        secrets: &Secrets,
-        rng: StdRng,
-        timers: &Timers,
-        now: Instant,
-    ) -> Self {
+    pub(crate) fn new(start: Start, secrets: &Secrets, timers: &Timers, now: Instant) -> Self {
+        let ours = secrets.prologue(start.puzzle);
         Self {
-            outbound,
-            local,
-            remote,
-            id,
-            beat_key,
+            outbound: start.outbound,
+            local: start.local,
+            remote: start.remote,
+            id: start.id,
+            beat_key: start.beat_key,
             peer: None,
             guest: None,
+            claimant: None,
             spoke: true,
-            stage: Stage::Prologue { rng: Box::new(rng) },
+            out: ours.emit(),
+            stage: Stage::Prologue(Opening {
+                ours,
+                seed: start.seed,
+                password: start.password,
+            }),
             frames: FrameReader::default(),
             early: 0,
             deadline: now + timers.handshake,
-            out: secrets.prologue().emit().to_vec(),
         }
     }
 
@@ -127,7 +156,7 @@ impl Connection {
         match self.stage {
             Stage::Closed => return,
             Stage::Up(_) => self.deadline = now + timers.silence,
-            Stage::Prologue { .. } | Stage::Noise(_) | Stage::Greeting { .. } => {}
+            Stage::Prologue(_) | Stage::Puzzle(..) | Stage::Noise(_) | Stage::Greeting { .. } => {}
         }
         self.frames.push(bytes);
     }
@@ -155,7 +184,7 @@ impl Connection {
                     self.stage = Stage::Closed;
                 }
             }
-            Stage::Prologue { .. } | Stage::Noise(_) | Stage::Closed => {}
+            Stage::Prologue(_) | Stage::Puzzle(..) | Stage::Noise(_) | Stage::Closed => {}
         }
     }
 
@@ -169,7 +198,9 @@ impl Connection {
     pub(crate) fn disconnected(&mut self, how: Disconnect) -> Ended {
         let ended = match self.phase() {
             Phase::Up | Phase::Closed => Ended::Disconnected(how),
-            Phase::Prologue | Phase::Noise | Phase::Greeting { .. } => Ended::DuringHandshake(how),
+            Phase::Prologue | Phase::Puzzle | Phase::Noise | Phase::Greeting { .. } => {
+                Ended::DuringHandshake(how)
+            }
         };
         self.stage = Stage::Closed;
         ended
@@ -216,7 +247,8 @@ impl Connection {
 
     const fn phase(&self) -> Phase {
         match self.stage {
-            Stage::Prologue { .. } => Phase::Prologue,
+            Stage::Prologue(_) => Phase::Prologue,
+            Stage::Puzzle(..) => Phase::Puzzle,
             Stage::Noise(_) => Phase::Noise,
             Stage::Greeting { heard, .. } => Phase::Greeting { heard },
             Stage::Up(_) => Phase::Up,
@@ -230,7 +262,7 @@ impl Connection {
             let next = match self.phase() {
                 Phase::Closed => return Ok(None),
                 Phase::Prologue => self.read_prologue(secrets)?,
-                Phase::Noise => self.read_frame(secrets)?,
+                Phase::Puzzle | Phase::Noise => self.read_frame(secrets)?,
                 Phase::Greeting { .. } | Phase::Up => match self.read_message()? {
                     Step::Wait => self.read_frame(secrets)?,
                     step @ (Step::Again | Step::Tell(_)) => step,
@@ -245,30 +277,61 @@ impl Connection {
     }
 
     fn read_prologue(&mut self, secrets: &Secrets) -> Result<Step, Ended> {
-        let theirs = match Prologue::parse(self.frames.pending()) {
+        let (theirs, len) = match Prologue::parse(self.frames.pending()) {
             Ok(Some(prologue)) => prologue,
             Ok(None) => return Ok(Step::Wait),
-            Err(_foreign) => return Err(Ended::Foreign),
+            Err(PrologueError::Magic) => return Err(Ended::Foreign),
+            Err(PrologueError::Malformed) => return Err(Ended::Malformed),
         };
-        let ours = secrets.prologue();
-        ours.check(theirs).map_err(|reject| self.reject(reject))?;
-        self.frames.take(Prologue::LEN);
-        self.early += Prologue::LEN;
-
-        let Stage::Prologue { rng } = std::mem::replace(&mut self.stage, Stage::Closed) else {
+        let Stage::Prologue(opening) = std::mem::replace(&mut self.stage, Stage::Closed) else {
             return Ok(Step::Again);
         };
+        let ours = opening.ours;
+        ours.check(&theirs).map_err(|reject| self.reject(reject))?;
+        self.frames.take(len);
+        self.early += len;
         let (first, second) = if self.outbound {
-            (ours, theirs)
+            (&ours, &theirs)
         } else {
-            (theirs, ours)
+            (&theirs, &ours)
         };
         let bound = [first.emit(), second.emit()].concat();
-        let handshake = Handshake::new(self.outbound, &secrets.keys, secrets.psk.as_ref(), &bound, *rng);
-        self.stage = Stage::Noise(handshake.map_err(|_noise| Ended::Malformed)?);
-        self.answer_handshake()
+        let psks = if self.outbound {
+            secrets.passwords.to_dial_with(opening.password)
+        } else {
+            secrets.passwords.accepted()
+        };
+        let handshake = Handshake::new(self.outbound, &secrets.keys, &psks, &bound, &opening.seed);
+        let handshake = handshake.map_err(|_noise| Ended::Malformed)?;
+        match (self.outbound, ours.puzzle, theirs.puzzle) {
+            // Only the side that accepts has something to ask for.
+            (false, _, Some(_)) => return Err(Ended::Malformed),
+            (false, Some(puzzle), None) => {
+                self.stage = Stage::Puzzle(puzzle, handshake);
+                return Ok(Step::Again);
+            }
+            (true, _, Some(puzzle)) => {
+                let solution = puzzle.solve().ok_or(Ended::Malformed)?;
+                self.emit_clear(FrameKind::Puzzle, &solution);
+            }
+            (_, _, None) => {}
+        }
+        self.stage = Stage::Noise(handshake);
+        self.answer_handshake(secrets)
     }
 
+    fn read_solution(&mut self, body: &[u8], secrets: &Secrets) -> Result<Step, Ended> {
+        let Stage::Puzzle(puzzle, handshake) = std::mem::replace(&mut self.stage, Stage::Closed) else {
+            return Err(Ended::Malformed);
+        };
+        match body.try_into() {
+            Ok(nonce) if puzzle.accepts(nonce) => {
+                self.stage = Stage::Noise(handshake);
+                self.answer_handshake(secrets)
+            }
+            Ok(_) | Err(_) => Err(Ended::Malformed),
+        }
+    }
     fn read_frame(&mut self, secrets: &Secrets) -> Result<Step, Ended> {
         let limit = if self.is_up() {
             noise::FRAME
@@ -286,8 +349,9 @@ impl Connection {
         }
         match self.phase().pass(kind) {
             Pass::Handshake => self.read_handshake(&body, secrets),
+            Pass::Puzzle => self.read_solution(&body, secrets),
             Pass::Reject => match wire::parse_reject(&body) {
-                Ok(reject) => Err(Ended::Refused(reject)),
+                Ok(reject) => Err(Ended::RefusedInClear(reject)),
                 Err(_malformed) => Err(Ended::Malformed),
             },
             Pass::Open => match &mut self.stage {
@@ -300,7 +364,9 @@ impl Connection {
                     stream.push(&body).map_err(|_noise| Ended::Forged)?;
                     Ok(Step::Again)
                 }
-                Stage::Prologue { .. } | Stage::Noise(_) | Stage::Closed => Err(Ended::Malformed),
+                Stage::Prologue(_) | Stage::Puzzle(..) | Stage::Noise(_) | Stage::Closed => {
+                    Err(Ended::Malformed)
+                }
             },
             Pass::Malformed => Err(Ended::Malformed),
         }
@@ -312,18 +378,18 @@ impl Connection {
         };
         if let Err(error) = handshake.read(message) {
             // With a password the third message is the first that it seals.
-            let third = !self.outbound && secrets.psk.is_some();
+            let third = !self.outbound && secrets.passwords.is_some();
             return Err(match error {
                 NoiseError::Decrypt if third => self.reject(Reject::PasswordWrong),
                 NoiseError::Decrypt => Ended::Forged,
                 NoiseError::Other(_) => Ended::Malformed,
             });
         }
-        self.answer_handshake()
+        self.answer_handshake(secrets)
     }
 
     /// Sends our next message of the pattern, if it is our turn, and ends the handshake after the last
-    fn answer_handshake(&mut self) -> Result<Step, Ended> {
+    fn answer_handshake(&mut self, secrets: &Secrets) -> Result<Step, Ended> {
         let Stage::Noise(handshake) = &mut self.stage else {
             return Err(Ended::Malformed);
         };
@@ -339,6 +405,9 @@ impl Connection {
             return Ok(Step::Again);
         }
         let (session, key) = handshake.finish().map_err(|_noise| Ended::Malformed)?;
+        if key == secrets.keys.public() {
+            return Err(Ended::Ourselves);
+        }
         self.stage = Stage::Greeting {
             stream: Stream::new(session),
             key,
@@ -357,7 +426,9 @@ impl Connection {
                 ..
             } => (stream, Some((*key, introduced))),
             Stage::Up(stream) => (stream, None),
-            Stage::Prologue { .. } | Stage::Noise(_) | Stage::Closed => return Ok(Step::Wait),
+            Stage::Prologue(_) | Stage::Puzzle(..) | Stage::Noise(_) | Stage::Closed => {
+                return Ok(Step::Wait);
+            }
         };
         let limit = if greeting.is_some() { EARLY } else { wire::LIMIT };
         let bytes = match stream.next(limit) {
@@ -365,7 +436,10 @@ impl Connection {
             Ok(None) => return Ok(Step::Wait),
             Err(stream::TooLong) => return Err(Ended::Oversized),
         };
-        let message = wire::parse(bytes).map_err(|_malformed| Ended::Malformed)?;
+        let message = wire::parse(bytes).map_err(|error| match error {
+            WireError::Short | WireError::Malformed => Ended::Malformed,
+            WireError::OutOfBounds => Ended::OutOfBounds,
+        })?;
         let received = match (message, greeting) {
             (None, _) => Received::Unknown,
             (Some(Message::Goodbye(goodbye)), _) => Received::Ended(goodbye.into()),
@@ -414,10 +488,12 @@ enum Step {
 }
 
 impl Secrets {
-    const fn prologue(&self) -> Prologue {
+    const fn prologue(&self, puzzle: Option<Puzzle>) -> Prologue {
         Prologue {
             versions: VERSIONS,
-            password: self.psk.is_some(),
+            password: self.passwords.is_some(),
+            network: self.network,
+            puzzle,
         }
     }
 }

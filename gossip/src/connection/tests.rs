@@ -3,12 +3,14 @@ use std::time::Duration;
 use model::{ShortId, Uid};
 use proptest::prelude::*;
 use rand::SeedableRng;
+use rand::rngs::StdRng;
 use zeroize::Zeroizing;
 
 use super::*;
 use crate::config::Offer;
-use crate::identity::Identity;
+use crate::identity::{Identity, Psk};
 use crate::output::Channel;
+use crate::records::COUNTER_LIMIT;
 
 #[test]
 fn two_sides_introduce_themselves_and_talk() {
@@ -40,7 +42,7 @@ fn the_side_that_dialled_hears_that_its_password_is_another() {
         [
             vec![
                 Received::Secured,
-                Received::Ended(Ended::Refused(Reject::PasswordWrong))
+                Received::Ended(Ended::RefusedInClear(Reject::PasswordWrong))
             ],
             vec![Received::Ended(Ended::Rejected(Reject::PasswordWrong))],
         ]
@@ -166,6 +168,67 @@ fn other_programs_and_weave_net_are_told_apart() {
 }
 
 #[test]
+fn under_load_the_side_that_dials_solves_a_puzzle_first() {
+    let puzzle = Puzzle {
+        difficulty: 8,
+        challenge: [7; 16],
+    };
+    let mut pair = Pair::with_puzzle(Some(1), Some(1), Some(puzzle));
+    pair.introduce();
+    assert!(pair.ends.iter().all(|end| end.connection.is_up()));
+
+    // Without a solution, or with a wrong one, no handshake begins.
+    for frame in [
+        &[1, 0, 1, 7][..],
+        &[4, 0, 8, 9, 9, 9, 9, 9, 9, 9, 9],
+        &[4, 0, 1, 0],
+    ] {
+        let mut pair = Pair::with_puzzle(None, None, Some(puzzle));
+        let greeting = pair.ends[0].connection.take_output();
+        assert_eq!(pair.feed(1, &greeting), []);
+        pair.ends[1].connection.take_output();
+        assert_eq!(pair.feed(1, frame), [Received::Ended(Ended::Malformed)]);
+        assert_eq!(pair.ends[1].connection.take_output(), []);
+    }
+
+    // Nobody who dials is asked for so much work that it would be an attack, nor asks for any himself.
+    let greedy = Puzzle {
+        difficulty: 255,
+        ..puzzle
+    };
+    let mut pair = Pair::with_puzzle(None, None, Some(greedy));
+    assert_eq!(pair.exchange()[0], [Received::Ended(Ended::Malformed)]);
+    let mut pair = Pair::with_puzzle(None, None, Some(puzzle));
+    let asks = pair.ends[1].connection.take_output();
+    assert_eq!(pair.feed(1, &asks), [Received::Ended(Ended::Malformed)]);
+}
+
+#[test]
+fn a_reject_in_the_clear_is_told_apart_from_a_sealed_one() {
+    let mut pair = Pair::new(Some(1), Some(1));
+    let greeting = pair.ends[1].connection.take_output();
+    pair.feed(0, &greeting);
+    let forged = Ended::RefusedInClear(Reject::Ourselves);
+    assert_eq!(pair.feed(0, &[2, 0, 1, 5]), [Received::Ended(forged)]);
+    assert!(!forged.is_final(), "anybody between can say so");
+    assert!(Ended::Refused(Reject::Ourselves).is_final());
+}
+
+#[test]
+fn a_process_notices_that_it_has_dialled_itself() {
+    let mut pair = Pair::new(None, None);
+    let keys = pair.ends[0].secrets.keys.clone();
+    pair.ends[1].secrets.keys = keys;
+    let ended = pair.exchange();
+    assert!(
+        ended
+            .iter()
+            .flatten()
+            .any(|received| *received == Received::Ended(Ended::Ourselves))
+    );
+}
+
+#[test]
 fn a_replayed_frame_is_a_forgery() {
     let mut pair = Pair::new(None, None);
     pair.introduce();
@@ -217,23 +280,30 @@ struct End {
 impl Pair {
     /// The first dialled the second
     fn new(psk_a: Option<u8>, psk_b: Option<u8>) -> Self {
+        Self::with_puzzle(psk_a, psk_b, None)
+    }
+
+    /// The second asks the first to solve a puzzle
+    fn with_puzzle(psk_a: Option<u8>, psk_b: Option<u8>, puzzle: Option<Puzzle>) -> Self {
         let now = Instant::now();
         let end = |outbound: bool, seed: u64, psk: Option<u8>| {
             let mut rng = StdRng::seed_from_u64(seed);
             let secrets = Secrets {
                 keys: StaticKeypair::generate(&mut rng),
-                psk: psk.map(|byte| Psk::new(Zeroizing::new([byte; 32]))),
+                passwords: Passwords::of(psk.map(|byte| Psk::new(Zeroizing::new([byte; 32])))),
+                network: NetworkName::default(),
             };
-            let ends = ("192.0.2.1:1".parse().unwrap(), "192.0.2.2:2".parse().unwrap());
-            let connection = Connection::new(
+            let start = Start {
                 outbound,
-                ends,
-                (seed, beat_key()),
-                &secrets,
-                rng,
-                &Timers::default(),
-                now,
-            );
+                local: "192.0.2.1:1".parse().unwrap(),
+                remote: "192.0.2.2:2".parse().unwrap(),
+                id: seed,
+                beat_key: beat_key(),
+                seed: noise::seed(&mut rng),
+                puzzle: puzzle.filter(|_| !outbound),
+                password: 0,
+            };
+            let connection = Connection::new(start, &secrets, &Timers::default(), now);
             End { connection, secrets }
         };
         Self {
@@ -307,7 +377,7 @@ fn hello_of(secrets: &Secrets, seed: u8) -> Hello {
         identity: identity.key(),
         proof: identity.sign(Purpose::Handshake, &secrets.keys.public()),
         uid: Uid(u64::MAX),
-        epoch: u64::MAX,
+        epoch: COUNTER_LIMIT - 1,
         short_id: ShortId::truncated(0xfff),
         conn_id: u64::MAX,
         beat_key: beat_key(),

@@ -9,31 +9,39 @@ use rand::RngExt;
 
 use super::Mesh;
 use crate::admission::{self, Known, Newcomer, Verdict};
-use crate::connection::{Connection, Ended, Received};
-use crate::identity::{BeatKey, Purpose};
+use crate::budget::{Bucket, Rate};
+use crate::connection::{Connection, Ended, Received, Start};
+use crate::identity::{BeatKey, Binding, IdentityKey, Keys, Purpose};
 use crate::message::{Goodbye, Hello, Message};
 use crate::neighbours::{Arrival, Change, Greeting, State};
 use crate::noise;
 use crate::output::{ConnId, DownReason, Event, Output};
+use crate::puzzle::Puzzle;
 use crate::reject::Reject;
 
 impl Mesh {
     /// A TCP connection was made
-    pub(super) fn connect(&mut self, outbound: bool, ends: (SocketAddr, SocketAddr), now: Instant) -> ConnId {
+    pub(super) fn connect(
+        &mut self,
+        outbound: bool,
+        (local, remote): (SocketAddr, SocketAddr),
+        asks: bool,
+        now: Instant,
+    ) -> ConnId {
         let conn = ConnId(self.next_conn);
         self.next_conn += 1;
-        let id = self.rng.random();
-        let beat_key = BeatKey::generate(&mut self.rng);
-        let rng = noise::fork(&mut self.rng);
-        let mut connection = Connection::new(
+        let entropy = self.config.entropy.rng();
+        let start = Start {
             outbound,
-            ends,
-            (id, beat_key),
-            &self.secrets,
-            rng,
-            &self.config.timers,
-            now,
-        );
+            local,
+            remote,
+            id: self.rng.random(),
+            beat_key: BeatKey::generate(entropy),
+            seed: noise::seed(entropy),
+            puzzle: asks.then(|| Puzzle::draw(entropy)),
+            password: self.password_turns.get(&remote).copied().unwrap_or(0),
+        };
+        let mut connection = Connection::new(start, &self.secrets, &self.config.timers, now);
         self.outputs.send(conn, connection.take_output());
         self.connections.insert(conn, connection);
         self.schedule.start_pulse(&self.config.timers, now);
@@ -75,6 +83,18 @@ impl Mesh {
         };
         log!(level, "connection with {} ended: {ended}", connection.remote);
         self.counters.count_end(ended);
+        self.doorkeeper.leave(conn);
+        self.requests.remove(&conn);
+        if ended == Ended::Rejected(Reject::PasswordWrong) {
+            self.doorkeeper.guessed(connection.remote.ip(), now);
+        }
+        if ended == Ended::RefusedInClear(Reject::PasswordWrong) && connection.outbound {
+            if self.password_turns.len() >= MAX_TURNS {
+                self.password_turns.clear();
+            }
+            let turn = self.password_turns.entry(connection.remote).or_default();
+            *turn = turn.wrapping_add(1);
+        }
         if let Some(peer) = connection.peer {
             let timers = &self.config.timers;
             // The connection that stays, which the other side saw complete, has passed its handshake there.
@@ -149,6 +169,9 @@ impl Mesh {
 
     /// The other side said who it is: welcome it, if we would take it as a neighbour
     fn greet(&mut self, conn: ConnId, hello: Box<Hello>, now: Instant) {
+        if let Some(connection) = self.connections.get_mut(&conn) {
+            connection.claimant = Some(hello.identity);
+        }
         match self.judge(conn, &hello) {
             Verdict::Welcome | Verdict::Replace => {
                 if let Some(connection) = self.connections.get_mut(&conn) {
@@ -200,8 +223,12 @@ impl Mesh {
             epoch: hello.epoch,
             connection: id ^ hello.conn_id,
         };
+        if self.bans.refuses(&hello.identity) {
+            return Verdict::Refuse(Reject::Banned);
+        }
         let us = (peer == self.config.name).then(|| (self.config.identity.key(), self.config.uid));
-        admission::judge(newcomer, us, self.acquaintance(peer), self.limit_reached())
+        let known = self.acquaintance(peer, &hello.identity);
+        admission::judge(newcomer, us, known, self.limit_reached())
     }
 
     /// There is another connection to this peer, which stays
@@ -211,6 +238,9 @@ impl Mesh {
     }
 
     fn refuse(&mut self, conn: ConnId, reject: Reject, now: Instant) {
+        if let Reject::NameCollision(name) = reject {
+            self.report_claim(conn, name, now);
+        }
         debug!("connection refused: {}", reject.text(true));
         self.close(conn, Goodbye::Refused(reject), Ended::Rejected(reject), now);
     }
@@ -221,6 +251,13 @@ impl Mesh {
             return;
         };
         connection.peer = Some(hello.name);
+        self.doorkeeper.leave(conn);
+        self.requests.insert(conn, Bucket::full(REQUESTS, now));
+        let now_ms = self.now_ms(now);
+        self.pins.pin(hello.name, hello.identity, now_ms, now);
+        let Some(connection) = self.connections.get(&conn) else {
+            return;
+        };
         let (local, remote, outbound, id) = (
             connection.local,
             connection.remote,
@@ -240,7 +277,7 @@ impl Mesh {
             nickname: hello.nickname.clone(),
             uid: hello.uid,
             epoch: hello.epoch,
-            encrypted: self.secrets.psk.is_some() && !(self.trusts(remote) && hello.trusts_you),
+            encrypted: self.secrets.passwords.is_some() && !(self.trusts(remote) && hello.trusts_you),
             connection: id ^ hello.conn_id,
             our_addresses: [SocketAddr::new(local.ip(), port), seen],
         };
@@ -268,6 +305,10 @@ impl Mesh {
             resumed,
         });
         self.own_changed(now);
+        let bans: Vec<_> = self.bans.iter().copied().collect();
+        if !bans.is_empty() {
+            self.tell(conn, &Message::Bans(bans));
+        }
         // One side's question is enough to make both tables equal.
         if outbound {
             let digest = self.table.digest();
@@ -280,10 +321,11 @@ impl Mesh {
             return;
         };
         match message {
-            Message::Digest(digest) => self.heard_digest(conn, digest),
+            Message::Digest(digest) => self.heard_digest(conn, digest, now),
             Message::Summary(stamps) => self.heard_summary(conn, stamps.into_iter().collect(), now),
-            Message::Want(names) => self.send_records(conn, &names),
-            Message::Records(records) => self.heard_records(peer, records, now),
+            Message::Want(names) => self.send_wanted(conn, &names, now),
+            Message::Records(records) => self.heard_records(conn, peer, records, now),
+            Message::Bans(bans) => self.heard_bans(conn, &bans, now),
             Message::Channel(channel, bytes) => self.outputs.event(Event::Message { peer, channel, bytes }),
             // All but the last are taken by the connection.
             Message::Hello(_) | Message::Welcome | Message::Goodbye(_) | Message::Keepalive => {}
@@ -291,7 +333,10 @@ impl Mesh {
     }
 
     /// What we know of somebody with this name
-    fn acquaintance(&self, name: PeerName) -> Known {
+    fn acquaintance(&self, name: PeerName, key: &IdentityKey) -> Known {
+        if self.pins.binding(name, key) == Binding::Other {
+            return Known::Disputed;
+        }
         match self.neighbours.get(name) {
             Some(neighbour) => match (&neighbour.greeting, neighbour.state) {
                 (Some(greeting), State::Up { .. }) => Known::Connected {
@@ -300,14 +345,24 @@ impl Mesh {
                     epoch: greeting.epoch,
                     connection: greeting.connection,
                 },
-                (greeting, State::Up { .. } | State::Held { .. }) => Known::Held {
-                    key: greeting.as_ref().map(|greeting| greeting.key),
-                },
+                (_, State::Up { .. } | State::Held { .. }) => Known::Held,
             },
-            None => match self.topology.peers.get(&name) {
-                Some(record) => Known::Peer { key: record.key },
-                None => Known::Unknown,
-            },
+            None => Known::Unknown,
+        }
+    }
+
+    /// Somebody claimed a name that belongs to another key: every host is to know
+    fn report_claim(&mut self, conn: ConnId, name: PeerName, now: Instant) {
+        let guest = self
+            .connections
+            .get(&conn)
+            .and_then(|connection| connection.claimant);
+        if let Some(key) = guest
+            && self.pins.binding(name, &key) == Binding::Other
+        {
+            let now_ms = self.now_ms(now);
+            self.pins.pin(name, key, now_ms, now);
+            self.own_changed(now);
         }
     }
 
@@ -328,3 +383,12 @@ impl Mesh {
             .any(|subnet| subnet.contains(ip))
     }
 }
+
+/// Addresses whose next dial takes another password
+const MAX_TURNS: usize = 1024;
+
+/// Records that a neighbor may ask for: the whole table at once, then as many a second as one look takes
+pub(super) const REQUESTS: Rate = Rate {
+    per_second: 512.0,
+    burst: 8192.0,
+};

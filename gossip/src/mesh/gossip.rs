@@ -5,17 +5,25 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use ipnetwork::IpNetwork;
 use log::{debug, info, warn};
 use model::{PeerName, ShortId};
 
 use super::Mesh;
+use super::connections::REQUESTS;
+use crate::bans::Ban;
 use crate::config::Config;
+use crate::connection::Ended;
 use crate::digest::{Difference, Digest, Stamp};
-use crate::message::Message;
+use crate::identity::Signature;
+use crate::message::{Goodbye, Message};
 use crate::neighbours::Neighbours;
 use crate::output::{ConnId, Event};
-use crate::records::{MAX_ADDRESSES, Merged, PeerRecord};
+use crate::pins::{Pinned, Pins};
+use crate::records::{COUNTER_LIMIT, MAX_ADDRESSES, PeerRecord};
+use crate::reject::Reject;
 use crate::routes::{self, Topology};
+use crate::table::Merged;
 use crate::{short_ids, wire};
 
 /// What changes in our own record, beside our neighbours
@@ -28,6 +36,8 @@ pub(super) struct Own {
     stale: bool,
     /// The newest claim on our name by somebody else, or by our own past
     claim: Option<Stamp>,
+    /// Whose addresses are of no use to others: those of this host's containers
+    internal: Vec<IpNetwork>,
 }
 
 impl Own {
@@ -38,11 +48,12 @@ impl Own {
             version: 1,
             stale: false,
             claim: None,
+            internal: Vec::new(),
         }
     }
 
-    /// What we say of ourselves
-    pub(super) fn record(&self, config: &Config, neighbours: &Neighbours) -> PeerRecord {
+    /// What we say of ourselves, not yet signed
+    pub(super) fn record(&self, config: &Config, neighbours: &Neighbours, pins: &Pins) -> PeerRecord {
         let links = neighbours
             .iter()
             .map(|(peer, neighbour)| (peer, neighbour.link()));
@@ -54,19 +65,27 @@ impl Own {
             epoch: self.epoch,
             version: self.version,
             short_id: self.short_id,
-            addresses: addresses(neighbours),
+            addresses: advertised(addresses(neighbours), &self.internal),
             connections: links.collect(),
+            disputes: pins.disputes(),
+            signature: Signature::default(),
         }
     }
 
-    /// Goes beyond a claim on our name
+    /// Goes beyond a record that an earlier run of ours signed
     pub(super) fn outbid(&mut self, claim: Stamp) {
-        let (epoch, version) = match claim.version.checked_add(1) {
-            Some(version) => (claim.epoch, version),
-            None => (claim.epoch.saturating_add(1), 1),
-        };
-        if (epoch, version) > (self.epoch, self.version) {
-            (self.epoch, self.version) = (epoch, version);
+        if (claim.epoch, claim.version) >= (self.epoch, self.version) {
+            (self.epoch, self.version) = (claim.epoch, claim.version);
+            self.advance();
+        }
+    }
+
+    /// The next version
+    fn advance(&mut self) {
+        self.version = self.version.saturating_add(1);
+        if self.version >= COUNTER_LIMIT {
+            self.version = 1;
+            self.epoch = self.epoch.saturating_add(1).min(COUNTER_LIMIT - 1);
         }
     }
 }
@@ -78,13 +97,26 @@ impl Mesh {
         self.schedule.routes_stale(&self.config.timers, now);
     }
 
+    /// Tells no peer of addresses in these networks, which only this host's containers reach it by
+    pub fn set_internal_networks(&mut self, networks: Vec<IpNetwork>, now: Instant) {
+        if self.own.internal != networks {
+            self.own.internal = networks;
+            self.own_changed(now);
+            self.settle(now);
+        }
+    }
+
     /// At the end of each call: our record tells what is
     pub(super) fn settle(&mut self, now: Instant) {
         if !std::mem::take(&mut self.own.stale) || self.stopped {
             return;
         }
-        let mut record = self.own.record(&self.config, &self.neighbours);
-        if self.table.get(record.name).is_some_and(|known| **known == record) {
+        let mut record = self.own.record(&self.config, &self.neighbours, &self.pins);
+        if self
+            .table
+            .get(record.name)
+            .is_some_and(|known| known.says_the_same(&record))
+        {
             return;
         }
         if self
@@ -92,36 +124,50 @@ impl Mesh {
             .get(record.name)
             .is_some_and(|known| known.stamp() >= record.stamp())
         {
-            self.own.version += 1;
-            record.version = self.own.version;
+            self.own.advance();
+            (record.epoch, record.version) = (self.own.epoch, self.own.version);
         }
-        self.table.merge(record);
+        record.sign(&self.config.identity);
+        self.table.merge(record, None, now);
         self.flood
             .push(self.config.name, None, self.config.timers.flood, now);
         self.schedule.routes_stale(&self.config.timers, now);
     }
 
-    pub(super) fn heard_digest(&mut self, conn: ConnId, digest: Digest) {
-        if self.table.digest() != digest {
+    pub(super) fn heard_digest(&mut self, conn: ConnId, digest: Digest, now: Instant) {
+        if self.table.digest() != digest && self.may_have(conn, self.table.len(), now) {
             let stamps = self.table.stamps().into_iter().collect();
             self.tell(conn, &Message::Summary(stamps));
         }
     }
 
     pub(super) fn heard_summary(&mut self, conn: ConnId, theirs: BTreeMap<PeerName, Stamp>, now: Instant) {
-        let Difference { give, mut want } = Difference::between(&self.table.stamps(), &theirs);
-        self.send_records(conn, &give);
-        if let Some(claim) = theirs.get(&self.config.name) {
-            self.consider_claim(*claim, now);
-        }
-        want.retain(|name| *name != self.config.name);
+        let Difference { give, want } = Difference::between(&self.table.stamps(), &theirs);
+        self.send_wanted(conn, &give, now);
         if !want.is_empty() {
             self.tell(conn, &Message::Want(want));
         }
     }
 
+    /// Sends those of the records that we have, unless the neighbor had too many of late: its next look at
+    /// both tables finds what it lacks
+    pub(super) fn send_wanted(&mut self, conn: ConnId, names: &[PeerName], now: Instant) {
+        if self.may_have(conn, names.len(), now) {
+            self.send_records(conn, names);
+        }
+    }
+
+    fn may_have(&mut self, conn: ConnId, records: usize, now: Instant) -> bool {
+        let bucket = self.requests.get_mut(&conn);
+        let may = bucket.is_some_and(|bucket| bucket.take_many(records.max(1) as f64, REQUESTS, now));
+        if !may {
+            self.counters.requests_dropped += 1;
+        }
+        may
+    }
+
     /// Sends those of the records that we have
-    pub(super) fn send_records(&mut self, conn: ConnId, names: &[PeerName]) {
+    fn send_records(&mut self, conn: ConnId, names: &[PeerName]) {
         for bytes in self.batches(names) {
             self.tell_encoded(conn, &bytes);
         }
@@ -147,14 +193,36 @@ impl Mesh {
         messages.map(|message| wire::encode(&message)).collect()
     }
 
-    pub(super) fn heard_records(&mut self, teller: PeerName, records: Vec<PeerRecord>, now: Instant) {
+    pub(super) fn heard_records(
+        &mut self,
+        conn: ConnId,
+        teller: PeerName,
+        records: Vec<PeerRecord>,
+        now: Instant,
+    ) {
         for record in records {
             let (name, stamp) = (record.name, record.stamp());
+            let known = self.table.get(name);
+            if known.is_some_and(|known| known.stamp() >= stamp) {
+                self.counters.records_known += 1;
+                if known.is_some_and(|known| known.stamp() == stamp) {
+                    self.flood.has(name, teller);
+                }
+                continue;
+            }
+            if !record.is_signed() {
+                // Whoever passes on a record has checked it.
+                return self.close(conn, Goodbye::Duplicate, Ended::Unsigned, now);
+            }
+            if !self.may_speak(&record, now) {
+                self.counters.records_refused += 1;
+                continue;
+            }
             if name == self.config.name {
                 self.consider_claim(stamp, now);
                 continue;
             }
-            match self.table.merge(record) {
+            match self.table.merge(record, Some(teller), now) {
                 Merged::Newer => {
                     self.counters.records_merged += 1;
                     self.flood.push(name, Some(teller), self.config.timers.flood, now);
@@ -169,6 +237,71 @@ impl Mesh {
                 Merged::Full => self.counters.records_dropped += 1,
             }
         }
+    }
+
+    /// Whether the key of a record, which signed it, speaks for its name; a name that is new is pinned to it
+    fn may_speak(&mut self, record: &PeerRecord, now: Instant) -> bool {
+        if self.bans.refuses(&record.key) {
+            return false;
+        }
+        let now_ms = self.now_ms(now);
+        match self.pins.pin(record.name, record.key, now_ms, now) {
+            Pinned::Yes => true,
+            Pinned::Disputed => {
+                self.own_changed(now);
+                false
+            }
+            Pinned::Full => false,
+        }
+    }
+
+    /// A neighbour knows of orders about refused keys
+    pub(super) fn heard_bans(&mut self, conn: ConnId, bans: &[Ban], now: Instant) {
+        if !self.may_have(conn, bans.len(), now) {
+            return;
+        }
+        let now_ms = self.now_ms(now);
+        let news: Vec<Ban> = bans
+            .iter()
+            .filter(|ban| ban.key != self.config.identity.key() || ban.refused)
+            .filter(|ban| self.bans.merge(**ban, now_ms))
+            .copied()
+            .collect();
+        self.banned(&news, Some(conn), now);
+    }
+
+    /// Carries out orders that are new here, and passes them on
+    pub(super) fn banned(&mut self, news: &[Ban], teller: Option<ConnId>, now: Instant) {
+        if news.is_empty() {
+            return;
+        }
+        let others: Vec<ConnId> = self.neighbours.up().map(|(_, conn)| conn).collect();
+        for conn in others.into_iter().filter(|conn| Some(*conn) != teller) {
+            self.tell(conn, &Message::Bans(news.to_vec()));
+        }
+        for ban in news.iter().filter(|ban| ban.refused) {
+            warn!("the key of {} is banned from the network", ban.name);
+            let conns: Vec<ConnId> = self
+                .connections
+                .iter()
+                .filter(|(_, connection)| connection.claimant == Some(ban.key))
+                .map(|(conn, _)| *conn)
+                .collect();
+            for conn in conns {
+                self.close(conn, Goodbye::Refused(Reject::Banned), Ended::Banned, now);
+            }
+            let names: Vec<PeerName> = self
+                .table
+                .iter()
+                .filter(|record| record.key == ban.key)
+                .map(|record| record.name)
+                .collect();
+            for name in names {
+                self.remove_peer(name, now);
+            }
+        }
+        let all = self.bans.iter().copied().collect();
+        self.outputs.event(Event::BansChanged(all));
     }
 
     /// Tells neighbours of the changes that they do not know
@@ -217,7 +350,10 @@ impl Mesh {
         let Some(claim) = self.own.claim.take() else {
             return;
         };
-        warn!("somebody claimed to be {} with a newer record", self.config.name);
+        warn!(
+            "a newer record of {} is known than this host's: its state is older than its last run",
+            self.config.name
+        );
         self.counters.refutations += 1;
         self.own.outbid(claim);
         self.own_changed(now);
@@ -239,6 +375,16 @@ impl Mesh {
         {
             self.unreachable.entry(record.name).or_insert(now);
         }
+        for name in self.table.take_evicted() {
+            self.unreachable.remove(&name);
+            if self.announced.remove(&name) {
+                self.outputs.event(Event::PeerGone(name));
+            }
+        }
+        if let Some(pins) = self.pins.take_changed() {
+            self.outputs.event(Event::PinsChanged(pins));
+        }
+        self.table.sweep(now);
         if peers != self.topology.peers {
             self.announced.extend(peers.keys().copied());
             self.topology = Arc::new(Topology::new(self.config.name, peers));
@@ -295,9 +441,47 @@ fn addresses(neighbours: &Neighbours) -> Vec<SocketAddr> {
         .collect();
     addresses.sort_unstable();
     addresses.dedup();
+    addresses
+}
+
+/// Of these addresses, those that peers are told
+fn advertised(mut addresses: Vec<SocketAddr>, internal: &[IpNetwork]) -> Vec<SocketAddr> {
+    addresses.retain(|address| !internal.iter().any(|network| network.contains(address.ip())));
     addresses.truncate(MAX_ADDRESSES);
     addresses
 }
 
 /// How many bytes of records go into one message
 const BATCH: usize = 256 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_internal_networks_are_not_advertised() {
+        let ours =
+            |texts: &[&str]| -> Vec<SocketAddr> { texts.iter().map(|text| text.parse().unwrap()).collect() };
+        let networks =
+            |texts: &[&str]| -> Vec<IpNetwork> { texts.iter().map(|text| text.parse().unwrap()).collect() };
+        let all = ours(&[
+            "10.32.0.1:6783",
+            "172.17.0.1:6783",
+            "192.168.77.1:6783",
+            "[fd00::1]:6783",
+            "[2001:db8::1]:6783",
+        ]);
+        assert_eq!(advertised(all.clone(), &[]), all);
+        let internal = networks(&["10.32.0.0/12", "172.17.0.1/32", "fd00::/64"]);
+        assert_eq!(
+            advertised(all, &internal),
+            ours(&["192.168.77.1:6783", "[2001:db8::1]:6783"])
+        );
+        // Those that are kept back take no room from others.
+        let many: Vec<SocketAddr> = (0..=255_u8)
+            .map(|last| SocketAddr::from(([10, 32, 0, last], 6783)))
+            .chain(ours(&["192.168.77.1:6783"]))
+            .collect();
+        assert_eq!(advertised(many, &internal), ours(&["192.168.77.1:6783"]));
+    }
+}

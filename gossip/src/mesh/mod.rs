@@ -17,22 +17,30 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use model::{PeerName, ShortId, Target};
+use rand::SeedableRng;
 use rand::rngs::StdRng;
 
+use crate::bans::{Ban, Bans};
+use crate::budget::Bucket;
 use crate::config::{Config, Departure, Held};
 use crate::connection::{Connection, Ended, Secrets};
 use crate::counters::Counters;
+use crate::doorkeeper::{Admission, Doorkeeper};
 use crate::flood::Flood;
-use crate::identity::{DerivedKeys, Keys, StaticKeypair};
+use crate::identity::{Binding, IdentityKey, Keys, StaticKeypair};
 use crate::message::{Goodbye, Message};
 use crate::neighbours::{Change, Neighbours};
-use crate::noise;
-use crate::output::{Channel, ConnId, DialId, Disconnect, DownReason, Event, Output, Refusal, SendError};
+use crate::output::{
+    BanError, Channel, ConnId, DialId, Disconnect, DownReason, Event, Output, Refusal, SendError,
+};
 use crate::outputs::Outputs;
-use crate::records::Table;
+use crate::passwords::Passwords;
+use crate::pins::{Pin, Pins};
+use crate::records::COUNTER_LIMIT;
 use crate::routes::Topology;
 use crate::short_ids;
 use crate::status::ConnectionStatus;
+use crate::table::Table;
 use crate::targets::Targets;
 use crate::wire::{self, MAX_CHANNEL_BYTES, MAX_VERSION_TEXT};
 
@@ -59,9 +67,19 @@ pub struct Mesh {
     config: Config,
     secrets: Secrets,
     rng: StdRng,
+    /// The time of day at `started`
+    unix_ms: u64,
+    started: Instant,
     own: Own,
     connections: BTreeMap<ConnId, Connection>,
     next_conn: u64,
+    doorkeeper: Doorkeeper,
+    /// Dials of each address that were refused for their password: the next one takes another
+    password_turns: BTreeMap<SocketAddr, usize>,
+    pins: Pins,
+    bans: Bans,
+    /// What each neighbor asked for lately
+    requests: BTreeMap<ConnId, Bucket>,
     neighbours: Neighbours,
     table: Table,
     flood: Flood,
@@ -75,6 +93,22 @@ pub struct Mesh {
     outputs: Outputs,
     counters: Counters,
     stopped: bool,
+}
+
+/// The keys that speak for names: none that is banned
+struct Speakers<'a> {
+    pins: &'a Pins,
+    bans: &'a Bans,
+}
+
+impl Keys for Speakers<'_> {
+    fn binding(&self, name: PeerName, key: &IdentityKey) -> Binding {
+        if self.bans.refuses(key) {
+            Binding::Other
+        } else {
+            self.pins.binding(name, key)
+        }
+    }
 }
 
 impl Mesh {
@@ -96,32 +130,44 @@ impl Mesh {
             config.name,
             config.control_port,
             config.timers,
-            noise::fork(&mut rng),
+            StdRng::from_rng(&mut rng),
         );
         for Held { peer, address } in &config.held {
             let until = now + config.timers.restart_grace;
             targets.add_held(*peer, *address, until, now);
         }
-        let own = Own::new(short_id, config.epoch);
+        let own = Own::new(short_id, config.epoch.min(COUNTER_LIMIT - 1));
         let secrets = Secrets {
-            keys: StaticKeypair::generate(&mut rng),
-            psk: config.psk.clone(),
+            keys: StaticKeypair::generate(config.entropy.rng()),
+            passwords: config.passwords.clone(),
+            network: config.network,
         };
+        let mut pins = Pins::new(std::mem::take(&mut config.pins));
+        pins.pin(config.name, config.identity.key(), config.unix_ms, now);
+        let bans = Bans::new(std::mem::take(&mut config.bans));
         let mut table = Table::default();
-        let record = own.record(&config, &neighbours);
-        table.merge(record.clone());
+        let mut record = own.record(&config, &neighbours, &pins);
+        record.sign(&config.identity);
+        table.merge(record.clone(), None, now);
         let peers = BTreeMap::from([(config.name, Arc::new(record))]);
         let topology = Arc::new(Topology::new(config.name, peers));
         outputs.event(Event::TopologyChanged(Arc::clone(&topology)));
         let schedule = Schedule::new(&config.timers, &mut rng, now);
         Self {
             announced: BTreeSet::from([config.name]),
+            unix_ms: config.unix_ms,
+            started: now,
             config,
             secrets,
             rng,
             own,
             connections: BTreeMap::new(),
             next_conn: 0,
+            doorkeeper: Doorkeeper::default(),
+            password_turns: BTreeMap::new(),
+            pins,
+            bans,
+            requests: BTreeMap::new(),
             neighbours,
             table,
             flood: Flood::default(),
@@ -163,7 +209,7 @@ impl Mesh {
         let outcome = result.as_ref().map(|_ends| conn).map_err(Clone::clone);
         let wanted = self.targets.dialled(dial, outcome, now);
         let conn = match result {
-            Ok(ends) if wanted && !self.stopped => Some(self.connect(true, ends, now)),
+            Ok(ends) if wanted && !self.stopped => Some(self.connect(true, ends, false, now)),
             Ok(_) | Err(_) => None,
         };
         self.settle(now);
@@ -180,12 +226,25 @@ impl Mesh {
         if self.stopped {
             return Err(Refusal::ShutDown);
         }
-        let unknown = |connection: &&Connection| !connection.outbound && !connection.is_up();
-        if self.connections.values().filter(unknown).count() >= MAX_HANDSHAKES {
-            self.counters.not_accepted += 1;
-            return Err(Refusal::Handshakes(MAX_HANDSHAKES));
-        }
-        let conn = self.connect(false, (local, remote), now);
+        let asks = match self.doorkeeper.admit(remote.ip(), now) {
+            Admission::Take => false,
+            Admission::Puzzle => true,
+            Admission::InPlaceOf(oldest) => {
+                self.outputs.push(Output::Close { conn: oldest });
+                self.drop_connection(oldest, Ended::Crowded, now);
+                true
+            }
+            Admission::Crowded => {
+                self.counters.not_accepted += 1;
+                return Err(Refusal::Handshakes(self.doorkeeper.pending()));
+            }
+            Admission::Guessing => {
+                self.counters.guesses_refused += 1;
+                return Err(Refusal::Guessing);
+            }
+        };
+        let conn = self.connect(false, (local, remote), asks, now);
+        self.doorkeeper.enter(conn, remote.ip());
         self.settle(now);
         Ok(conn)
     }
@@ -245,7 +304,43 @@ impl Mesh {
         self.settle(now);
     }
 
-    /// Forgets a peer that is not connected, and its addresses; whether anything was known of it
+    /// The keys of the password are these from here on; connections that are up stay up
+    pub fn set_passwords(&mut self, passwords: Passwords, now: Instant) {
+        self.secrets.passwords = passwords;
+        self.password_turns.clear();
+        self.targets.hurry(now);
+        self.settle(now);
+    }
+
+    /// Refuses a key from here on, or accepts it again, here and on every peer
+    ///
+    /// # Errors
+    ///
+    /// If it is our own key, or no more bans can be given here; nothing was changed.
+    pub fn ban(
+        &mut self,
+        key: IdentityKey,
+        name: PeerName,
+        refused: bool,
+        now: Instant,
+    ) -> Result<(), BanError> {
+        if key == self.config.identity.key() {
+            return Err(BanError::Ourselves);
+        }
+        let now_ms = self.now_ms(now);
+        // Later than what it replaces, whatever the clocks of others say.
+        let after = self.bans.at_ms(&key).map_or(0, |at_ms| at_ms.saturating_add(1));
+        let ban = Ban::new(&self.config.identity, key, name, refused, now_ms.max(after));
+        if !self.bans.merge(ban, now_ms.max(after)) {
+            return Err(BanError::TooMany);
+        }
+        self.banned(&[ban], None, now);
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Forgets a peer that is not connected, its addresses, and the key that its name was pinned to; whether
+    /// anything was known of it
     ///
     /// A peer that others are connected to comes back with what they say of it.
     pub fn remove_peer(&mut self, peer: PeerName, now: Instant) -> bool {
@@ -259,7 +354,7 @@ impl Mesh {
             self.outputs.event(Event::NeighbourDown { peer, reason });
             self.own_changed(now);
         }
-        let known = self.table.remove(peer).is_some();
+        let known = self.table.remove(peer).is_some() | self.pins.forget(peer);
         self.unreachable.remove(&peer);
         if self.announced.remove(&peer) {
             self.outputs.event(Event::PeerGone(peer));
@@ -323,8 +418,21 @@ impl Mesh {
     }
 
     /// Which key speaks for which name
-    pub const fn keys(&self) -> &dyn Keys {
-        &DerivedKeys
+    pub const fn keys(&self) -> impl Keys {
+        Speakers {
+            pins: &self.pins,
+            bans: &self.bans,
+        }
+    }
+
+    /// Each name that was seen, its key, and when it was seen first
+    pub fn pins(&self) -> impl Iterator<Item = &Pin> {
+        self.pins.iter()
+    }
+
+    /// The latest order about each key
+    pub fn bans(&self) -> impl Iterator<Item = &Ban> {
+        self.bans.iter()
     }
 
     /// The operator's targets
@@ -353,8 +461,8 @@ impl Mesh {
         neighbours.chain(targets).collect()
     }
 
-    /// The neighbours to be held through a restart: the next start's [`Config::held`]
-    pub fn neighbours(&self) -> Vec<Held> {
+    /// Returns the neighbors with a data path, to be held through a restart: the next start's [`Config::held`]
+    pub fn neighbors_to_hold(&self) -> Vec<Held> {
         let established = self
             .neighbours
             .iter()
@@ -373,6 +481,13 @@ impl Mesh {
             .iter()
             .filter(|(_, neighbour)| neighbour.state.conn().is_none());
         held.map(|(peer, _)| peer).collect()
+    }
+
+    /// The time of day, not minding that somebody sets the clock
+    fn now_ms(&self, now: Instant) -> u64 {
+        let since = now.saturating_duration_since(self.started).as_millis();
+        self.unix_ms
+            .saturating_add(u64::try_from(since).unwrap_or(u64::MAX))
     }
 
     fn tell_targets(&mut self, before: &[Target]) {
@@ -404,10 +519,6 @@ impl Mesh {
         }
     }
 }
-
-/// The most connections of which nobody knows yet whose they are: they cost memory before anybody
-/// has shown a password
-const MAX_HANDSHAKES: usize = 256;
 
 #[cfg(test)]
 mod tests;

@@ -67,6 +67,9 @@ impl Mesh {
             }
         }
         self.end_connections(now);
+        if self.pins.handle_timeout(now) {
+            self.own_changed(now);
+        }
         for (peer, change) in self.neighbours.due(now) {
             self.change_neighbour(peer, change, now);
         }
@@ -102,6 +105,7 @@ impl Mesh {
                 "collect",
             ),
             (self.targets.timeout(), "dial"),
+            (self.pins.timeout(), "end of a dispute"),
         ];
         mesh.into_iter()
             .filter_map(|(due, why)| Some((due?, why)))

@@ -113,7 +113,12 @@ impl From<Ended> for Loss {
         match ended {
             Ended::Left => Self::Final(DownReason::Left),
             Ended::Removed => Self::Final(DownReason::Removed),
-            Ended::Refused(_) | Ended::Rejected(_) => Self::Final(DownReason::Ended(ended)),
+            Ended::Refused(_)
+            | Ended::Rejected(_)
+            | Ended::OutOfBounds
+            | Ended::Unsigned
+            | Ended::Banned
+            | Ended::Ourselves => Self::Final(DownReason::Ended(ended)),
             Ended::Silence => Self::Passing { silent: true },
             Ended::Duplicate => Self::Replaced,
             // A forged or mangled byte says nothing about the peer, only about the connection.
@@ -124,6 +129,8 @@ impl From<Ended> for Loss {
             | Ended::Malformed
             | Ended::Oversized
             | Ended::Forged
+            | Ended::RefusedInClear(_)
+            | Ended::Crowded
             | Ended::Restarting => Self::Passing { silent: false },
         }
     }

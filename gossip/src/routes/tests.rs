@@ -1,4 +1,5 @@
 use std::collections::VecDeque;
+use std::time::Instant;
 
 use proptest::prelude::*;
 
@@ -52,8 +53,8 @@ fn whom_nobody_names_is_not_reachable() {
 #[test]
 fn whom_others_name_but_nobody_describes_is_not_in_the_table() {
     let mut table = Table::default();
-    table.merge(record(0, 1, &[1, 7]));
-    table.merge(record(1, 1, &[0]));
+    table.merge(record(0, 1, &[1, 7]), None, Instant::now());
+    table.merge(record(1, 1, &[0]), None, Instant::now());
     assert_eq!(reachable(name(0), &table), BTreeSet::from([name(0), name(1)]));
 }
 
@@ -128,7 +129,7 @@ impl Graph {
     fn table(&self) -> Table {
         let mut table = Table::default();
         for record in self.records.values() {
-            table.merge(PeerRecord::clone(record));
+            table.merge(PeerRecord::clone(record), None, Instant::now());
         }
         table
     }

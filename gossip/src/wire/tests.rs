@@ -8,9 +8,10 @@ use crate::config::Offer;
 use crate::digest::{Digest, Stamp};
 use crate::identity::{BeatKey, IdentityKey, Signature};
 use crate::message::Goodbye;
+use crate::network::NetworkName;
 use crate::prologue::Versions;
 use crate::records::tests::{name, record};
-use crate::records::{Link, MAX_ADDRESSES};
+use crate::records::{Dispute, Link, MAX_ADDRESSES};
 
 /// Each message with its bytes, as this program sends them
 #[rustfmt::skip]
@@ -69,9 +70,9 @@ fn captures() -> Vec<(Message, Vec<u8>)> {
             1,                                      // one name
             0x02, 0, 0, 0, 0, 0x03,
         ]),
-        (Message::Records(vec![record(1, 2, &[4])]), {
+        (Message::Records(vec![captured_record()]), {
             let mut bytes = vec![
-                0, 0, 0, 69,
+                0, 0, 0, 172,
                 8, 1,                               // tag: records, version
                 1,                                  // one record
                 0x02, 0, 0, 0, 0, 0x01,             // name
@@ -88,9 +89,22 @@ fn captures() -> Vec<(Message, Vec<u8>)> {
                 0x02, 0, 0, 0, 0, 0x04,             // to
                 0, 192, 0, 2, 1, 0xfb, 0x7f, 0x1a,  // its address
                 1, 1,                               // outbound, established
+                1,                                  // one dispute
+                0x02, 0, 0, 0, 0, 0x05,             // about this name
             ]);
+            bytes.extend([3; 32]);                  // claimed by this key
+            bytes.extend([0; 64]);                  // signature
             bytes
         }),
+        (Message::Bans(vec![captured_ban()]), [vec![
+            0, 0, 0, 141,
+            10, 1,                                  // tag: bans, version
+            1,                                      // one order
+        ], vec![9; 32], vec![                       // about this key
+            0x02, 0, 0, 0, 0, 0x09,                 // which had this name
+            1,                                      // refused
+            0xfb, 0xe8, 0x03,                       // at 1000 ms
+        ], vec![8; 32], vec![0; 64]].concat()),     // by this key, signature
         (Message::Channel(Channel(9), vec![0xaa, 0xbb]), vec![
             0, 0, 0, 5,
             9, 1,                                   // tag: channel, version
@@ -114,7 +128,7 @@ fn every_message_has_the_bytes_of_its_capture() {
 #[test]
 fn no_message_is_without_a_capture() {
     let seen: BTreeMap<u8, ()> = captures().iter().map(|(message, _)| (tag(message), ())).collect();
-    assert_eq!(seen.len(), 9);
+    assert_eq!(seen.len(), 10);
 }
 
 #[test]
@@ -144,13 +158,23 @@ fn what_no_peer_would_say_is_refused() {
         version: "x".repeat(MAX_VERSION_TEXT + 1),
         ..hello()
     };
+    let late = Hello {
+        epoch: COUNTER_LIMIT,
+        ..hello()
+    };
     let mut too_many = record(1, 1, &[]);
     too_many.addresses = vec!["192.0.2.1:1".parse().unwrap(); MAX_ADDRESSES + 1];
     for message in [
         Message::Hello(Box::new(group)),
         Message::Hello(Box::new(talkative)),
         Message::Records(vec![too_many]),
-        Message::Want(vec![name(1); MAX_PEERS + 1]),
+        Message::Hello(Box::new(late)),
+        Message::Records(vec![record(1, COUNTER_LIMIT, &[])]),
+        Message::Want((0..MAX_PEERS as u16 + 1).map(name).collect()),
+        Message::Want(vec![name(1), name(1)]),
+        Message::Want(vec![name(2), name(1)]),
+        Message::Summary(vec![(name(1), record(1, COUNTER_LIMIT, &[]).stamp())]),
+        Message::Bans(vec![captured_ban(); MAX_ORDERS + 1]),
     ] {
         let bytes = encode(&message);
         assert_eq!(parse(&bytes[4..]), Err(WireError::OutOfBounds));
@@ -159,7 +183,7 @@ fn what_no_peer_would_say_is_refused() {
 
 #[test]
 fn the_largest_record_and_the_largest_summary_fit_the_limit() {
-    let mut largest = record(1, u64::MAX, &[]);
+    let mut largest = record(1, COUNTER_LIMIT - 1, &[]);
     largest.nickname = "n".repeat(253).parse().unwrap();
     largest.addresses = vec!["[2001:db8::1]:65535".parse().unwrap(); MAX_ADDRESSES];
     let link = Link {
@@ -170,8 +194,8 @@ fn the_largest_record_and_the_largest_summary_fit_the_limit() {
     largest.connections = (2..MAX_PEERS as u16 + 1).map(|n| (name(n), link)).collect();
     assert!(largest.is_sound());
     let stamp = Stamp {
-        epoch: u64::MAX,
-        version: u64::MAX,
+        epoch: COUNTER_LIMIT - 1,
+        version: COUNTER_LIMIT - 1,
         uid: Uid(u64::MAX),
     };
     let summary = (0..MAX_PEERS as u16).map(|n| (name(n), stamp)).collect();
@@ -196,7 +220,7 @@ proptest! {
     }
 
     #[test]
-    fn a_damaged_message_is_a_message_or_an_error(which in 0..9usize, at: prop::sample::Index, bit in 0..8u8) {
+    fn a_damaged_message_is_a_message_or_an_error(which in 0..10usize, at: prop::sample::Index, bit in 0..8u8) {
         let mut bytes = encode(&captures()[which].0);
         let at = 4 + at.index(bytes.len() - 4);
         bytes[at] ^= 1 << bit;
@@ -216,6 +240,11 @@ fn every_reject_comes_back() {
         Reject::PasswordUnexpected,
         Reject::PasswordWrong,
         Reject::ConnectionLimit(u32::MAX),
+        Reject::OtherNetwork {
+            ours: NetworkName::default(),
+            theirs: "staging".parse().unwrap(),
+        },
+        Reject::Banned,
         Reject::Ourselves,
         Reject::NameCollision(name(1)),
     ] {
@@ -247,6 +276,29 @@ fn hello() -> Hello {
     }
 }
 
+fn captured_record() -> PeerRecord {
+    PeerRecord {
+        key: IdentityKey([1; 32]),
+        disputes: vec![Dispute {
+            name: name(5),
+            claimant: IdentityKey([3; 32]),
+        }],
+        signature: Signature::default(),
+        ..record(1, 2, &[4])
+    }
+}
+
+fn captured_ban() -> Ban {
+    Ban {
+        key: IdentityKey([9; 32]),
+        name: name(9),
+        refused: true,
+        at_ms: 1000,
+        by: IdentityKey([8; 32]),
+        signature: Signature::default(),
+    }
+}
+
 fn digest() -> Digest {
     Digest::of(std::iter::empty())
 }
@@ -263,6 +315,7 @@ fn tag(message: &Message) -> u8 {
         Message::Summary(_) => SUMMARY,
         Message::Want(_) => WANT,
         Message::Records(_) => RECORDS,
+        Message::Bans(_) => BANS,
         Message::Channel(..) => CHANNEL,
     };
     assert_eq!(bytes[4], expected);

@@ -10,8 +10,16 @@ use nix::unistd::{SysconfVar, sysconf};
 ///
 /// Exact to the kernel's tick, usually 10 ms.
 pub fn time_of(pid: i32) -> Result<Duration> {
-    let path = format!("/proc/{pid}/stat");
-    let stat = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+    time_in(&format!("/proc/{pid}/stat"))
+}
+
+/// The same of a process's first thread alone; that of weaved does what the control plane does
+pub fn time_of_first_thread(pid: i32) -> Result<Duration> {
+    time_in(&format!("/proc/{pid}/task/{pid}/stat"))
+}
+
+fn time_in(path: &str) -> Result<Duration> {
+    let stat = fs::read_to_string(path).with_context(|| format!("cannot read {path}"))?;
     let ticks = ticks(&stat).with_context(|| format!("{path} is not as proc(5) has it"))?;
     let per_second = sysconf(SysconfVar::CLK_TCK)?.context("the kernel has no tick")?;
     Ok(Duration::from_secs(ticks) / u32::try_from(per_second)?)

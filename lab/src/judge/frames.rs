@@ -159,7 +159,7 @@ fn put(bytes: &mut [u8], at: usize, value: &[u8]) -> Option<()> {
     Some(())
 }
 
-fn internet_checksum(header: &[u8]) -> u16 {
+pub(super) fn internet_checksum(header: &[u8]) -> u16 {
     let words = header
         .chunks(2)
         .map(|pair| u32::from(pair[0]) << 8 | pair.get(1).map_or(0, |low| u32::from(*low)));

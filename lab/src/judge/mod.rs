@@ -6,6 +6,7 @@ pub mod capture;
 pub mod cpu;
 pub mod datagrams;
 pub mod dig;
+pub mod forged;
 pub mod frames;
 pub mod iperf;
 pub mod netstat;

@@ -15,12 +15,13 @@ pub fn tables(namespace: &Namespace) -> Result<BTreeSet<String>> {
         .collect()
 }
 
-/// One table, without counters; none if it is not there
+/// One table, as in `ip weave`, without counters; none if it is not there
 pub fn table(namespace: &Namespace, name: &str) -> Result<Option<String>> {
-    if !tables(namespace)?.contains(&format!("ip {name}")) {
+    if !tables(namespace)?.contains(name) {
         return Ok(None);
     }
-    let line = ["nft", "-s", "list", "table", "ip", name];
+    let (family, name) = name.split_once(' ').context("a table without its family")?;
+    let line = ["nft", "-s", "list", "table", family, name];
     namespace.run(&line)?.ok().map(Some)
 }
 

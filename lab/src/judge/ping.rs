@@ -9,6 +9,7 @@ use nix::sys::signal::Signal;
 
 use crate::command::{Background, Finished};
 use crate::namespace::Namespace;
+use crate::wait::wait_until;
 
 /// How long an answer is waited for after a later request has been answered
 const LINGER: Duration = Duration::from_millis(500);
@@ -201,6 +202,26 @@ impl Pinging {
     /// How many answers have come
     pub fn answers(&self) -> usize {
         answers(&self.0.printed()).count()
+    }
+
+    /// Waits for this many more answers
+    pub fn wait_answers(&self, more: usize, deadline: Duration) -> Result<()> {
+        let so_far = self.answers();
+        wait_until("the ping goes on", deadline, || {
+            Ok(self.answers() >= so_far + more)
+        })
+        .map(drop)
+    }
+
+    /// Ends it after some more answers, and tells what came of the requests before those: later ones may be under way
+    ///
+    /// Fails if no more answers come.
+    pub fn finish(self) -> Result<Pings> {
+        self.wait_answers(3, Duration::from_secs(10))?;
+        let last = answers(&self.0.printed()).map(|answer| answer.request).max();
+        // Those before the last one that are on their way by a slower one.
+        std::thread::sleep(LINGER);
+        Pings::of_first(last.unwrap_or_default(), &self.0.stop(Signal::SIGINT)?)
     }
 
     /// Ends it, and tells what came of it

@@ -28,6 +28,13 @@ pub fn udp(namespace: &Namespace, port: u16) -> Result<Udp> {
     Ok(found)
 }
 
+/// Whether anybody, the kernel itself included, receives UDP at this port
+pub fn is_bound(namespace: &Namespace, port: u16) -> Result<bool> {
+    let port = format!("sport = :{port}");
+    let text = namespace.run(&["ss", "-HOuan", &port])?.ok()?;
+    Ok(!text.trim().is_empty())
+}
+
 /// "UNCONN 0 0 0.0.0.0:6783 0.0.0.0:* skmem:(r0,rb212992,t0,tb212992,f0,w0,o0,bl0,d17)"
 fn parse(line: &str) -> Option<(u64, u64)> {
     let waiting = line.split_whitespace().nth(1)?.parse().ok()?;

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::{
-    Kernel, Scenario, addresses, bad_input, bridge, broadcast, cut, expose, hostile, isolation, lab_itself,
-    line, mtu, names, password, reset, restart, rough, systemd, three_hosts, upcalls,
+    Kernel, Scenario, addresses, bad_input, bridge, broadcast, cut, disk, expose, hostile, isolation,
+    lab_itself, line, mtu, names, password, ports, reset, restart, rough, stranger, systemd, three_hosts,
+    trust, upcalls,
 };
 
 /// For a machine that is slow and busy with other things; most take a tenth of it
@@ -13,7 +14,7 @@ pub(super) const LIMIT: Duration = Duration::from_secs(180);
 /// For a gigabyte over a wire on which TCP waits for its losses
 const ROUGH: Duration = Duration::from_secs(900);
 
-/// All of them, in the order in which they run
+/// Every scenario of a usual run, in the order in which they run
 pub(super) const ALL: &[Scenario] = &[
     Scenario {
         name: "lab-itself",
@@ -58,6 +59,41 @@ pub(super) const ALL: &[Scenario] = &[
         act: password::refused,
     },
     Scenario {
+        name: "password-rotation",
+        about: "a password is replaced on three hosts in any order: no ping is lost",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: trust::rotation,
+    },
+    Scenario {
+        name: "password-remembered",
+        about: "a host that had a password is not opened by forgetting it",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: trust::remembered,
+    },
+    Scenario {
+        name: "banned",
+        about: "a banned host stays out, everywhere, with the right password",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: trust::banned,
+    },
+    Scenario {
+        name: "name-claimed",
+        about: "a given name stays with the host that came first, and the claim is told to all",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: trust::claimed,
+    },
+    Scenario {
+        name: "flood-at-the-door",
+        about: "held connections and guesses of a stranger keep no host out",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: trust::flooded,
+    },
+    Scenario {
         name: "bridge",
         about: "hosts without Open vSwitch do the same over the sleeve, and say why",
         kernel: Kernel::Plain,
@@ -84,6 +120,13 @@ pub(super) const ALL: &[Scenario] = &[
         kernel: Kernel::Own,
         limit: LIMIT,
         act: hostile::garbage,
+    },
+    Scenario {
+        name: "stranger-clear",
+        about: "a stranger without the keys injects nothing and moves nothing in a clear network",
+        kernel: Kernel::Any,
+        limit: LIMIT,
+        act: stranger::clear,
     },
     Scenario {
         name: "hostile-segments",
@@ -282,6 +325,13 @@ pub(super) const ALL: &[Scenario] = &[
         act: names::of_elsewhere,
     },
     Scenario {
+        name: "names-to-strangers",
+        about: "a stranger in the underlay with a route to the network gets no name, of here or of elsewhere",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: names::to_strangers,
+    },
+    Scenario {
         name: "expose",
         about: "subnets are apart; a host reaches those where it is exposed; hide leaves nothing",
         kernel: Kernel::Any,
@@ -294,6 +344,20 @@ pub(super) const ALL: &[Scenario] = &[
         kernel: Kernel::Any,
         limit: LIMIT,
         act: expose::masquerade,
+    },
+    Scenario {
+        name: "expose-to",
+        about: "the outside and Docker's containers reach containers by an exposed host as far as it was asked for",
+        kernel: Kernel::Any,
+        limit: LIMIT,
+        act: expose::to,
+    },
+    Scenario {
+        name: "ports",
+        about: "containers reach no port of weaved: by the packet filter alone, and by weaved alone",
+        kernel: Kernel::Any,
+        limit: LIMIT,
+        act: ports::act,
     },
     Scenario {
         name: "isolation",
@@ -350,5 +414,65 @@ pub(super) const ALL: &[Scenario] = &[
         kernel: Kernel::Own,
         limit: LIMIT,
         act: bad_input::by_tcp,
+    },
+];
+
+/// Scenarios that take minutes: `cargo xtask test --all` runs them too
+pub(super) const SLOW: &[Scenario] = &[
+    Scenario {
+        name: "kill-loop",
+        about: "a hundred kills at random moments of changes: nothing acknowledged is lost, nothing given twice",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: disk::kill_loop,
+    },
+    Scenario {
+        name: "slow-disk",
+        about: "a disk that takes 3 s and 30 s costs no packet; attach waits, and says why",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: disk::slow,
+    },
+    Scenario {
+        name: "full-disk",
+        about: "a full and a read-only disk: weaved starts, traffic and names go on, attach says why; it heals",
+        kernel: Kernel::Own,
+        limit: LIMIT,
+        act: disk::full,
+    },
+    Scenario {
+        name: "stranger-password",
+        about: "with a password there is no VXLAN port, and nothing clear is delivered from anywhere",
+        kernel: Kernel::Any,
+        limit: LIMIT,
+        act: stranger::password,
+    },
+    Scenario {
+        name: "stranger-trusted",
+        about: "trusted subnets make exactly their pair clear, towards a stranger as well",
+        kernel: Kernel::OpenVswitch,
+        limit: LIMIT,
+        act: stranger::trusted,
+    },
+    Scenario {
+        name: "stranger-mixed",
+        about: "the same where one host has fastdp switched off",
+        kernel: Kernel::OpenVswitch,
+        limit: LIMIT,
+        act: stranger::mixed,
+    },
+    Scenario {
+        name: "stranger-flood",
+        about: "11,000 forged heartbeats a second cost the control plane nothing and no neighbor its path",
+        kernel: Kernel::OpenVswitch,
+        limit: LIMIT,
+        act: stranger::flood,
+    },
+    Scenario {
+        name: "stranger-moved-address",
+        about: "a host whose underlay address changes is followed",
+        kernel: Kernel::Any,
+        limit: LIMIT,
+        act: stranger::moved,
     },
 ];

@@ -19,6 +19,7 @@ mod bad_input;
 mod bridge;
 mod broadcast;
 mod cut;
+mod disk;
 mod docker;
 mod expose;
 mod hostile;
@@ -28,11 +29,14 @@ mod line;
 mod mtu;
 mod names;
 mod password;
+mod ports;
 mod reset;
 mod restart;
 mod rough;
+mod stranger;
 mod systemd;
 mod three_hosts;
+mod trust;
 mod upcalls;
 
 /// A scenario
@@ -66,19 +70,19 @@ pub struct Run {
 pub enum When {
     /// Nothing: it belongs to every run
     Always,
-    /// Part of its name: what is new in it does not pay for its time in every run
+    /// Part of its name, or a run of all: what is new in it does not pay for its time in every run
     Named,
     /// Its whole name: it takes long
     NamedWhole,
 }
 
 impl When {
-    /// Whether these filters ask for what is called so
-    pub fn is_met(self, name: &str, filters: &[String]) -> bool {
+    /// Whether these filters, or a run of all, ask for what is called so
+    pub fn is_met(self, name: &str, filters: &[String], all: bool) -> bool {
         let is_named = filters.iter().any(|filter| name.contains(filter.as_str()));
         match self {
             Self::Always => filters.is_empty() || is_named,
-            Self::Named => is_named,
+            Self::Named => is_named || (all && filters.is_empty()),
             Self::NamedWhole => filters.iter().any(|filter| filter == name),
         }
     }
@@ -123,11 +127,13 @@ impl fmt::Display for Run {
 
 /// Everything there is to be run, in this order
 pub fn runs() -> impl Iterator<Item = Run> {
-    let plain = all::ALL.iter().map(|scenario| Run {
-        scenario,
-        docker: Release::Installed,
-        when: When::Always,
-    });
+    let plain = |scenarios: &'static [Scenario], when: When| {
+        scenarios.iter().map(move |scenario| Run {
+            scenario,
+            docker: Release::Installed,
+            when,
+        })
+    };
     let usual = Release::newest_here();
     let with_docker = |scenarios: &'static [Scenario], when: fn(bool) -> When| {
         // Both of one scenario in a row: of every other run, one half has each.
@@ -140,7 +146,8 @@ pub fn runs() -> impl Iterator<Item = Run> {
         })
     };
     let by_one = |is_usual| if is_usual { When::Always } else { When::Named };
-    plain
+    plain(all::ALL, When::Always)
+        .chain(plain(all::SLOW, When::Named))
         .chain(with_docker(docker::BY_BOTH, |_is_usual| When::Always))
         .chain(with_docker(docker::BY_ONE, by_one))
         .chain(with_docker(docker::NAMED, |_is_usual| When::Named))

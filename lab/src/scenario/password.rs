@@ -12,15 +12,12 @@ use crate::wait::{Look, wait_for};
 use crate::weave::{Launch, describe};
 
 const MARK: &[u8] = b"this-must-not-be-readable-on-the-wire";
+const PASSWORD: &str = "one and the same";
 const PATIENCE: Duration = Duration::from_secs(10);
 
 pub(super) fn sealed(lab: &mut Lab) -> Result<()> {
     let sites = on_one_network(lab, ["host1", "host2"], ETHERNET)?;
-    launch_and_attach(
-        &sites,
-        &Launch::plain().password("one and the same"),
-        PathKind::Sleeve,
-    )?;
+    launch_and_attach(&sites, &Launch::plain().password(PASSWORD), PathKind::Sleeve)?;
     ping_all_pairs(&sites)?;
     let [one, two] = &sites;
     for (near, far) in [(one, two), (two, one)] {
@@ -42,9 +39,24 @@ pub(super) fn sealed(lab: &mut Lab) -> Result<()> {
             near.host
         );
     }
+    for site in &sites {
+        ensure_hidden(&site.host)?;
+    }
     the_wire_shows_nothing(lab, one, two)?;
     let rate = one.iperf(two, Duration::from_secs(3))?;
     println!("sealed: {:.2} Gbit/s", rate.gigabits());
+    Ok(())
+}
+
+/// The password is not in what the kernel shows of weaved's environment
+fn ensure_hidden(host: &Host) -> Result<()> {
+    let environment = std::fs::read(format!("/proc/{}/environ", host.weaved_pid()?))?;
+    let text = String::from_utf8_lossy(&environment);
+    ensure!(
+        !text.contains(PASSWORD),
+        "{host}: weaved's environment has the password"
+    );
+    ensure!(text.contains("PATH="), "{host}: weaved has no environment at all");
     Ok(())
 }
 

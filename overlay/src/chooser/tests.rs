@@ -25,6 +25,7 @@ fn good() -> Inputs {
         there: true,
         ipv4: true,
         vxlan_port: PORT,
+        failing_port: None,
     }
 }
 
@@ -60,6 +61,7 @@ fn every_combination_of_inputs_has_its_choice() {
                         there,
                         ipv4,
                         vxlan_port: PORT,
+                        failing_port: None,
                     };
                     let mut chooser = PathChooser::new(config);
                     chooser.update(inputs, Instant::now());
@@ -243,4 +245,20 @@ fn only_what_matters_is_a_change() {
         ..silent(3600)
     };
     assert_eq!(chooser.update(narrower, now).unwrap().mtu, Some(1300));
+}
+
+#[test]
+fn a_port_that_cannot_be_made_is_a_reason_while_it_lasts() {
+    let now = Instant::now();
+    let mut chooser = PathChooser::new(ChooserConfig::default());
+    let failing = Inputs {
+        failing_port: Some(PORT),
+        ..good()
+    };
+    chooser.update(failing, now);
+    let choice = chooser.choice();
+    assert_eq!(choice.path, Some(PathKind::Sleeve));
+    assert_eq!(choice.reason, Some(Reason::NoPort { port: PORT }));
+    chooser.update(good(), now);
+    assert_eq!(chooser.choice().path, Some(PathKind::Fastdp));
 }

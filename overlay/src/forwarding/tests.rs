@@ -111,7 +111,7 @@ fn what_comes_by_the_sleeve_is_delivered_relayed_and_flooded() {
     let nobody = station(99);
     type Wanted = Result<(Inject, Sent), DropReason>;
     // name, from, VNI, destination, with Open vSwitch, without
-    let table: [(&str, usize, Vni, Mac, Wanted, Wanted); 13] = [
+    let table: [(&str, usize, Vni, Mac, Wanted, Wanted); 14] = [
         (
             "for a station here",
             2,
@@ -155,10 +155,18 @@ fn what_comes_by_the_sleeve_is_delivered_relayed_and_flooded() {
         (
             "a copy does not go back to whom it came from",
             2,
+            vni(4, 0),
+            everybody,
+            Ok((one(4), vec![])),
+            Ok((Plain, vec![(1, vni(4, 1)), (5, vni(4, 5))])),
+        ),
+        (
+            "for a neighbour that sends directly",
+            2,
             vni(1, 0),
             everybody,
-            Ok((one(1), vec![])),
-            Ok((Plain, vec![(5, vni(1, 5))])),
+            Err(DropReason::WrongRelay),
+            Err(DropReason::WrongRelay),
         ),
         (
             "relayed by the sleeve",
@@ -179,7 +187,7 @@ fn what_comes_by_the_sleeve_is_delivered_relayed_and_flooded() {
         (
             "relayed back",
             2,
-            vni(1, 4),
+            vni(3, 4),
             nobody,
             Err(DropReason::Hairpin),
             Err(DropReason::Hairpin),
@@ -187,7 +195,7 @@ fn what_comes_by_the_sleeve_is_delivered_relayed_and_flooded() {
         (
             "relayed to its source",
             1,
-            vni(2, 2),
+            vni(3, 3),
             nobody,
             Err(DropReason::Hairpin),
             Err(DropReason::Hairpin),

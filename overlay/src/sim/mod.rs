@@ -296,6 +296,9 @@ proptest! {
         let later = now + Duration::from_secs(2);
         fresh.switch.set_routes(Arc::new(graph.routes(0)), later);
         for (_, to) in paths.keys().filter(|(from, _)| *from == 0) {
+            fresh
+                .switch
+                .set_ingress(name(*to), Some(world::address(*to)), later);
             fresh.switch.set_path(name(*to), paths.get(&(0, *to)).copied(), later);
         }
         fresh.switch.handle_timeout(later);
@@ -340,7 +343,9 @@ fn established_traffic_does_not_notice_a_restart() {
     }
     fresh.kernel = std::mem::take(&mut host.kernel);
     fresh.switch.flows_seen(fresh.kernel.dump(now), now, now);
-    for (peer, path) in paths {
+    for (to, path) in [0, 2].into_iter().zip(paths) {
+        let (peer, path) = path;
+        fresh.switch.set_ingress(peer, Some(world::address(to)), now);
         fresh.switch.set_path(peer, Some(path), now);
     }
     fresh.switch.settle(now);

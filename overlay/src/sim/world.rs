@@ -131,6 +131,8 @@ impl World {
             if let Plug::Ovs(ovs) = &mut host.plug {
                 ovs.switch.set_routes(Arc::clone(&routes), now);
                 for other in 0..graph.ids.len() {
+                    let proved = paths.contains_key(&(n, other)).then(|| address(other));
+                    ovs.switch.set_ingress(name(other), proved, now);
                     ovs.switch
                         .set_path(name(other), paths.get(&(n, other)).copied(), now);
                 }

@@ -219,7 +219,11 @@ impl Difference<'_> {
         }
         let source_differs = source.is_some_and(|id| {
             let differs = self.peers.entry(id);
-            *differs.or_insert_with(|| old.peer(id) != new.peer(id))
+            *differs.or_insert_with(|| {
+                let direct =
+                    |routes: &dyn Routes| routes.peer(id).is_some_and(|peer| routes.comes_directly(peer));
+                old.peer(id) != new.peer(id) || direct(old) != direct(new)
+            })
         });
         source_differs
             || match target {

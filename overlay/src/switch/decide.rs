@@ -26,6 +26,7 @@ use openvswitch_sys::{Action, FlowKey, PortNo, Tag, Vlans};
 use super::actions::{Copies, PeerTag, TunnelCopy};
 use super::macs::{Macs, Place};
 use super::oversize::Cookie;
+use super::proved::Proved;
 use super::{PortRole, limit::Source};
 use crate::forwarding::is_link_local_group;
 use crate::{DropReason, Path, Routes};
@@ -85,6 +86,7 @@ pub(super) struct State {
     pub(super) ports: BTreeMap<PortNo, PortRole>,
     pub(super) tap: Option<PortNo>,
     pub(super) paths: BTreeMap<PeerName, Path>,
+    pub(super) proved: Proved,
     pub(super) macs: Macs,
     /// The longest IP packet that containers here send
     pub(super) mtu: u16,
@@ -127,6 +129,11 @@ impl State {
     /// Where the frames of a key come from, if one may listen to them at all
     pub(super) fn ingress(&self, key: &FlowKey) -> Result<Ingress, DropReason> {
         let role = self.ports.get(&key.in_port).ok_or(DropReason::UnknownPort)?;
+        if let (PortRole::Vxlan, Some(tunnel)) = (role, key.tunnel)
+            && !self.proved.is_anybodys(tunnel.src)
+        {
+            return Err(DropReason::UnprovedAddress);
+        }
         if key.src.is_group() || key.src == Mac::ZERO {
             return Err(DropReason::BadSource);
         }
@@ -153,11 +160,15 @@ impl State {
         if source == self.routes.own_short_id() {
             return Err(DropReason::OwnSource);
         }
+        let source_name = self.routes.peer(source).ok_or(DropReason::UnknownSource)?;
+        if let Way::Tunnel(outer) = way {
+            self.proved.admits(outer, source_name, &*self.routes)?;
+        }
         Ok(Ingress {
             place: Place::Peer(source),
             relay: (destination != self.routes.own_short_id()).then_some(destination),
             source,
-            source_name: self.routes.peer(source).ok_or(DropReason::UnknownSource)?,
+            source_name,
             pops,
             way,
         })

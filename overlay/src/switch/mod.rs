@@ -33,6 +33,7 @@ mod flows;
 mod limit;
 mod macs;
 mod oversize;
+mod proved;
 mod ready;
 
 pub use adopt::SeenFlow;
@@ -45,6 +46,7 @@ use decide::State;
 use flows::{Flows, Installed};
 use limit::{Limit, Limits, Source};
 use macs::{Lesson, Macs};
+use proved::Proved;
 
 /// What is on a port
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -232,6 +234,7 @@ impl Switch {
                 ports: BTreeMap::new(),
                 tap: None,
                 paths: BTreeMap::new(),
+                proved: Proved::default(),
                 macs: Macs::new(config.max_macs.max(1)),
                 mtu: config.mtu,
                 too_long_to: config.too_long_to,
@@ -261,6 +264,9 @@ impl Switch {
         let ingress = self.state.ingress(&key);
         let account = match &ingress {
             Ok(ingress) => ingress.account(),
+            // Anybody in the underlay can cause these: they take nothing from anybody's account, and no more
+            // work than this.
+            Err(reason @ DropReason::UnprovedAddress) => return self.refuse(*reason),
             Err(_) => Source::Odd(key.in_port),
         };
         if !self.limits.take(account, now) {

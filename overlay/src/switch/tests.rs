@@ -9,6 +9,7 @@ use crate::sim::net::{Graph, Table, name};
 
 mod changes;
 mod dumps;
+mod ingress;
 mod limits;
 mod oversize;
 mod ready;
@@ -123,6 +124,7 @@ impl Bench {
         switch.port_added(TAP, PortRole::Tap, now);
         switch.port_added(C1, PortRole::Container, now);
         switch.port_added(C2, PortRole::Container, now);
+        switch.set_ingress(name(1), Some(address(1)), now);
         switch.set_path(name(1), Some(fastdp(1, 1450)), now);
         switch.set_path(name(2), Some(Path::Sleeve), now);
         Self { switch, shared, now }

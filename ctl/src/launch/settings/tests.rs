@@ -39,6 +39,11 @@ fn each_flag_is_handed_on_as_weaved_takes_it() {
             &["--trusted-subnets=10.1.0.0/16,10.2.0.0/16"],
         ),
         (&["--trusted-subnets", ""], &[]),
+        (
+            &["--dns-allow", "192.0.2.0/24, fd00::/8"],
+            &["--dns-allow=192.0.2.0/24,fd00::/8"],
+        ),
+        (&["--dns-allow", ""], &[]),
         (&["--conn-limit", "0"], &["--conn-limit=0"]),
         (&["--sleeve-threads", "3"], &["--sleeve-threads=3"]),
         (&["--vxlan-csum", "off"], &["--vxlan-csum=off"]),
@@ -115,6 +120,11 @@ fn each_mistake_costs_one_line() {
             &["--trusted-subnets", "10.0.0.0/8,10.0.0.0/33"],
             "bad --trusted-subnets \"10.0.0.0/8,10.0.0.0/33\": \"10.0.0.0/33\" is not a CIDR; \
              expected an address with a prefix length as in 10.0.1.1/24",
+        ),
+        (
+            &["--dns-allow", "everybody"],
+            "bad --dns-allow \"everybody\": \"everybody\" is not a CIDR; expected an address with a prefix length \
+             as in 10.0.1.1/24",
         ),
         (
             &["--conn-limit", "many"],
@@ -208,6 +218,7 @@ fn argument() -> impl Strategy<Value = String> {
         "--name",
         "--mtu",
         "--trusted-subnets",
+        "--dns-allow",
         "--restart-grace",
         "--state-dir",
         "--resume",

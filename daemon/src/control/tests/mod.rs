@@ -1,5 +1,7 @@
 //! Whole hosts on a virtual clock.
 
+mod beats;
+mod durability;
 mod names;
 mod paths;
 mod restarts;

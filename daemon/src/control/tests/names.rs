@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use model::{ContainerId, PathKind};
 
+use crate::control::command::Kept;
 use crate::control::world::{Setup, Wire, World};
 
 const USUAL: Setup = Setup::USUAL;
@@ -90,6 +91,26 @@ fn names_go_with_their_host_and_nothing_stale_comes_back_with_it() {
         }
     }
     panic!("the name of a host that is back is not");
+}
+
+#[test]
+fn a_host_that_starts_anew_learns_the_names_of_others_before_any_data_path_works() {
+    let mut world = World::pair(USUAL, USUAL);
+    world.run(Duration::from_secs(4));
+    let address = Ipv4Addr::new(10, 32, 0, 1);
+    world.name(1, "web", id("a"), address);
+    world.run(Duration::from_secs(1));
+    world.kill(0);
+    world.run(Duration::from_secs(10));
+    world.cut(0, 1, Wire::Sleeve);
+    world.cut(0, 1, Wire::Vxlan);
+    // A neighbor that is held counts as reachable from the start.
+    let is_other = |kept: &Kept| !matches!(kept, Kept::Neighbours(_));
+    world.hosts[0].kept.retain(is_other);
+    world.boot(0);
+    world.wait("the name is known", Duration::from_secs(1), |world| {
+        answered(world, 0, "web.weave.local") == [address]
+    });
 }
 
 #[test]

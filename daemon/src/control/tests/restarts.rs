@@ -146,7 +146,11 @@ fn a_neighbour_that_is_back_gets_a_new_key_in_the_same_session() {
         "counters and addresses go on"
     );
     assert_ne!(before.sealer().as_ref().unwrap().session(), sealer, "its new key");
-    assert_eq!(listening(&world).len(), 2, "what it sent before may still arrive");
+    assert!(
+        old.is_subset(&listening(&world)),
+        "frames of the old session may still arrive"
+    );
+    assert!(listening(&world).len() > old.len(), "a new session was offered");
     world.run(ms(15_000));
     let new = listening(&world);
     assert_eq!(new.len(), 1);
@@ -178,7 +182,9 @@ fn whoever_comes_back_without_open_vswitch_is_on_the_sleeve_as_soon_as_that_work
     });
     world.boot(1);
     world.wait("the sleeve", ms(1000), |world| world.path(0, 1, SLEEVE));
-    assert_eq!(world.line(0), "established sleeve 1438 (peer has no openvswitch)");
+    world.wait("its MTU", ms(1000), |world| {
+        world.line(0) == "established sleeve 1438 (peer has no openvswitch)"
+    });
 }
 
 #[test]

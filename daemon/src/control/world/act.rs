@@ -1,13 +1,12 @@
 //! Carrying out a plane's commands on wires of the virtual kind.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use fallback_sleeve::mtu;
 
 use super::{Flight, LATENCY, PORT, Wire, World};
 use crate::control::command::Command;
-use crate::datapath::{Beat, BeatOut};
-use crate::sleeve::ControlDatagram;
+use crate::datapath::BeatOut;
 
 impl World {
     pub(super) fn act(&mut self, host: usize, command: Command) {
@@ -34,6 +33,7 @@ impl World {
             Command::Control {
                 peer,
                 session,
+                to,
                 body,
                 size,
             } => {
@@ -49,31 +49,25 @@ impl World {
                     }
                     return;
                 }
-                let remote = session.ends().remote;
-                let to = self.hosts.iter().position(|other| other.address == remote.ip());
-                let Some(to) =
-                    to.filter(|to| packet <= self.path_mtu && !self.is_cut(host, *to, Wire::Sleeve))
-                else {
+                let to = self.hosts.iter().position(|other| other.is_at(to.ip()));
+                let Some(to) = to.filter(|_to| packet <= self.path_mtu) else {
                     return;
                 };
-                let datagram = ControlDatagram {
-                    peer,
-                    from: SocketAddr::new(self.hosts[host].address, PORT),
+                let flight = Flight::Control {
+                    to,
+                    session: sealer.session(),
+                    from: SocketAddr::new(self.hosts[host].seen_at(), PORT),
                     body: body.to_vec(),
                     len,
                 };
-                let session = sealer.session();
-                self.fly(
-                    LATENCY,
-                    Flight::Control {
-                        to,
-                        session,
-                        datagram,
-                    },
-                );
+                self.record(&flight);
+                if !self.is_cut(host, to, Wire::Sleeve) {
+                    self.fly(LATENCY, flight);
+                }
             }
             Command::Listen(..)
             | Command::Unlisten(_)
+            | Command::SetFastdp(..)
             | Command::SetPath(..)
             | Command::SetRoutes(_)
             | Command::Forward(_)
@@ -90,19 +84,30 @@ impl World {
     fn send_beat(&mut self, host: usize, beat: &BeatOut) {
         let size = mtu::fastdp_packet_size(beat.frame.len());
         assert_eq!(beat.udp_port, PORT + 1);
-        let to = self.hosts.iter().position(|other| other.address == beat.remote);
+        let to = self
+            .hosts
+            .iter()
+            .position(|other| other.is_at(beat.remote.into()));
         let Some(to) = to.filter(|to| {
             let fits = size <= self.hosts[host].underlay_mtu.min(self.path_mtu);
-            fits && self.hosts[*to].has_openvswitch() && !self.is_cut(host, *to, Wire::Vxlan)
+            fits && self.hosts[*to].has_openvswitch()
         }) else {
             return;
         };
-        let beat = Beat {
+        let from = match self.hosts[host].seen_at() {
+            IpAddr::V4(from) => from,
+            IpAddr::V6(_) => beat.local,
+        };
+        let flight = Flight::Beat {
+            to,
             source: beat.vni.source(),
-            from: beat.local,
+            from,
             body: beat.frame[14..].to_vec(),
             frame_len: beat.frame.len(),
         };
-        self.fly(LATENCY, Flight::Beat { to, beat });
+        self.record(&flight);
+        if !self.is_cut(host, to, Wire::Vxlan) {
+            self.fly(LATENCY, flight);
+        }
     }
 }

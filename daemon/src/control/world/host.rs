@@ -1,13 +1,14 @@
 //! One host: its plane, and what it has been told to do.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use dns::{Domain, Names, Zone};
 use fallback_sleeve::datagram::SessionId;
 use fallback_sleeve::{Suite, mtu};
-use gossip::{Config, Held, Identity, Mesh, Offer, Psk, Timers};
+use gossip::{Config, Entropy, Held, Identity, Mesh, NetworkName, Offer, Passwords, Psk, Timers};
 use model::{PathKind, PeerName, ShortId, Target, Uid};
 use overlay::{FastdpHere, Mode};
 use rand::SeedableRng as _;
@@ -19,7 +20,9 @@ use crate::cipher;
 use crate::control::command::{Command, Kept};
 use crate::control::facts::Facts;
 use crate::control::plane::{Common, Plane};
-use crate::neighbours::{Neighbours, Path, Settings};
+use crate::neighbours::gate::BeatDrop;
+use crate::neighbours::{Fastdp, Neighbours, Path, Settings};
+use crate::sleeve::Session;
 use crate::views;
 
 /// How a host differs from the usual one, which has Open vSwitch, no password, and an underlay of 1500
@@ -49,10 +52,16 @@ pub(crate) struct Host {
     key: Identity,
     starts: u64,
     pub(crate) address: IpAddr,
+    /// The address that others see it at, where something on the way translates
+    pub(crate) translated: Option<IpAddr>,
     pub(crate) underlay_mtu: u16,
     pub(crate) plane: Option<Plane>,
     /// Sessions that the sleeve receives, and whose they are
-    pub(crate) listening: BTreeMap<SessionId, PeerName>,
+    pub(crate) listening: BTreeMap<SessionId, Arc<Session>>,
+    /// Neighbours that may use fastdp
+    pub(crate) fastdp: BTreeMap<PeerName, Fastdp>,
+    /// Heartbeats that were refused before control heard of them
+    pub(crate) refused: Vec<BeatDrop>,
     /// What the switch was told of its neighbours' paths, and when
     pub(crate) paths: Vec<(Duration, PeerName, Option<Path>)>,
     /// What is answered about names
@@ -66,6 +75,8 @@ pub(crate) struct Host {
     pub(super) beats: u64,
     /// What outlives the daemon, as often as it was written
     pub(crate) kept: Vec<Kept>,
+    /// What whoever asked for addresses was answered
+    pub(crate) granted: Vec<ipam::Ticket>,
 }
 
 impl Host {
@@ -74,6 +85,7 @@ impl Host {
         let usual = Ipv4Addr::new(192, 0, 2, 1 + index as u8);
         Self {
             address: setup.address.unwrap_or_else(|| usual.into()),
+            translated: None,
             underlay_mtu: setup.underlay_mtu,
             setup,
             index,
@@ -81,6 +93,8 @@ impl Host {
             starts: 0,
             plane: None,
             listening: BTreeMap::new(),
+            fastdp: BTreeMap::new(),
+            refused: Vec::new(),
             paths: Vec::new(),
             zone: None,
             settled: Vec::new(),
@@ -88,11 +102,22 @@ impl Host {
             expiries: 0,
             beats: 0,
             kept: Vec::new(),
+            granted: Vec::new(),
         }
     }
 
     pub(crate) fn name(&self) -> PeerName {
         self.key.peer_name()
+    }
+
+    /// Where its datagrams seem to come from
+    pub(super) fn seen_at(&self) -> IpAddr {
+        self.translated.unwrap_or(self.address)
+    }
+
+    /// Whether datagrams to this address come to it
+    pub(super) fn is_at(&self, address: IpAddr) -> bool {
+        self.seen_at() == address
     }
 
     pub(crate) fn target(&self) -> Target {
@@ -167,12 +192,15 @@ impl Host {
         let fitting = mtu::inner_mtu(setup.underlay_mtu, PathKind::Sleeve, suite);
         let overlay_mtu = setup.overlay_mtu.unwrap_or(fitting);
         let (mut short_id, mut targets, mut neighbours) = (None, Vec::new(), Vec::new());
+        let (mut pins, mut bans) = (Vec::new(), Vec::new());
         for kept in &self.kept {
             match kept.clone() {
                 Kept::ShortId(kept) => short_id = Some(kept),
                 Kept::Targets(kept) => targets = kept,
                 Kept::Neighbours(kept) => neighbours = kept,
-                Kept::Nicknames(_) | Kept::Addresses(_) => {}
+                Kept::Pins(kept) => pins = kept,
+                Kept::Bans(kept) => bans = kept,
+                Kept::Nicknames(_) | Kept::Addresses(..) => {}
             }
         }
         let held = |(peer, address): (PeerName, SocketAddr)| Held { peer, address };
@@ -185,7 +213,12 @@ impl Host {
                 name: self.name(),
                 nickname: nickname.clone(),
                 identity: self.key.clone(),
-                psk: setup.password.then(|| Psk::new(Zeroizing::new([7; 32]))),
+                network: NetworkName::default(),
+                passwords: Passwords::of(setup.password.then(|| Psk::new(Zeroizing::new([7; 32])))),
+                entropy: Entropy::new(StdRng::from_rng(&mut rng)),
+                pins,
+                bans,
+                unix_ms: 1_000_000 + self.starts,
                 short_id,
                 epoch: self.starts,
                 uid,
@@ -211,10 +244,14 @@ impl Host {
             heartbeat_interval: Duration::from_millis(500),
             heartbeat_grid: now,
             fastdp: setup.fastdp,
+            vxlan_port: PORT + 1,
+            failing_ports: BTreeSet::new(),
             underlay_mtu: setup.underlay_mtu,
             overlay_mtu,
         };
         let facts = Facts {
+            network: NetworkName::default(),
+            weak_password: false,
             name: self.name(),
             nickname,
             uid,
@@ -239,11 +276,12 @@ impl Host {
         let neighbours = Neighbours::new(settings, rng);
         let held = held.iter().map(|held| held.peer).collect();
         let common = Common {
-            names: Names::new(self.name(), self.starts, Domain::default()),
+            names: Names::new(self.name(), self.key.clone(), self.starts, Domain::default()),
             ipam: None,
             nicknames: BTreeMap::new(),
         };
         self.listening.clear();
+        self.fastdp.clear();
         self.plane = Some(Plane::new(facts, mesh, neighbours, common, held, now));
     }
 
@@ -265,20 +303,31 @@ impl Host {
     pub(super) fn take(&mut self, command: Command, elapsed: Duration) {
         match command {
             Command::Listen(opener, session) => {
-                let before = self.listening.insert(opener.session(), session.peer);
-                assert_eq!(before, None, "a session id of two neighbours, or offered twice");
+                let before = self.listening.insert(opener.session(), session);
+                assert!(
+                    before.is_none(),
+                    "a session id of two neighbours, or offered twice"
+                );
             }
             Command::Unlisten(session) => {
                 let listened = self.listening.remove(&session);
                 assert!(listened.is_some(), "a session that was not listened to");
             }
+            Command::SetFastdp(peer, fastdp) => drop(match fastdp {
+                Some(fastdp) => self.fastdp.insert(peer, fastdp),
+                None => self.fastdp.remove(&peer),
+            }),
             Command::SetPath(peer, path) => self.paths.push((elapsed, peer, path)),
             Command::Settle => self.settled.push(elapsed),
             Command::ForgetStations(peer) => self.forgotten.push(peer),
             Command::ExpireStations => self.expiries += 1,
             Command::Keep(kept) => self.kept.push(kept),
             Command::PublishNames(zone) => self.zone = Some(zone),
-            Command::SetRoutes(_) | Command::Forward(_) | Command::Answer(..) | Command::Note(_) => {}
+            Command::Answer(ticket, answer) => {
+                assert!(answer.is_ok(), "{answer:?}");
+                self.granted.push(ticket);
+            }
+            Command::SetRoutes(_) | Command::Forward(_) | Command::Note(_) => {}
             Command::Dial { .. }
             | Command::Send { .. }
             | Command::Close { .. }

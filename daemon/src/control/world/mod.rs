@@ -14,9 +14,10 @@ use std::time::{Duration, Instant};
 use dns::{Filter, Names};
 use fallback_sleeve::datagram::SessionId;
 use gossip::{Departure, DialId, Disconnect};
-use model::{ContainerId, PathKind, Target};
+use model::{ContainerId, PathKind, ShortId, Target};
 
 use crate::datapath::Beat;
+use crate::neighbours::gate::BeatDrop;
 use crate::sleeve::ControlDatagram;
 pub(crate) use host::{Host, Setup};
 use wires::Streams;
@@ -42,10 +43,13 @@ pub(crate) struct World {
     pub(crate) path_mtu: u16,
     streams: Streams,
     flying: BTreeMap<(Instant, u64), Flight>,
+    /// Heartbeats as somebody on the wire saw them, while that is wanted
+    captured: Option<Vec<Flight>>,
     sent: u64,
 }
 
 /// Something on its way to a host
+#[derive(Debug, Clone)]
 enum Flight {
     Dial {
         from: usize,
@@ -58,18 +62,20 @@ enum Flight {
         why: &'static str,
     },
     /// A stream has something for its end at this host
-    Tcp {
-        to: usize,
-        stream: usize,
-    },
+    Tcp { to: usize, stream: usize },
     Beat {
         to: usize,
-        beat: Beat,
+        source: ShortId,
+        from: Ipv4Addr,
+        body: Vec<u8>,
+        frame_len: usize,
     },
     Control {
         to: usize,
         session: SessionId,
-        datagram: ControlDatagram,
+        from: SocketAddr,
+        body: Vec<u8>,
+        len: usize,
     },
 }
 
@@ -85,6 +91,7 @@ impl World {
             path_mtu: u16::MAX,
             streams: Streams::default(),
             flying: BTreeMap::new(),
+            captured: None,
             sent: 0,
         };
         for (index, setup) in setups.into_iter().enumerate() {
@@ -174,6 +181,15 @@ impl World {
     fn names(&mut self, host: usize, change: impl FnOnce(&mut Names)) {
         let plane = self.hosts[host].plane.as_mut().unwrap();
         change(&mut plane.names.state);
+        self.carry_out(host);
+    }
+
+    /// A host cannot make VXLAN ports for these UDP ports
+    pub(crate) fn fail_vxlan_ports(&mut self, host: usize, ports: std::collections::BTreeSet<u16>) {
+        let now = self.now;
+        if let Some(plane) = &mut self.hosts[host].plane {
+            plane.vxlan_ports_failing(ports, now);
+        }
         self.carry_out(host);
     }
 
@@ -285,21 +301,71 @@ impl World {
                 }
                 self.carry_out(to);
             }
-            Flight::Beat { to, beat } => {
-                if let Some(plane) = &mut self.hosts[to].plane {
-                    plane.beat(&beat, now);
+            Flight::Beat {
+                to,
+                source,
+                from,
+                body,
+                frame_len,
+            } => {
+                // As the switch thread does it.
+                let Host {
+                    plane: Some(plane),
+                    fastdp,
+                    refused,
+                    ..
+                } = &mut self.hosts[to]
+                else {
+                    return;
+                };
+                let neighbour = plane.topology.by_short_id(source);
+                let known = neighbour.and_then(|peer| Some((peer, fastdp.get(&peer)?)));
+                let checked = known.map(|(peer, fastdp)| (peer, fastdp.gate.check(&body, now)));
+                match checked {
+                    Some((peer, Ok(beat))) => plane.beat(
+                        &Beat {
+                            peer,
+                            from,
+                            beat,
+                            frame_len,
+                        },
+                        now,
+                    ),
+                    Some((_, Err(reason))) => refused.push(reason),
+                    None => refused.push(BeatDrop::UnknownPeer),
                 }
                 self.carry_out(to);
             }
             Flight::Control {
                 to,
                 session,
-                datagram,
+                from,
+                body,
+                len,
             } => {
-                let Host { plane, listening, .. } = &mut self.hosts[to];
-                if let (Some(plane), Some(peer)) = (plane, listening.get(&session)) {
-                    let peer = *peer;
-                    plane.control(&ControlDatagram { peer, ..datagram }, now);
+                // As the sleeve's receiving threads do it.
+                let Host {
+                    plane: Some(plane),
+                    listening,
+                    refused,
+                    ..
+                } = &mut self.hosts[to]
+                else {
+                    return;
+                };
+                if let Some(session) = listening.get(&session) {
+                    match session.beats.check(&body, now) {
+                        Ok(beat) => plane.control(
+                            &ControlDatagram {
+                                peer: session.peer,
+                                from,
+                                beat,
+                                len,
+                            },
+                            now,
+                        ),
+                        Err(reason) => refused.push(reason),
+                    }
                 }
                 self.carry_out(to);
             }
@@ -350,6 +416,60 @@ impl World {
             .any(|cut| (cut.0, cut.1) == (a, b) && (cut.2 == wire || cut.2 == Wire::All))
             || unplugged(a)
             || unplugged(b)
+    }
+
+    /// From here on somebody on the wire keeps a copy of each heartbeat
+    pub(crate) fn capture(&mut self) {
+        self.captured = Some(Vec::new());
+    }
+
+    fn record(&mut self, flight: &Flight) {
+        self.captured.iter_mut().for_each(|all| all.push(flight.clone()));
+    }
+
+    /// Sends the captured heartbeats to whom they were for, as if from another address, or from their own
+    pub(crate) fn replay(&mut self, as_if_from: Option<Ipv4Addr>) -> usize {
+        let all = self.captured.clone().unwrap_or_default();
+        let count = all.len();
+        for mut flight in all {
+            if let Some(address) = as_if_from {
+                match &mut flight {
+                    Flight::Beat { from, .. } => *from = address,
+                    Flight::Control { from, .. } => from.set_ip(address.into()),
+                    Flight::Dial { .. } | Flight::Refused { .. } | Flight::Tcp { .. } => {}
+                }
+            }
+            self.fly(LATENCY, flight);
+        }
+        count
+    }
+
+    /// Sends what looks like a heartbeat to a host, by both paths, as if from a neighbour
+    pub(crate) fn forge(&mut self, to: usize, as_of: usize, from: Ipv4Addr, body: &[u8]) {
+        let name = self.hosts[as_of].name();
+        let topology = &self.hosts[to].plane().topology;
+        let source = topology.peers[&name].short_id;
+        self.fly(
+            LATENCY,
+            Flight::Beat {
+                to,
+                source,
+                from,
+                body: body.to_vec(),
+                frame_len: 60,
+            },
+        );
+        let sessions: Vec<SessionId> = self.hosts[to].listening.keys().copied().collect();
+        for session in sessions {
+            let flight = Flight::Control {
+                to,
+                session,
+                from: SocketAddr::new(from.into(), PORT),
+                body: body.to_vec(),
+                len: 60,
+            };
+            self.fly(LATENCY, flight);
+        }
     }
 
     fn fly_tcp(&mut self, from: usize, stream: usize) {

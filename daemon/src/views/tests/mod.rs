@@ -42,7 +42,7 @@ fn connections_of(world: &World, host: usize) -> Value {
 fn status_has_every_field_of_the_router() {
     let world = mesh();
     let plane = world.hosts[0].plane();
-    let status = status(plane, world.now());
+    let status = status(plane, &Keys::default(), world.now());
     assert_eq!(
         json(&status.router),
         json!({
@@ -122,7 +122,7 @@ fn a_connection_without_a_path_is_pending_and_says_why() {
         "traffic": no_traffic(),
     }]);
     assert_eq!(connections_of(&world, 0), pending);
-    let counts = status(world.hosts[0].plane(), world.now()).router;
+    let counts = status(world.hosts[0].plane(), &Keys::default(), world.now()).router;
     assert_eq!((counts.connections.pending, counts.connections.total()), (1, 1));
     assert_eq!((counts.peers.established, counts.peers.pending), (0, 2));
 }
@@ -139,7 +139,7 @@ fn encryption_is_shown_where_there_is_a_password() {
         let shown = connections_of(&world, 0);
         assert_eq!(shown[0]["state"], "established");
         assert_eq!(shown[0]["encrypted"], expected);
-        let router = status(world.hosts[0].plane(), world.now()).router;
+        let router = status(world.hosts[0].plane(), &Keys::default(), world.now()).router;
         assert_eq!(router.encryption, expected == true);
     }
 }
@@ -221,7 +221,7 @@ fn connections_that_speak_something_else_are_counted_in_the_status() {
         )
         .unwrap();
     plane.bytes(conn, b"GET / HTTP/1.1\r\nHost: weave\r\n\r\n", now);
-    let drops = status(plane, now).drops;
+    let drops = status(plane, &Keys::default(), now).drops;
     let expected = ("gossip: connections that speak something else".to_owned(), 1);
     assert_eq!(drops, BTreeMap::from([expected]));
 }

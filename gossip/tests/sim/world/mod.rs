@@ -11,8 +11,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gossip::{
-    Channel, Config, ConnId, Departure, DialId, Disconnect, Event, Held, Identity, Mesh, Offer, Output, Psk,
-    Timers, Topology,
+    Ban, Channel, Config, ConnId, Departure, DialId, Disconnect, Entropy, Event, Held, Identity, Mesh,
+    NetworkName, Offer, Output, Passwords, Pin, Psk, Timers, Topology,
 };
 use ipnetwork::IpNetwork;
 use model::{PeerName, ShortId, Target, Uid};
@@ -56,6 +56,8 @@ pub struct Host {
     pub keys: Identity,
     pub epoch: u64,
     held: Vec<Held>,
+    pins: Vec<Pin>,
+    bans: Vec<Ban>,
     wires: BTreeMap<ConnId, (WireId, Side)>,
     starved_until: Instant,
 }
@@ -104,6 +106,8 @@ impl World {
                 keys,
                 epoch: 0,
                 held: vec![],
+                pins: vec![],
+                bans: vec![],
                 wires: BTreeMap::new(),
                 starved_until: now,
             }
@@ -130,6 +134,7 @@ impl World {
             return;
         }
         let rng = StdRng::from_rng(&mut self.rng);
+        let entropy = Entropy::new(StdRng::from_rng(&mut self.rng));
         let uid = Uid(self.rng.random());
         let targets = self.hosts[id]
             .targets
@@ -142,7 +147,12 @@ impl World {
             name: host.name,
             nickname: format!("host{id}").parse().unwrap(),
             identity: host.keys.clone(),
-            psk: host.password.map(|byte| Psk::new(Zeroizing::new([byte; 32]))),
+            network: NetworkName::default(),
+            passwords: Passwords::of(host.password.map(|byte| Psk::new(Zeroizing::new([byte; 32])))),
+            entropy,
+            pins: host.pins.clone(),
+            bans: host.bans.clone(),
+            unix_ms: 1_000_000 + host.epoch,
             short_id: host.short_id,
             epoch: host.epoch,
             uid,
@@ -343,6 +353,8 @@ impl World {
                 }
             }
             Event::ShortIdChanged(short_id) => self.hosts[id].short_id = Some(*short_id),
+            Event::PinsChanged(pins) => self.hosts[id].pins.clone_from(pins),
+            Event::BansChanged(bans) => self.hosts[id].bans.clone_from(bans),
             Event::TopologyChanged(topology) => {
                 for record in topology.peers.values() {
                     self.note(id, &format!("{:?}", record.stamp()));

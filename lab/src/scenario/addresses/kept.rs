@@ -111,6 +111,11 @@ pub(in crate::scenario) fn after_loss(lab: &mut Lab) -> Result<()> {
             .collect();
         one.host.kill_weaved()?;
         std::fs::remove_dir_all(one.host.state_dir())?;
+        // Its key is lost, too: the others give its name up first.
+        for site in [two, three] {
+            site.host.wait_peers(2, 2, MEETING)?;
+            site.host.weavectl(&["rmpeer", names[0]])?.ok()?;
+        }
         one.host.launch(&named(0).peer(two.host.address()?))?;
         let mut granted = Vec::new();
         for thread in busy {

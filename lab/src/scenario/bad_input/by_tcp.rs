@@ -32,8 +32,9 @@ pub(in crate::scenario) fn act(lab: &mut Lab) -> Result<()> {
             "{name} is not counted as {counter}: {:?}",
             host.status()?.drops
         );
-        // The versions that weaved speaks, and then why it does not speak to this one.
-        let is_told = answer.starts_with(b"weave\x03\x03") && answer.get(8) == Some(&2);
+        // The versions that weaved speaks, its flags and its network's name, and then why it does not speak to this one.
+        let why = answer.get(8).and_then(|len| answer.get(9 + usize::from(*len)));
+        let is_told = answer.starts_with(b"weave\x04\x04") && why == Some(&2);
         ensure!(
             is_told || counter != REFUSED,
             "{name} is answered by {answer:02x?}"

@@ -13,6 +13,9 @@ use crate::topology::{ETHERNET, Host, Lab};
 use crate::wait::wait_until;
 use crate::weave::Launch;
 
+/// What lets containers out
+const OUT: &str = "-A weave-forward -i weave ! -o weave -j ACCEPT";
+
 pub(in crate::scenario) fn act(lab: &mut Lab) -> Result<()> {
     let [one, two] = two_hosts(lab, &Launch::plain())?;
     let outside = lab.host("outside")?;
@@ -38,19 +41,30 @@ pub(in crate::scenario) fn act(lab: &mut Lab) -> Result<()> {
     outside
         .namespace()
         .ip(&["route", "add", &own.to_string(), "via", &leg.to_string()])?;
+    ensure!(
+        Ping::to(*own).count(1).run(outside.namespace())?.lost() == 1,
+        "a host that is exposed to itself lets others in"
+    );
+    one.host()
+        .weavectl(&["expose", "--expose-to", "underlay"])?
+        .ok()?;
     reaches(outside.namespace(), *own)?;
 
+    ensure!(
+        forward(one.host())?.contains(OUT),
+        "an exposed host has no rule: {OUT}"
+    );
     one.host().weavectl(&["hide"])?.ok()?;
     wait_until("the rules are gone", PATIENCE, || {
-        Ok(!forward(one.host())?.contains("! -o weave"))
+        Ok(!forward(one.host())?.contains(OUT))
     })?;
     Ok(())
 }
 
-/// The chain as `iptables` lists it
+/// The chains as `iptables` lists it
 fn forward(host: &Host) -> Result<String> {
     let mut command = host.command("iptables");
-    command.args(["-w", "-S", "FORWARD"]);
+    command.args(["-w", "-S"]);
     crate::command::run(command, PATIENCE)?.ok()
 }
 

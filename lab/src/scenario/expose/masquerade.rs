@@ -57,7 +57,7 @@ impl Place {
         }
         let addresses = addresses.try_into();
         let addresses: [Ipv4Addr; 2] = addresses.map_err(|got| anyhow::anyhow!("attach gave {got:?}"))?;
-        let printed = near.weavectl(&["expose"])?.ok()?;
+        let printed = near.weavectl(&["expose", "--expose-to", "underlay"])?.ok()?;
         let exposed = printed
             .trim()
             .parse()
@@ -185,7 +185,7 @@ impl Place {
         near.weavectl(&["expose", "--without-masquerade", &cidr])?.ok()?;
         let tables = nft::tables(here)?;
         ensure!(
-            tables.iter().eq(["ip others"]),
+            tables.iter().eq(["inet weave", "ip others"]),
             "without masquerading there is {tables:?}"
         );
         let leg = self.outside.leg_towards(near)?;
@@ -205,7 +205,10 @@ impl Place {
         self.leaves_as_its_host("masqueraded again")?;
         near.weavectl(&["hide"])?.ok()?;
         let tables = nft::tables(here)?;
-        ensure!(tables.iter().eq(["ip others"]), "hide leaves {tables:?}");
+        ensure!(
+            tables.iter().eq(["inet weave", "ip others"]),
+            "hide leaves {tables:?}"
+        );
         reaches_not(container.namespace(), self.exposed)?;
         Ok(())
     }

@@ -3,6 +3,7 @@
 mod addresses;
 mod masquerade;
 mod rules;
+mod to;
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use anyhow::{Context as _, Result, ensure};
 
 pub(super) use self::addresses::act as addresses;
 pub(super) use self::masquerade::act as masquerade;
+pub(super) use self::to::act as to;
 use crate::judge::ping::Ping;
 use crate::namespace::Namespace;
 

@@ -121,12 +121,7 @@ impl Forged {
             near.host.wait_path(&far.host, path, RECONNECTION)?;
         }
         let took = begun.elapsed();
-        let answers = ping.answers();
-        wait_until(
-            "the ping goes on",
-            PATIENCE,
-            || Ok(ping.answers() >= answers + 50),
-        )?;
+        ping.wait_answers(50, PATIENCE)?;
         let pings = ping.stop()?;
         println!(
             "{}, to {}: connected again after {took:.1?}; {} of {} pings lost",

@@ -5,6 +5,7 @@ mod elsewhere;
 mod everywhere;
 mod one_host;
 mod reused;
+mod strangers;
 
 use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -16,6 +17,7 @@ pub(super) use self::apart::act as while_apart;
 pub(super) use self::elsewhere::{Server, act as of_elsewhere};
 pub(super) use self::everywhere::act as everywhere;
 pub(super) use self::one_host::act as of_one_host;
+pub(super) use self::strangers::act as to_strangers;
 use crate::judge::dig::{self, Answer};
 use crate::resolving;
 use crate::topology::{Container, Host, Lab};

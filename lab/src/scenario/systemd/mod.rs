@@ -21,10 +21,14 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// The most pings that a restart may cost, at 100 a second, where the datapath is the kernel's
 const LOST: u32 = 20;
 
+/// By its number in capabilities(7)
+const CAP_SYS_MODULE: u32 = 16;
+
 pub(super) fn act(lab: &mut Lab) -> Result<()> {
     let sites = on_one_network(lab, ["host1", "host2"], ETHERNET)?;
     let [one, two] = &sites;
     let machine = Machine::boot(&one.host)?;
+    exposures(&machine)?;
     let before = Traces::of(one, &machine)?;
     a_failure_is_told(one, &machine)?;
 
@@ -43,6 +47,7 @@ pub(super) fn act(lab: &mut Lab) -> Result<()> {
         unit.is_running() && unit.restarts == "0" && unit.enabled == "enabled",
         "after a launch: {unit:?}"
     );
+    confined(&machine, &unit)?;
     let container = one.container.namespace().name();
     machine
         .run(&["weavectl", "attach", &one.cidr(), container])?
@@ -83,6 +88,58 @@ pub(super) fn act(lab: &mut Lab) -> Result<()> {
     ensure!(
         after == before,
         "after a reset: {after:#?}\nand before anything was launched: {before:#?}"
+    );
+    Ok(())
+}
+
+/// systemd's own judgement of the packaged units
+fn exposures(machine: &Machine) -> Result<()> {
+    // In tenths: the program fails where a unit is above.
+    for (unit, most) in [("weaved.service", 49), ("weave-docker.service", 39)] {
+        let threshold = format!("--threshold={most}");
+        let path = format!("/etc/systemd/system/{unit}");
+        let judged = machine.run(&[
+            "systemd-analyze",
+            "security",
+            "--offline=true",
+            "--no-pager",
+            &threshold,
+            &path,
+        ])?;
+        let level = judged
+            .stdout
+            .lines()
+            .rfind(|line| line.contains("exposure level"));
+        println!("{}", level.unwrap_or("no exposure level").trim());
+        ensure!(
+            judged.status.success() && level.is_some(),
+            "{unit} is more exposed than {most} tenths: {judged}"
+        );
+    }
+    Ok(())
+}
+
+/// What weaved may do, as the kernel tells, where it sees what others mount
+fn confined(machine: &Machine, unit: &Unit) -> Result<()> {
+    let status = machine
+        .run(&["cat", &format!("/proc/{}/status", unit.pid)])?
+        .ok()?;
+    for wanted in ["NoNewPrivs:\t1", "Seccomp:\t2", "Umask:\t0077"] {
+        ensure!(
+            status.lines().any(|line| line == wanted),
+            "weaved runs without {wanted}: {status}"
+        );
+    }
+    let bounding = status.lines().find_map(|line| line.strip_prefix("CapBnd:"));
+    let bounding = u64::from_str_radix(bounding.unwrap_or_default().trim(), 16)?;
+    ensure!(
+        bounding >> CAP_SYS_MODULE & 1 == 0,
+        "weaved may load modules: {bounding:x}"
+    );
+    let mounts = |pid: &str| machine.run(&["readlink", &format!("/proc/{pid}/ns/mnt")])?.ok();
+    ensure!(
+        mounts(&unit.pid)? == mounts("1")?,
+        "weaved has a mount namespace of its own"
     );
     Ok(())
 }

@@ -180,7 +180,7 @@ fn frames_through_the_tunnel() {
             flow(relayed(4, 3)),
         ),
         ("back where it came from", from(1, 3, NOBODY), drop_flow(Hairpin)),
-        ("to its own source", from(2, 2, NOBODY), drop_flow(Hairpin)),
+        ("to its own source", from(3, 3, NOBODY), drop_flow(Hairpin)),
         ("from ourselves", from(0, 0, station(2)), refuse(OwnSource)),
         ("from a stranger", from(40, 0, station(2)), refuse(UnknownSource)),
         (

@@ -1,3 +1,5 @@
+mod hostile;
+
 use std::time::Duration;
 
 use model::Uid;
@@ -5,8 +7,10 @@ use proptest::prelude::*;
 use rand::SeedableRng;
 
 use super::*;
-use crate::config::{Offer, Timers};
+use crate::config::{Entropy, Offer, Timers};
+use crate::doorkeeper::MAX_HANDSHAKES;
 use crate::identity::Identity;
+use crate::network::NetworkName;
 use crate::prologue::{Prologue, VERSIONS};
 use crate::records::PeerRecord;
 
@@ -31,7 +35,7 @@ fn strangers_are_many_only_up_to_a_limit_and_for_five_seconds() {
         assert!(mesh.accepted(LOCAL, remote(n), now).is_ok());
     }
     assert_eq!(
-        mesh.accepted(LOCAL, remote(999), now),
+        mesh.accepted(LOCAL, remote(1), now),
         Err(Refusal::Handshakes(MAX_HANDSHAKES))
     );
     while mesh.counters().handshake_timeouts < MAX_HANDSHAKES as u64 {
@@ -43,7 +47,7 @@ fn strangers_are_many_only_up_to_a_limit_and_for_five_seconds() {
         .into_iter()
         .filter(|output| matches!(output, Output::Close { .. }));
     assert_eq!(closed.count(), MAX_HANDSHAKES);
-    assert!(mesh.accepted(LOCAL, remote(999), now).is_ok());
+    assert!(mesh.accepted(LOCAL, remote(1), now).is_ok());
     assert_eq!(mesh.counters().not_accepted, 1);
 }
 
@@ -76,7 +80,7 @@ fn neighbours_of_before_a_restart_are_in_the_record_and_dialled_at_once() {
     let mut mesh = mesh(Some(Held { peer, address }), now);
     assert!(mesh.topology().peers[&mesh.name()].connections[&peer].established);
     assert_eq!(mesh.held(), [peer]);
-    assert_eq!(mesh.neighbours(), [Held { peer, address }]);
+    assert_eq!(mesh.neighbors_to_hold(), [Held { peer, address }]);
 
     mesh.handle_timeout(now);
     let dialled =
@@ -102,22 +106,35 @@ fn a_claim_on_our_name_is_outbid_and_not_more_often_than_once_a_second() {
         let mut record = PeerRecord::clone(&mesh.topology.peers[&mesh.config.name]);
         record.epoch += 5;
         record.uid = Uid(1234);
+        record.sign(&mesh.config.identity);
         record
     };
+    let conn = ConnId(0);
     let stamp = |mesh: &Mesh| mesh.table.get(name).unwrap().stamp();
 
     let first = claim(&mesh);
-    mesh.heard_records(PeerName::from_public_key(&[9; 32]), vec![first.clone()], now);
+    mesh.heard_records(
+        conn,
+        PeerName::from_public_key(&[9; 32]),
+        vec![first.clone()],
+        now,
+    );
     mesh.handle_timeout(now);
     assert!(stamp(&mesh) > first.stamp());
     assert_eq!(mesh.epoch(), first.epoch);
     assert_eq!(mesh.table.get(name).unwrap().uid, mesh.config.uid);
 
-    let second = PeerRecord {
+    let mut second = PeerRecord {
         epoch: first.epoch + 1,
         ..first
     };
-    mesh.heard_records(PeerName::from_public_key(&[9; 32]), vec![second.clone()], now);
+    second.sign(&mesh.config.identity);
+    mesh.heard_records(
+        conn,
+        PeerName::from_public_key(&[9; 32]),
+        vec![second.clone()],
+        now,
+    );
     mesh.handle_timeout(now);
     assert!(stamp(&mesh) < second.stamp());
     mesh.handle_timeout(now + Timers::default().refute);
@@ -130,7 +147,7 @@ fn a_claim_of_the_last_version_goes_on_in_the_next_epoch() {
     let mut own = Own::new(ShortId::truncated(1), 3);
     own.outbid(crate::Stamp {
         epoch: 3,
-        version: u64::MAX,
+        version: COUNTER_LIMIT - 1,
         uid: Uid(1),
     });
     assert_eq!(own.epoch, 4);
@@ -215,16 +232,30 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 fn mesh(held: Option<Held>, now: Instant) -> Mesh {
-    let mut rng = StdRng::seed_from_u64(1);
+    mesh_of(1, held, now)
+}
+
+/// The mesh of the peer number `n`
+fn mesh_with(n: u64, now: Instant) -> Mesh {
+    mesh_of(n, None, now)
+}
+
+fn mesh_of(n: u64, held: Option<Held>, now: Instant) -> Mesh {
+    let mut rng = StdRng::seed_from_u64(n);
     let identity = Identity::generate(&mut rng);
     let config = Config {
         name: identity.peer_name(),
         nickname: "host1".parse().unwrap(),
         identity,
-        psk: None,
+        network: NetworkName::default(),
+        passwords: Passwords::default(),
+        entropy: Entropy::new(StdRng::seed_from_u64(n + 100)),
+        pins: vec![],
+        bans: vec![],
+        unix_ms: 0,
         short_id: None,
         epoch: 1,
-        uid: Uid(7),
+        uid: Uid(7 * n),
         control_port: 6783,
         version: "v".repeat(100),
         discovery: true,
@@ -242,10 +273,12 @@ fn mesh(held: Option<Held>, now: Instant) -> Mesh {
     Mesh::new(config, rng, now)
 }
 
-fn hello_bytes() -> [u8; Prologue::LEN] {
+fn hello_bytes() -> Vec<u8> {
     let prologue = Prologue {
         versions: VERSIONS,
         password: false,
+        network: NetworkName::default(),
+        puzzle: None,
     };
     prologue.emit()
 }
