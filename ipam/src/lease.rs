@@ -63,6 +63,12 @@ impl Ipam {
         self.young_since.is_some_and(young)
     }
 
+    /// Whether the rest of the network may have gone on without what this peer has heard
+    pub(crate) fn may_have_missed_gifts(&self, now: Instant) -> bool {
+        let young = self.config.lease.is_some_and(|lease| self.is_young(lease, now));
+        young || self.is_fenced(now)
+    }
+
     /// Hears out those that are doubted, if it takes them, and repeats what others asked
     pub(crate) fn question(&mut self, now: Instant) {
         let at = self.roll.as_ref().map_or(At::NONE, |roll| roll.at);

@@ -21,7 +21,7 @@ use crate::rejection::Rejections;
 use crate::requests::{Ask, Kind, MOST_REQUESTS, Request};
 use crate::ring::Ring;
 use crate::sight::Sight;
-use crate::space::{Register, Space};
+use crate::space::{Piece, Register, Space};
 use crate::state::{Held, State};
 use crate::status::{Conflict, Waits};
 use crate::wire::Ledger;
@@ -49,15 +49,26 @@ pub struct Ipam {
 
     pub(crate) space: Space,
     pub(crate) links: Links,
+    /// Signed pieces whose writers' right is not known as yet
+    pub(crate) untitled: VecDeque<Piece>,
     pub(crate) ring: Ring,
     pub(crate) roll: Option<Roll>,
     /// Since when the roll is known
     pub(crate) learned: Instant,
     /// The last ones that led to the roll
     pub(crate) decisions: Vec<Decision>,
-    /// Of operators, where nobody could decide
-    pub(crate) words: BTreeMap<Owner, Word>,
+    /// The voters of the rolls that led here, by their place in the chain
+    pub(crate) past: BTreeMap<u64, BTreeSet<Owner>>,
+    /// Of operators, where nobody could decide: of an owner that is gone, by the heir
+    pub(crate) words: BTreeMap<(Owner, Owner), Word>,
+    /// Out of sight here, and gone by what others say
+    pub(crate) accused: BTreeSet<Owner>,
+    /// For each owner that is gone all whom a word or a decision named its heir
+    pub(crate) named: BTreeMap<Owner, BTreeSet<Owner>>,
     pub(crate) gone: Gone,
+    /// Of those, who was removed while this peer was cut off from a quorum: what it heard of since, heirs
+    /// may not have heard of
+    pub(crate) missed: BTreeSet<Owner>,
     /// Rolls without enough support as yet
     pub(crate) rivals: VecDeque<Ledger>,
     /// The newest record of each owner, this one's as it was told last

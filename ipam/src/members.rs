@@ -72,6 +72,10 @@ impl Ipam {
         if owner == heir.heir || !self.gone.join(owner, heir) {
             return false;
         }
+        if self.may_have_missed_gifts(self.ran()) {
+            self.missed.insert(owner);
+        }
+        self.list_heirs();
         let heir = heir.heir;
         self.dirty.later.push(Output::Event(Event::Gone { owner, heir }));
         self.dirty.keep_ledger = true;

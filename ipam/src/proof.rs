@@ -10,13 +10,13 @@
 //!
 //! A voter supports the lineage that its own signed record names.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
 use gossip::Keys;
 
 use crate::gone::{Gone, Heir};
-use crate::ledger::{Accepted, Decision, Roll, Value, Word, is_quorum};
+use crate::ledger::{Accepted, Decision, Removal, Roll, Value, Word, is_quorum};
 use crate::machine::Ipam;
 use crate::owner::Owner;
 use crate::rejection::Rejection;
@@ -39,7 +39,8 @@ impl Ipam {
         let mut news = false;
         if self.lineage() == ledger.roll.as_ref().map(|roll| roll.at.lineage) {
             for decision in &ledger.decisions {
-                news |= self.follow_decision(decision, hints, keys, now);
+                news |= self.follow_decision(decision, hints, keys, now)
+                    || self.learn_removals(decision, hints, keys);
             }
         }
         if let Some(roll) = &ledger.roll {
@@ -60,9 +61,26 @@ impl Ipam {
             return false;
         }
         let electorate = self.electorate();
+        let by = self.signed_by(decision, hints, keys, |voter| electorate.has(voter));
+        if !electorate.suffice(&by, true) && !self.are_all_here(&electorate, &by, &decision.value) {
+            self.reject(Rejection::NoQuorum);
+            return false;
+        }
+        self.adopt(decision.clone(), true, now);
+        true
+    }
+
+    /// Who of those that count signed the decision
+    fn signed_by(
+        &mut self,
+        decision: &Decision,
+        hints: &Hints,
+        keys: &dyn Keys,
+        counts: impl Fn(Owner) -> bool,
+    ) -> BTreeSet<Owner> {
         let mut by = BTreeSet::new();
         for (voter, signature) in &decision.by {
-            if !electorate.has(*voter) || by.contains(voter) {
+            if !counts(*voter) || by.contains(voter) {
                 continue;
             }
             let accepted = Accepted {
@@ -79,12 +97,54 @@ impl Ipam {
                 None => self.reject(Rejection::ForeignKey),
             }
         }
-        if !electorate.suffice(&by, true) && !self.are_all_here(&electorate, &by, &decision.value) {
-            self.reject(Rejection::NoQuorum);
+        by
+    }
+
+    /// Believes whom a decision beside the known chain removed: two parts of a network that voters died in
+    /// may each have gone on. It takes a quorum of the voters at that place, or an owner that is out of sight.
+    fn learn_removals(&mut self, decision: &Decision, hints: &Hints, keys: &dyn Keys) -> bool {
+        let Value::Next { remove, .. } = &decision.value else {
+            return false;
+        };
+        let news = |removal: &&Removal| {
+            let heir = removal.heir.filter(|heir| heir.heir != removal.owner);
+            let known = self.gone.get(removal.owner);
+            heir.is_some_and(|heir| {
+                known.is_none_or(|known| known.is_less(heir)) || !self.is_named(removal.owner, heir.heir)
+            })
+        };
+        let news: Vec<Removal> = remove.iter().filter(news).copied().collect();
+        if news.is_empty() || self.roll.is_none() || decision.at >= self.next() {
             return false;
         }
-        self.adopt(decision.clone(), true, now);
-        true
+        let before = decision.at.index.checked_sub(1);
+        let voters = before.and_then(|before| self.past.get(&before)).cloned();
+        let voters = voters.unwrap_or_default();
+        let mut known = self.known();
+        known.extend(self.past.values().flatten());
+        let by = self.signed_by(decision, hints, keys, |voter| known.contains(&voter));
+        let decided = is_quorum(&voters, &by);
+        let mut learned = false;
+        for Removal { owner, heir, .. } in news {
+            let Some(heir) = heir else { continue };
+            if decided || (!by.is_empty() && (self.gone.contains(owner) || self.is_away(owner))) {
+                self.take_gone(owner, heir);
+                learned = true;
+            } else {
+                self.accuse(owner);
+            }
+        }
+        if learned && !self.decisions.contains(decision) {
+            self.keep_decision(decision.clone());
+            self.dirty.keep_ledger = true;
+        }
+        learned
+    }
+
+    /// Whether another owner is dead, or out of sight for longer than a restart takes
+    fn is_away(&self, owner: Owner) -> bool {
+        let away = self.sight.unseen(owner, self.ran()) >= self.config.timers.retry;
+        owner.name != self.me.name && (self.is_dead(owner) || (away && !self.sight.reaches(owner.name)))
     }
 
     /// Whether all voters that are in sight are among those
@@ -100,17 +160,26 @@ impl Ipam {
         let news = match &self.roll {
             None => roll.voters.iter().any(|owner| self.is_of(*owner, roll)),
             Some(own) if own.at.lineage != roll.at.lineage => self.yields(own, roll),
-            Some(own) => own.order() < roll.order() && self.may_have_missed(own, roll),
+            Some(own) => {
+                let later = own.order() < roll.order() && self.may_have_missed(own, roll);
+                later || (self.is_fork(roll) && self.outweighs(own, roll))
+            }
         };
         if news {
-            let mut gone = Gone::default();
-            for (owner, heir) in &ledger.gone {
-                gone.join(*owner, *heir);
+            if self.lineage() != Some(roll.at.lineage) {
+                self.gone = Gone::default();
+                self.decisions.clear();
+                self.words.clear();
             }
-            self.gone = gone;
-            self.decisions.clone_from(&ledger.decisions);
-            self.words = ledger.words.iter().map(|word| (word.owner, *word)).collect();
+            for decision in &ledger.decisions {
+                if !self.decisions.contains(decision) {
+                    self.keep_decision(decision.clone());
+                }
+            }
             self.take_roll(roll.clone(), now);
+            for (owner, heir) in &ledger.gone {
+                self.take_gone(*owner, *heir);
+            }
         }
         news
     }
@@ -140,7 +209,30 @@ impl Ipam {
 
     fn is_rival(&self, roll: &Roll) -> bool {
         let own = self.roll.as_ref();
-        own.is_none_or(|own| own.at.lineage != roll.at.lineage || own.order() < roll.order())
+        own.is_none_or(|own| {
+            own.at.lineage != roll.at.lineage || own.order() < roll.order() || self.is_fork(roll)
+        })
+    }
+
+    /// Whether the chain known here does not lead past this roll, nor to its place
+    fn is_fork(&self, roll: &Roll) -> bool {
+        let last = self.roll.as_ref().map_or(0, |own| own.at.index);
+        let known = self.past.get(&roll.at.index);
+        known.is_some_and(|known| *known != roll.voters) || roll.at.index > last
+    }
+
+    /// Whether more voters in sight are at the place of the other roll, or as many and it is the later one
+    fn outweighs(&self, own: &Roll, other: &Roll) -> bool {
+        let count = |roll: &Roll| {
+            let at = |owner: &&Owner| {
+                let record = self.records.get(**owner);
+                let at = record.is_some_and(|record| record.at == roll.at);
+                at && self.reaches(**owner) && !self.is_dead(**owner)
+            };
+            roll.voters.iter().filter(at).count()
+        };
+        let me = usize::from(own.voters.contains(&self.me));
+        (count(own).saturating_add(me), own.order()) < (count(other), other.order())
     }
 
     /// The number of voters in sight whose own word is that they are of this lineage
@@ -166,7 +258,7 @@ impl Ipam {
     fn may_have_missed(&self, own: &Roll, later: &Roll) -> bool {
         let stays = |owner: &&Owner| {
             let record = self.records.get(**owner);
-            let stays = record.is_some_and(|record| record.at <= own.at);
+            let stays = record.is_some_and(|record| record.at <= own.at) && !self.is_dead(**owner);
             **owner == self.me || (self.reaches(**owner) && stays)
         };
         let stay: BTreeSet<Owner> = own.voters.iter().filter(stays).copied().collect();
@@ -181,29 +273,71 @@ impl Ipam {
             by,
             ..
         } = *word;
-        let heir = Heir { generation, heir: by };
-        let known = self.gone.get(owner).is_some_and(|known| !known.is_less(heir));
-        let next = self
-            .gone
-            .get(owner)
-            .map_or(0, |known| known.generation.saturating_add(1));
-        if known || owner.name == self.me.name || self.records.get(by).is_none() || generation > next {
+        let known = self.gone.get(owner);
+        let next = known.map_or(0, |known| known.generation.saturating_add(1));
+        let had = self.words.contains_key(&(owner, by));
+        if had || owner == self.me || !self.has_met(by) || generation > next {
             return false;
         }
-        let away = self.sight.unseen(owner, self.ran()) >= self.config.timers.retry;
-        if self.sight.reaches(owner.name) || !away {
-            self.reject(Rejection::NoQuorum);
+        if self.words.len() >= MOST_DECISIONS {
+            self.reject(Rejection::OverBudget);
+            return false;
+        }
+        if known.is_none() && !self.is_away(owner) {
+            self.accuse(owner);
             return false;
         }
         match self.key_of(by.name, hint(hints, by.name), keys) {
-            Some(key) if word.is_by(&key) => {}
+            Some(key) if word.is_by(&key) => self.ring.remember(by.name, key),
             Some(_) | None => {
                 self.reject(Rejection::BadSignature);
                 return false;
             }
         }
-        self.words.insert(owner, *word);
-        self.take_gone(owner, heir)
+        self.words.insert((owner, by), *word);
+        self.dirty.keep_ledger = true;
+        self.list_heirs();
+        self.take_gone(owner, Heir { generation, heir: by });
+        true
+    }
+
+    /// Whether it is, or was, an owner or a voter
+    fn has_met(&self, owner: Owner) -> bool {
+        self.records.get(owner).is_some()
+            || self.gone.contains(owner)
+            || self.past.values().any(|voters| voters.contains(&owner))
+    }
+
+    /// Notes for how long an owner is out of sight that is gone by what others say
+    fn accuse(&mut self, owner: Owner) {
+        self.reject(Rejection::NoQuorum);
+        if self.accused.len() < MOST_DECISIONS {
+            self.accused.insert(owner);
+        }
+    }
+
+    /// Lists anew whom words and decisions name as heirs
+    pub(crate) fn list_heirs(&mut self) {
+        let mut named: BTreeMap<Owner, BTreeSet<Owner>> = BTreeMap::new();
+        let values = self.decisions.iter().map(|decision| &decision.value);
+        let removals = values.flat_map(|value| match value {
+            Value::First { .. } => &[][..],
+            Value::Next { remove, .. } => remove,
+        });
+        let decided = removals.filter_map(|removal| Some((removal.owner, removal.heir?.heir)));
+        for (owner, heir) in decided.chain(self.words.keys().copied()) {
+            named.entry(owner).or_default().insert(heir);
+        }
+        named.retain(|owner, _| self.gone.contains(*owner));
+        for (owner, _) in self.gone.iter() {
+            named.entry(owner).or_default().extend(self.gone.heirs(owner));
+        }
+        self.named = named;
+    }
+
+    /// Whether a word or a decision named `heir` the heir of `owner`, or of its heirs
+    pub(crate) fn is_named(&self, owner: Owner, heir: Owner) -> bool {
+        self.named.get(&owner).is_some_and(|named| named.contains(&heir))
     }
 
     /// Whether those in sight can decide who is gone
@@ -216,10 +350,12 @@ impl Ipam {
     /// Keeps a decision, for those that missed it
     pub(crate) fn keep_decision(&mut self, decision: Decision) {
         self.decisions.push(decision);
+        self.decisions.sort_by_key(|decision| decision.at.index);
         let len = |decision: &Decision| encode(decision).len();
         let mut total: usize = self.decisions.iter().map(len).sum();
         while self.decisions.len() > MOST_DECISIONS || total > MOST_DECISION_BYTES {
             total = total.saturating_sub(len(&self.decisions.remove(0)));
         }
+        self.list_heirs();
     }
 }

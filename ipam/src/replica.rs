@@ -194,10 +194,11 @@ impl Ipam {
 
     fn summarised(&self) -> Summary {
         let gone: Vec<(Owner, Heir)> = self.gone.iter().collect();
+        let words: Vec<&(Owner, Owner)> = self.words.keys().collect();
         let mut ledger = [0; 16];
         let mut hasher = blake3::Hasher::new();
         hasher
-            .update(&encode(&(&self.roll, gone)))
+            .update(&encode(&(&self.roll, gone, words)))
             .finalize_xof()
             .fill(&mut ledger);
         Summary {

@@ -199,7 +199,8 @@ impl Ipam {
             for owner in owners {
                 if self.take_gone(*owner, heir) {
                     let word = Word::sign(*owner, heir.generation, self.me, &self.config.identity);
-                    self.words.insert(*owner, word);
+                    self.words.insert((*owner, self.me), word);
+                    self.list_heirs();
                     self.dirty.tell_ledger = true;
                 }
             }

@@ -1,6 +1,6 @@
 //! What is kept, and how a machine goes on from it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use gossip::IdentityKey;
@@ -33,6 +33,8 @@ struct KeptSpace {
     born: Incarnation,
     pieces: Vec<Piece>,
     links: Vec<Piece>,
+    /// Of the writers
+    keys: Vec<(PeerName, IdentityKey)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -41,13 +43,16 @@ struct KeptLedger {
     gone: Vec<(Owner, Heir)>,
     decisions: Vec<Decision>,
     words: Vec<Word>,
+    /// Of those who signed the decisions and words
+    keys: Vec<(PeerName, IdentityKey)>,
+    /// The voters of earlier rolls, by their place in the chain
+    past: Vec<(u64, BTreeSet<Owner>)>,
     met: bool,
 }
 
 #[derive(Serialize, Deserialize)]
 struct KeptHeard {
     records: Vec<Record>,
-    keys: Vec<(PeerName, IdentityKey)>,
     /// How many milliseconds ago each was seen
     seen: Vec<(Owner, u64)>,
 }
@@ -70,7 +75,6 @@ impl Kept {
                 Some(heard) => decode(heard)?,
                 None => KeptHeard {
                     records: vec![],
-                    keys: vec![],
                     seen: vec![],
                 },
             },
@@ -135,9 +139,14 @@ impl Ipam {
             roll: None,
             learned: now,
             decisions: vec![],
+            past: BTreeMap::new(),
             words: BTreeMap::new(),
+            accused: BTreeSet::new(),
+            named: BTreeMap::new(),
+            untitled: VecDeque::new(),
+            missed: BTreeSet::new(),
             gone: Gone::default(),
-            rivals: std::collections::VecDeque::new(),
+            rivals: VecDeque::new(),
             records: Records::default(),
             draft: Record::new(me, me.incarnation, elector, key),
             said: BTreeSet::new(),
@@ -158,7 +167,7 @@ impl Ipam {
             summary: std::cell::OnceCell::new(),
             tick_at: None,
             dirty: Dirty::default(),
-            outputs: std::collections::VecDeque::new(),
+            outputs: VecDeque::new(),
         }
     }
 
@@ -212,11 +221,13 @@ impl Ipam {
         }
         self.roll = ledger.roll;
         self.decisions = ledger.decisions;
-        self.words = ledger.words.into_iter().map(|word| (word.owner, word)).collect();
+        let words = ledger.words.into_iter();
+        self.words = words.map(|word| ((word.owner, word.by), word)).collect();
         self.met = ledger.met;
         for (owner, heir) in ledger.gone {
             self.gone.join(owner, heir);
         }
+        self.list_heirs();
         self.number = record.version.saturating_mul(256);
         let Record { elector, key, .. } = self.draft;
         self.records.put(record.clone());
@@ -226,10 +237,12 @@ impl Ipam {
             wants: vec![],
             ..record
         };
+        self.past = ledger.past.into_iter().collect();
         for record in heard.records {
+            self.ring.remember(record.owner.name, record.key);
             self.records.put(record);
         }
-        for (name, key) in heard.keys {
+        for (name, key) in space.keys.into_iter().chain(ledger.keys) {
             self.ring.remember(name, key);
         }
         for (owner, ago) in heard.seen {
@@ -291,6 +304,7 @@ impl Ipam {
             born: self.born,
             pieces: self.space.pieces().collect(),
             links: self.links.iter().collect(),
+            keys: self.ring.of(&self.writers()),
         })
     }
 
@@ -300,6 +314,8 @@ impl Ipam {
             gone: self.gone.iter().collect(),
             decisions: self.decisions.clone(),
             words: self.words.values().copied().collect(),
+            keys: self.ring.of(&self.signers()),
+            past: self.past.iter().map(|(at, voters)| (*at, voters.clone())).collect(),
             met: self.met,
         })
     }
@@ -313,7 +329,6 @@ impl Ipam {
                 .filter(|record| record.owner != self.me)
                 .cloned()
                 .collect(),
-            keys: self.ring.iter().collect(),
             seen: self.sight.seen().map(|(owner, at)| (owner, ago(at))).collect(),
         })
     }

@@ -42,7 +42,9 @@ impl Ring {
         self.0.retain(|name, _| names.contains(name));
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (PeerName, IdentityKey)> {
-        self.0.iter().map(|(name, key)| (*name, *key))
+    /// The keys of these names that were met
+    pub(crate) fn of(&self, names: &BTreeSet<PeerName>) -> Vec<(PeerName, IdentityKey)> {
+        let known = |name: &PeerName| self.known(*name).map(|key| (*name, key));
+        names.iter().filter_map(known).collect()
     }
 }

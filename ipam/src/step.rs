@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+use model::PeerName;
+
 use crate::machine::{Dirty, Ipam};
 use crate::output::{Event, Output, Why};
 use crate::owner::Owner;
@@ -24,6 +26,7 @@ impl Ipam {
         for _ in 0..ROUNDS {
             self.dirty.work = false;
             self.reconsider(now);
+            self.retry_untitled();
             self.forget();
             self.renew_if_gone(now);
             self.question(now);
@@ -37,7 +40,8 @@ impl Ipam {
                 break;
             }
         }
-        let known = self.known();
+        let mut known = self.known();
+        known.extend(&self.accused);
         self.sight.know(&known, now);
         self.forget_keys(&known);
         self.tell_fence(now);
@@ -76,7 +80,8 @@ impl Ipam {
             self.dirty.keep_ledger = true;
         }
         let gone = &self.gone;
-        self.words.retain(|owner, _| gone.contains(*owner));
+        self.words.retain(|(owner, _), _| gone.contains(*owner));
+        self.accused.retain(|owner| !gone.contains(*owner));
         let gone = &self.gone;
         self.draft.said.retain(|owner| !gone.contains(*owner));
         let said = self.records.iter().flat_map(|record| &record.said);
@@ -89,13 +94,24 @@ impl Ipam {
         if self.ring.len() <= known.len() {
             return;
         }
-        let writers = self.space.writers().chain(self.links.writers());
-        let voters = self.decisions.iter().flat_map(|decision| &decision.by);
-        let voters = voters.map(|(voter, _)| *voter);
-        let said = self.words.values().map(|word| word.by);
-        let all = known.iter().copied().chain(writers).chain(voters).chain(said);
-        let names = all.map(|owner| owner.name).collect();
+        let mut names: BTreeSet<PeerName> = known.iter().map(|owner| owner.name).collect();
+        names.append(&mut self.writers());
+        names.append(&mut self.signers());
         self.ring.retain(&names);
+    }
+
+    /// Those whose signatures prove the space
+    pub(crate) fn writers(&self) -> BTreeSet<PeerName> {
+        let writers = self.space.writers().chain(self.links.writers());
+        let untitled = self.untitled.iter().map(|piece| piece.register.by);
+        writers.chain(untitled).map(|owner| owner.name).collect()
+    }
+
+    /// Those whose signatures prove the ledger
+    pub(crate) fn signers(&self) -> BTreeSet<PeerName> {
+        let voters = self.decisions.iter().flat_map(|decision| &decision.by);
+        let said = self.words.values().map(|word| word.by.name);
+        voters.map(|(voter, _)| voter.name).chain(said).collect()
     }
 
     /// Writes registers that are this peer's to write

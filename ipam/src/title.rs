@@ -26,6 +26,10 @@ use crate::wire::encode;
 pub(crate) const MOST_PIECES_IN_ALL: usize = 65_536;
 /// The most pieces of the space that one owner wrote
 pub(crate) const MOST_PIECES_OF_ONE: usize = 4096;
+/// The most pieces whose writers' right is not known as yet
+const MOST_UNTITLED: usize = 4096;
+/// The same, of one writer
+const MOST_UNTITLED_OF_ONE: usize = 256;
 /// The furthest that a version or an epoch leaps from the one known here
 const LEAP: u64 = 1 << 20;
 
@@ -72,7 +76,7 @@ impl Ipam {
     }
 
     /// Whether a peer may write `new` over the register known here
-    fn admits(&self, known: &Register, new: &Register) -> Result<(), Rejection> {
+    fn admits(&self, span: Span, known: &Register, new: &Register) -> Result<(), Rejection> {
         let near = |new: u64, known: u64| new <= known.saturating_add(LEAP);
         let version = if new.epoch == known.epoch {
             known.version
@@ -83,16 +87,34 @@ impl Ipam {
             return Err(Rejection::Leap);
         }
         let succeeds = |owner: Owner| {
-            new.epoch > known.epoch && self.gone.contains(owner) && self.gone.heirs(owner).contains(&new.by)
+            new.epoch > known.epoch && self.is_named(owner, new.by)
         };
         // Two heirs gave the same to the same owner: it is the owner's by either.
         let same = |register: &Register| (register.epoch, register.version, register.owner);
+        let took = |owner: Owner| {
+            // Each of several heirs wrote for itself until it heard of the others.
+            let before = self.links.within(span).map(|piece| piece.register);
+            let mut before = before.filter(|before| before.epoch == known.epoch);
+            self.is_named(owner, known.by) || before.any(|before| self.is_named(owner, before.by))
+        };
+        let rivals = || {
+            known.epoch > 0
+                && new.epoch == known.epoch
+                && self.named.keys().any(|owner| self.is_named(*owner, new.by) && took(*owner))
+        };
+        let lost = || {
+            let before = self.links.within(span).map(|piece| piece.register);
+            let mut before = before.filter(|before| before.epoch == known.epoch);
+            before.any(|before| self.missed.contains(&before.by) && succeeds(before.by))
+        };
         if new.by == known.owner
             || same(new) == same(known)
             || succeeds(known.owner)
             || succeeds(known.by)
             || self.is_right_heir(known, new)
             || self.is_missed(known, new)
+            || lost()
+            || rivals()
         {
             Ok(())
         } else {
@@ -157,21 +179,12 @@ impl Ipam {
     /// Where the piece is news, and proved
     fn proved(&mut self, piece: &Piece, hints: &Hints, keys: &dyn Keys) -> Result<Vec<Span>, Rejection> {
         let Piece { span, register, deed } = piece;
-        let newer = |known: &Piece| known.register < *register;
-        let newer: Vec<Piece> = self.space.within(*span).filter(newer).collect();
-        if newer.is_empty() {
+        if !self.space.within(*span).any(|known| known.register < *register) {
             return Ok(vec![]);
         }
-        let mut spans = Vec::new();
-        let mut why = Rejection::NoTitle;
-        for known in newer {
-            match self.admits(&known.register, register) {
-                Ok(()) => spans.push(known.span),
-                Err(other) => why = other,
-            }
-        }
-        if spans.is_empty() {
-            return Err(why);
+        let titled = self.titled(piece);
+        if titled.as_ref().is_err_and(|why| *why != Rejection::NoTitle) {
+            return titled;
         }
         let of_one = self.space.written_by(register.by);
         if of_one >= MOST_PIECES_OF_ONE || self.space.len() >= MOST_PIECES_IN_ALL {
@@ -188,8 +201,58 @@ impl Ipam {
         if !key.verify(Purpose::Addresses, &message, &deed.signature) {
             return Err(Rejection::BadSignature);
         }
-        self.ring.remember(name, key);
-        Ok(spans)
+        if titled.is_ok() || self.postpone(*piece) {
+            self.ring.remember(name, key);
+        }
+        titled
+    }
+
+    /// Where the writer had the right to write the piece
+    fn titled(&self, piece: &Piece) -> Result<Vec<Span>, Rejection> {
+        let Piece { span, register, .. } = piece;
+        let mut spans = Vec::new();
+        let mut why = Rejection::NoTitle;
+        for known in self.space.within(*span).filter(|known| known.register < *register) {
+            match self.admits(known.span, &known.register, register) {
+                Ok(()) => spans.push(known.span),
+                Err(other) => why = other,
+            }
+        }
+        if spans.is_empty() { Err(why) } else { Ok(spans) }
+    }
+
+    /// Keeps a signed piece until its writer's right is known: nobody may tell it again soon
+    fn postpone(&mut self, piece: Piece) -> bool {
+        let of_one = |other: &&Piece| other.register.by == piece.register.by;
+        if self.records.get(piece.register.by).is_none() && !self.gone.contains(piece.register.by) {
+            return false;
+        }
+        if self.untitled.contains(&piece)
+            || self.untitled.len() >= MOST_UNTITLED
+            || self.untitled.iter().filter(of_one).count() >= MOST_UNTITLED_OF_ONE
+        {
+            return false;
+        }
+        self.untitled.push_back(piece);
+        true
+    }
+
+    /// Takes over what was postponed, as far as its right has become known
+    pub(crate) fn retry_untitled(&mut self) {
+        let lineage = self.lineage();
+        for piece in std::mem::take(&mut self.untitled) {
+            let newer = |known: Piece| known.register < piece.register;
+            if Some(piece.register.lineage) != lineage || !self.space.within(piece.span).any(newer) {
+                continue;
+            }
+            for span in self.titled(&piece).unwrap_or_default() {
+                self.take_piece(Piece { span, ..piece });
+                self.dirty.tell_space.push(span);
+            }
+            if self.space.within(piece.span).any(newer) {
+                self.untitled.push_back(piece);
+            }
+        }
     }
 
     fn take_piece(&mut self, piece: Piece) -> Vec<Piece> {

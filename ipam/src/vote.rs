@@ -15,6 +15,7 @@ use crate::output::{Event, Output, Why};
 use crate::owner::{Incarnation, Owner};
 use crate::space::{Register, Space};
 use crate::time::after;
+use crate::wire::MOST_DECISIONS;
 
 /// How far ahead of the round known here another one may be
 const MOST_ROUNDS_AHEAD: u64 = 1 << 16;
@@ -394,12 +395,19 @@ impl Ipam {
             Some(last) if last.at.lineage != roll.at.lineage => {
                 self.space = Space::default();
                 self.links = Links::default();
+                self.untitled.clear();
+                self.missed.clear();
+                self.past.clear();
                 self.share(&roll, Why::Joined);
                 self.event(Event::Joined);
             }
             Some(_) => {}
         }
         self.draft.lapsed = (roll.at, vec![]);
+        self.past.insert(roll.at.index, roll.voters.clone());
+        while self.past.len() > MOST_DECISIONS {
+            self.past.pop_first();
+        }
         self.roll = Some(roll);
         self.learned = now;
         self.patience = None;
