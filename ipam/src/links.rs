@@ -49,6 +49,12 @@ impl Links {
         self.0.values().flat_map(move |pieces| pieces.within(span))
     }
 
+    /// What is in `span` of one writer
+    pub(crate) fn of(&self, writer: Owner, span: Span) -> impl Iterator<Item = Piece> {
+        let pieces = self.0.get(&writer);
+        pieces.into_iter().flat_map(move |pieces| pieces.within(span))
+    }
+
     pub(crate) fn writers(&self) -> impl Iterator<Item = Owner> {
         self.0.keys().copied()
     }

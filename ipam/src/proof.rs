@@ -302,7 +302,7 @@ impl Ipam {
     }
 
     /// Whether it is, or was, an owner or a voter
-    fn has_met(&self, owner: Owner) -> bool {
+    pub(crate) fn has_met(&self, owner: Owner) -> bool {
         self.records.get(owner).is_some()
             || self.gone.contains(owner)
             || self.past.values().any(|voters| voters.contains(&owner))

@@ -6,7 +6,8 @@
 //! | is owned by A, who is gone | is written by an heir of A, in a later epoch | yes |
 //! | was given by A, who is gone, and not confirmed | the same | yes: nobody had heard of the gift |
 //! | was taken over by an heir that the ledger does not name | is written by the one that it names | yes |
-//! | is owned by A, who is out of sight or gone | is written by an owner with a record | yes: the gift was missed |
+//! | stems from A, who was removed while this peer was cut off | is written by an heir of A, in a later epoch | yes |
+//! | was taken over by an heir of A | is written by another heir of A | yes: each wrote until it heard of the other |
 //! | anything else | | no |
 //!
 //! What a peer missed comes by the superseded registers ([`crate::links`]), which are told first.
@@ -112,7 +113,6 @@ impl Ipam {
             || succeeds(known.owner)
             || succeeds(known.by)
             || self.is_right_heir(known, new)
-            || self.is_missed(known, new)
             || lost()
             || rivals()
         {
@@ -130,14 +130,6 @@ impl Ipam {
             && took(new)
             && self.gone.names(new.by)
             && !self.gone.names(known.by)
-    }
-
-    /// Whether this peer may have missed what lies between: the owner it knows is out of sight, or gone, and
-    /// the writer is an owner whose record is known
-    fn is_missed(&self, known: &Register, new: &Register) -> bool {
-        let away = !self.reaches(known.owner) && known.owner != self.me;
-        let writer = self.records.get(new.by).is_some() || self.gone.contains(new.by);
-        writer && (away || self.gone.contains(known.owner))
     }
 
     /// Joins a register that is this peer's to write, or proved, into the space
@@ -178,8 +170,15 @@ impl Ipam {
 
     /// Where the piece is news, and proved
     fn proved(&mut self, piece: &Piece, hints: &Hints, keys: &dyn Keys) -> Result<Vec<Span>, Rejection> {
-        let Piece { span, register, deed } = piece;
-        if !self.space.within(*span).any(|known| known.register < *register) {
+        let register = &piece.register;
+        let links = self.missing_links(piece);
+        if !links.is_empty() && self.has_met(register.by) && self.verify(piece, hints, keys).is_ok() {
+            for span in links {
+                self.links.keep(Piece { span, ..*piece });
+            }
+            self.dirty.keep_space = true;
+        }
+        if !self.space.within(piece.span).any(|known| known.register < *register) {
             return Ok(vec![]);
         }
         let titled = self.titled(piece);
@@ -190,6 +189,36 @@ impl Ipam {
         if of_one >= MOST_PIECES_OF_ONE || self.space.len() >= MOST_PIECES_IN_ALL {
             return Err(Rejection::OverBudget);
         }
+        self.verify(piece, hints, keys)?;
+        if titled.is_err() {
+            self.postpone(*piece);
+        }
+        titled
+    }
+
+    /// Where a superseded register is later than what is known of its writer: a peer that knows less than
+    /// this one may need it, also if this peer needed no proof of what came after it
+    fn missing_links(&self, piece: &Piece) -> Vec<Span> {
+        let register = &piece.register;
+        let later = |known: &Piece| known.register > *register && known.register.by != register.by;
+        let mut missing = Vec::new();
+        for known in self.space.within(piece.span).filter(later) {
+            let mut next = Some(known.span.first);
+            let links = self.links.of(register.by, known.span);
+            for link in links.filter(|link| link.register >= *register) {
+                if let (Some(first), Some(last)) = (next, link.span.first.checked_sub(1)) {
+                    missing.extend(Span::new(first, last));
+                }
+                next = link.span.last.checked_add(1);
+            }
+            missing.extend(next.and_then(|first| Span::new(first, known.span.last)));
+        }
+        missing
+    }
+
+    /// Checks the writer's signature
+    fn verify(&mut self, piece: &Piece, hints: &Hints, keys: &dyn Keys) -> Result<(), Rejection> {
+        let Piece { span, register, deed } = piece;
         let name = register.by.name;
         let key = self
             .key_of(name, hint(hints, name), keys)
@@ -201,10 +230,8 @@ impl Ipam {
         if !key.verify(Purpose::Addresses, &message, &deed.signature) {
             return Err(Rejection::BadSignature);
         }
-        if titled.is_ok() || self.postpone(*piece) {
-            self.ring.remember(name, key);
-        }
-        titled
+        self.ring.remember(name, key);
+        Ok(())
     }
 
     /// Where the writer had the right to write the piece
@@ -222,19 +249,13 @@ impl Ipam {
     }
 
     /// Keeps a signed piece until its writer's right is known: nobody may tell it again soon
-    fn postpone(&mut self, piece: Piece) -> bool {
+    fn postpone(&mut self, piece: Piece) {
         let of_one = |other: &&Piece| other.register.by == piece.register.by;
-        if self.records.get(piece.register.by).is_none() && !self.gone.contains(piece.register.by) {
-            return false;
+        let full = self.untitled.len() >= MOST_UNTITLED
+            || self.untitled.iter().filter(of_one).count() >= MOST_UNTITLED_OF_ONE;
+        if !full && self.has_met(piece.register.by) && !self.untitled.contains(&piece) {
+            self.untitled.push_back(piece);
         }
-        if self.untitled.contains(&piece)
-            || self.untitled.len() >= MOST_UNTITLED
-            || self.untitled.iter().filter(of_one).count() >= MOST_UNTITLED_OF_ONE
-        {
-            return false;
-        }
-        self.untitled.push_back(piece);
-        true
     }
 
     /// Takes over what was postponed, as far as its right has become known
