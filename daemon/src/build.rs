@@ -306,7 +306,7 @@ pub(crate) async fn build(args: &Args, shutdown: &Shutdown) -> anyhow::Result<Da
             sleeve_threads,
         },
         mesh,
-        Neighbours::new(settings, StdRng::from_rng(&mut rng)),
+        Neighbours::new(settings, Entropy::new(UnwrapErr(SysRng))),
         common,
         held_peers,
         now,

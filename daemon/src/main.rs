@@ -27,6 +27,7 @@ mod inside;
 mod metrics;
 mod neighbours;
 mod network;
+mod nft;
 mod past;
 mod privileges;
 mod program;

@@ -6,7 +6,7 @@ use std::net::Ipv4Addr;
 use std::time::Instant;
 
 use gossip::{Binding, Identity, Keys, Malformed, Replica};
-use model::{ContainerId, PeerName};
+use model::{ContainerId, PeerName, bump};
 
 use crate::assembly::{Assemblies, Put, join};
 use crate::budget::{Fill, MAX_ENTRIES, MAX_TEXT_BYTES, MAX_WEIGHT, Refused};
@@ -240,8 +240,7 @@ impl Names {
     }
 
     fn refuse(&mut self, reason: Refused) {
-        let count = self.refused.entry(reason).or_default();
-        *count = count.saturating_add(1);
+        bump(self.refused.entry(reason).or_default());
     }
 
     /// Somebody told of our own part what we never said: a later run of this peer is remembered than this

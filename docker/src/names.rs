@@ -52,7 +52,7 @@ pub(crate) fn has_domain(whole: &str) -> bool {
 pub(crate) fn is_in(whole: &str, domain: &str) -> bool {
     whole
         .len()
-        .checked_sub(domain.len() + 1)
+        .checked_sub(domain.len().saturating_add(1))
         .and_then(|at| whole.get(at..))
         .and_then(|end| end.strip_prefix('.'))
         .is_some_and(|end| end.eq_ignore_ascii_case(domain))

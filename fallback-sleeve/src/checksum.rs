@@ -15,29 +15,30 @@ pub fn sum(data: &[u8]) -> u16 {
         let (words, _) = block.as_chunks::<8>();
         for ((word, low), high) in words.iter().zip(&mut low).zip(&mut high) {
             let word = u64::from_ne_bytes(*word);
-            *low += word & 0xffff_ffff;
-            *high += word >> 32;
+            *low = low.wrapping_add(word & 0xffff_ffff);
+            *high = high.wrapping_add(word >> 32);
         }
     }
-    let mut total: u64 = low.iter().sum::<u64>() + high.iter().sum::<u64>();
+    let mut total = low.iter().chain(&high).copied().fold(0, u64::wrapping_add);
     let (words, rest) = rest.as_chunks::<4>();
     for word in words {
-        total += u64::from(u32::from_ne_bytes(*word));
+        total = total.wrapping_add(u32::from_ne_bytes(*word).into());
     }
     let mut last = [0; 4];
     for (to, from) in last.iter_mut().zip(rest) {
         *to = *from;
     }
-    total += u64::from(u32::from_ne_bytes(last));
+    total = total.wrapping_add(u32::from_ne_bytes(last).into());
     u16::from_be(fold(total))
 }
 
 /// The value of `total` as a one's-complement 16-bit sum: carries added back until none is left
 pub const fn fold(total: u64) -> u16 {
-    let total = (total >> 32) + (total & 0xffff_ffff);
-    let total = (total >> 16) + (total & 0xffff);
-    let total = (total >> 16) + (total & 0xffff);
-    let total = (total >> 16) + (total & 0xffff);
+    // The sum of two halves has at least one bit more than either, and room for it.
+    let total = (total >> 32).wrapping_add(total & 0xffff_ffff);
+    let total = (total >> 16).wrapping_add(total & 0xffff);
+    let total = (total >> 16).wrapping_add(total & 0xffff);
+    let total = (total >> 16).wrapping_add(total & 0xffff);
     total as u16
 }
 

@@ -104,7 +104,7 @@ impl Coalescer {
                 pass(frame, tags, &mut write);
             } else if let Some(slot) = self.slots.get_mut(self.open) {
                 slot.start(range.clone(), *tags, &candidate);
-                self.open += 1;
+                self.open = self.open.saturating_add(1);
             }
         }
         self.flush_all(arena, &mut write);
@@ -125,7 +125,7 @@ impl Coalescer {
             slot.write(arena, write);
         }
         open.rotate_left(1);
-        self.open -= 1;
+        self.open = self.open.saturating_sub(1);
     }
 
     fn flush_all(&mut self, arena: &[u8], write: &mut impl FnMut(&[IoSlice<'_>])) {
@@ -148,7 +148,7 @@ fn pass(frame: &[u8], tags: &Tags, write: &mut impl FnMut(&[IoSlice<'_>])) {
         *to = *from;
     }
     let head = head
-        .get(..VnetHeader::LEN + ADDRESSES + tags.len())
+        .get(..tags.len().saturating_add(VnetHeader::LEN + ADDRESSES))
         .unwrap_or_default();
     write(&[IoSlice::new(head), IoSlice::new(rest)]);
 }

@@ -223,7 +223,7 @@ impl Room {
 
     /// Both
     pub const fn total(self) -> usize {
-        self.head + self.tail
+        self.head.saturating_add(self.tail)
     }
 }
 

@@ -68,13 +68,14 @@ pub fn fragment(
     let datagram = usize::from(mtu) + ETHERNET;
     let piece_len = datagram
         .saturating_sub(FragmentHeader::LEN)
-        .min(MAX_LEN - FragmentHeader::LEN - room.total());
+        .min((MAX_LEN - FragmentHeader::LEN).saturating_sub(room.total()));
     if frame.len().div_ceil(piece_len.max(1)) > MAX_PIECES {
         return Err(FragmentError::PathTooSmall(mtu));
     }
-    let stride = room.total() + FragmentHeader::LEN + piece_len;
+    let overhead = room.total().saturating_add(FragmentHeader::LEN);
+    let stride = overhead.saturating_add(piece_len);
     let count = frame.len().div_ceil(piece_len);
-    let len = count * (stride - piece_len) + frame.len();
+    let len = count.saturating_mul(overhead).saturating_add(frame.len());
     let Some(out) = out.get_mut(..len) else {
         return Err(FragmentError::NoRoom(NoRoom { needed: len }));
     };
@@ -85,8 +86,8 @@ pub fn fragment(
         for (to, from) in body.zip(header.emit()) {
             *to = from;
         }
-        let start = room.head + FragmentHeader::LEN;
-        if let Some(body) = datagram.get_mut(start..start + piece.len()) {
+        let start = room.head.saturating_add(FragmentHeader::LEN);
+        if let Some(body) = datagram.get_mut(start..start.saturating_add(piece.len())) {
             body.copy_from_slice(piece);
         }
     }

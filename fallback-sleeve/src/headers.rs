@@ -98,10 +98,10 @@ impl Network {
             if !vlan::is_tag(ethertype) {
                 break;
             }
-            at += vlan::TAG;
+            at = at.wrapping_add(vlan::TAG);
             ethertype = word(frame, at)?;
         }
-        let l3 = at + 2;
+        let l3 = at.wrapping_add(2);
         let first = *frame.get(l3)?;
         let version = match (ethertype, first >> 4) {
             (ETH_P_IP, 4) if usize::from(first & 0xf) * 4 >= IPV4 => Version::V4,
@@ -109,7 +109,7 @@ impl Network {
             _ => return None,
         };
         let network = Self { l3, version };
-        (frame.len() >= l3 + network.fixed_len(first)).then_some(network)
+        (frame.len() >= l3.wrapping_add(network.fixed_len(first))).then_some(network)
     }
 
     /// The protocol named by the IP header itself
@@ -118,33 +118,38 @@ impl Network {
             Version::V4 => ipv4::PROTOCOL,
             Version::V6 => ipv6::NEXT_HEADER,
         };
-        frame.get(self.l3 + at).copied()
+        frame.get(self.l3.wrapping_add(at)).copied()
     }
 
     /// Where the IP header ends, options included and extension headers not
     pub(crate) fn header_end(self, frame: &[u8]) -> Option<usize> {
-        Some(self.l3 + self.fixed_len(*frame.get(self.l3)?))
+        Some(self.l3.wrapping_add(self.fixed_len(*frame.get(self.l3)?)))
     }
 
     /// Where the packet ends by its own length field
     pub(crate) fn packet_end(self, frame: &[u8]) -> Option<usize> {
         Some(match self.version {
-            Version::V4 => self.l3 + usize::from(word(frame, self.l3 + ipv4::TOTAL_LENGTH)?),
-            Version::V6 => self.l3 + IPV6 + usize::from(word(frame, self.l3 + ipv6::PAYLOAD_LENGTH)?),
+            Version::V4 => self
+                .l3
+                .wrapping_add(word(frame, self.l3.wrapping_add(ipv4::TOTAL_LENGTH))?.into()),
+            Version::V6 => self
+                .l3
+                .wrapping_add(IPV6)
+                .wrapping_add(word(frame, self.l3.wrapping_add(ipv6::PAYLOAD_LENGTH))?.into()),
         })
     }
 
     /// Both addresses, one after the other
     pub(crate) fn addresses(self, frame: &[u8]) -> Option<&[u8]> {
         match self.version {
-            Version::V4 => frame.get(self.l3 + ipv4::SOURCE..self.l3 + IPV4),
-            Version::V6 => frame.get(self.l3 + ipv6::SOURCE..self.l3 + IPV6),
+            Version::V4 => frame.get(self.l3.wrapping_add(ipv4::SOURCE)..self.l3.wrapping_add(IPV4)),
+            Version::V6 => frame.get(self.l3.wrapping_add(ipv6::SOURCE)..self.l3.wrapping_add(IPV6)),
         }
     }
 
     /// The sum of the pseudo header (RFC 9293 section 3.1, RFC 8200 section 8.1) without the length
     pub(crate) fn pseudo_sum(self, frame: &[u8], protocol: u8) -> Option<u64> {
-        Some(u64::from(checksum::sum(self.addresses(frame)?)) + u64::from(protocol))
+        Some(u64::from(checksum::sum(self.addresses(frame)?)).wrapping_add(protocol.into()))
     }
 
     fn fixed_len(self, first: u8) -> usize {

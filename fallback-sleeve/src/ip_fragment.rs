@@ -28,27 +28,33 @@ pub fn fragment_ipv4(frame: &[u8], mtu: u16, room: Room, out: &mut [u8]) -> Opti
         return None;
     }
     let before = word(header, ipv4::FRAGMENT)?;
-    let tags = network.l3 - ETHERNET;
-    let piece = usize::from(mtu).checked_sub(tags + HEADER)? / UNIT * UNIT;
+    let tags = network.l3.saturating_sub(ETHERNET);
+    let piece = usize::from(mtu).checked_sub(tags.saturating_add(HEADER))?;
+    let piece = (piece / UNIT).saturating_mul(UNIT);
     if piece == 0 {
         return None;
     }
     let head = frame.get(..network.l3)?;
-    let stride = room.total() + head.len() + HEADER + piece;
+    let overhead = room.total().saturating_add(head.len()).saturating_add(HEADER);
+    let stride = overhead.saturating_add(piece);
     let count = payload.len().div_ceil(piece);
-    let len = count * (stride - piece) + payload.len();
+    let len = count.saturating_mul(overhead).saturating_add(payload.len());
     let pieces = payload.chunks(piece).zip(out.get_mut(..len)?.chunks_mut(stride));
     for (index, (piece_bytes, datagram)) in pieces.enumerate() {
-        let units = u16::try_from(index * piece / UNIT).ok()?;
+        let units = u16::try_from(index.saturating_mul(piece) / UNIT).ok()?;
         let offset = (before & OFFSET)
             .checked_add(units)
             .filter(|offset| *offset <= OFFSET)?;
-        let more = if index + 1 < count { MORE } else { before & MORE };
+        let more = if index.saturating_add(1) < count {
+            MORE
+        } else {
+            before & MORE
+        };
         let mut header = *header;
         put_word(
             &mut header,
             ipv4::TOTAL_LENGTH,
-            u16::try_from(HEADER + piece_bytes.len()).ok()?,
+            u16::try_from(piece_bytes.len().saturating_add(HEADER)).ok()?,
         );
         put_word(&mut header, ipv4::FRAGMENT, more | offset);
         put_word(&mut header, ipv4::CHECKSUM, 0);

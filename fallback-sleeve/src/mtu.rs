@@ -16,7 +16,7 @@ pub const IP_UDP: u16 = 28;
 pub const fn overhead(kind: PathKind, suite: Suite) -> u16 {
     match kind {
         PathKind::Fastdp => FASTDP_OVERHEAD,
-        PathKind::Sleeve => SLEEVE_OVERHEAD + suite.tag_len() as u16,
+        PathKind::Sleeve => SLEEVE_OVERHEAD.saturating_add(suite.tag_len() as u16),
     }
 }
 

@@ -123,7 +123,7 @@ impl Opener {
             kind,
             flags,
             vni,
-            body: HEADER_LEN + INNER_LEN..HEADER_LEN + inner_end,
+            body: HEADER_LEN + INNER_LEN..inner_end.wrapping_add(HEADER_LEN),
         })
     }
 }
@@ -219,5 +219,5 @@ pub struct OpenCounters {
 
 /// One more; a load and a store, since one thread writes
 fn bump(counter: &AtomicU64) {
-    counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(1), Ordering::Relaxed);
 }

@@ -235,12 +235,12 @@ impl PathProbe {
         if self.frozen {
             return;
         }
-        self.hears_peer = self
-            .last_heard
-            .is_some_and(|at| now.saturating_duration_since(at) < self.config.interval * self.config.missed);
-        let starved = self
-            .poll_timeout()
-            .is_some_and(|(due, _)| now.saturating_duration_since(due) > self.config.interval / STARVED);
+        self.hears_peer = self.last_heard.is_some_and(|at| {
+            now.saturating_duration_since(at) < self.config.interval.saturating_mul(self.config.missed)
+        });
+        let starved = self.poll_timeout().is_some_and(|(due, _)| {
+            now.saturating_duration_since(due) > fraction(self.config.interval, STARVED)
+        });
         if starved {
             self.liveness.starved(now);
             self.search.starved();
@@ -359,7 +359,10 @@ impl PathProbe {
     fn answered(&mut self, sent: &Sent, size: u16, now: Instant) {
         let sample = now.saturating_duration_since(sent.at);
         // RFC 6298's smoothing.
-        self.rtt = Some(self.rtt.map_or(sample, |rtt| rtt - rtt / 8 + sample / 8));
+        self.rtt = Some(self.rtt.map_or(sample, |rtt| {
+            rtt.saturating_sub(fraction(rtt, 8))
+                .saturating_add(fraction(sample, 8))
+        }));
         let was_up = self.liveness.is_up();
         let full = sent.size != 0 && size >= sent.size;
         self.liveness
@@ -414,14 +417,20 @@ impl PathProbe {
     /// When a ping without an answer is repeated: not before a late answer can have come
     fn retry_gap(&self) -> Duration {
         let rtt = self.rtt.unwrap_or_default();
-        (rtt * 2).max(self.config.interval / 5)
+        rtt.saturating_mul(2).max(fraction(self.config.interval, 5))
     }
 
     /// When a search's probe is given up
     fn probe_timeout(&self) -> Duration {
         let rtt = self.rtt.unwrap_or(Duration::from_millis(100));
-        (rtt * 3).clamp(Duration::from_millis(50), Duration::from_secs(1))
+        rtt.saturating_mul(3)
+            .clamp(Duration::from_millis(50), Duration::from_secs(1))
     }
+}
+
+/// One of so many equal parts
+fn fraction(whole: Duration, parts: u32) -> Duration {
+    whole.checked_div(parts).unwrap_or(whole)
 }
 
 /// A timeout that comes later than this part of an interval was not waited for, but slept through

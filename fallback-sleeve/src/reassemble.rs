@@ -6,7 +6,7 @@ mod tests;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use model::Vni;
+use model::{Vni, bump};
 
 use crate::fragment::{FragmentHeader, MAX_PIECES};
 
@@ -78,8 +78,8 @@ impl Reassembler {
         let inserted = self.try_insert(vni, body, now);
         match inserted {
             Ok(None) => {}
-            Ok(Some(_)) => self.counters.completed += 1,
-            Err(_) => self.counters.refused += 1,
+            Ok(Some(_)) => bump(&mut self.counters.completed),
+            Err(_) => bump(&mut self.counters.refused),
         }
         inserted
     }
@@ -91,11 +91,12 @@ impl Reassembler {
         self.partials.retain(|_, partial| {
             let keep = now.saturating_duration_since(partial.first_heard) < Self::TIMEOUT;
             if !keep {
-                *bytes -= partial.frame.len();
+                *bytes = bytes.saturating_sub(partial.frame.len());
             }
             keep
         });
-        self.counters.timed_out += (before - self.partials.len()) as u64;
+        let dropped = before.saturating_sub(self.partials.len());
+        self.counters.timed_out = self.counters.timed_out.saturating_add(dropped as u64);
     }
 
     fn try_insert(
@@ -108,14 +109,14 @@ impl Reassembler {
             return Err(ReassembleError::TooShort(body.len()));
         };
         let FragmentHeader { id, offset, length } = header;
-        let end = usize::from(offset) + piece.len();
+        let end = piece.len().saturating_add(offset.into());
         if piece.is_empty() || end > usize::from(length) {
             return Err(ReassembleError::Outside(header));
         }
         let key = (u32::from(vni), id);
         if !self.partials.contains_key(&key) {
             self.make_room(usize::from(length));
-            self.bytes += usize::from(length);
+            self.bytes = self.bytes.saturating_add(length.into());
         }
         let partial = self
             .partials
@@ -131,13 +132,13 @@ impl Reassembler {
             .remove(&key)
             .map(|partial| partial.frame)
             .unwrap_or_default();
-        self.bytes -= frame.len();
+        self.bytes = self.bytes.saturating_sub(frame.len());
         inserted.map(|_complete| Some(frame))
     }
 
     /// Drops the oldest frames until another of `length` bytes fits
     fn make_room(&mut self, length: usize) {
-        while self.partials.len() >= Self::MAX_FRAMES || self.bytes + length > Self::MAX_BYTES {
+        while self.partials.len() >= Self::MAX_FRAMES || self.bytes.saturating_add(length) > Self::MAX_BYTES {
             let oldest = self
                 .partials
                 .iter()
@@ -146,8 +147,8 @@ impl Reassembler {
                 return;
             };
             if let Some(partial) = self.partials.remove(&key) {
-                self.bytes -= partial.frame.len();
-                self.counters.evicted += 1;
+                self.bytes = self.bytes.saturating_sub(partial.frame.len());
+                bump(&mut self.counters.evicted);
             }
         }
     }
@@ -191,11 +192,11 @@ impl Partial {
             return Err(ReassembleError::TooMany(header));
         }
         let start = usize::from(header.offset);
-        if let Some(hole) = self.frame.get_mut(start..start + piece.len()) {
+        if let Some(hole) = self.frame.get_mut(start..start.saturating_add(piece.len())) {
             hole.copy_from_slice(piece);
         }
         self.pieces.insert(header.offset, end);
-        self.received += piece.len();
+        self.received = self.received.saturating_add(piece.len());
         Ok(self.received == self.frame.len())
     }
 }

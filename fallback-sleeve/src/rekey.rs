@@ -25,8 +25,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use rand::Rng;
-use rand::rngs::StdRng;
+use model::later;
+use rand::CryptoRng;
 use zeroize::Zeroizing;
 
 use crate::datagram::SessionId;
@@ -70,7 +70,6 @@ impl KeysConfig {
 /// The sessions with one neighbour, both ways
 pub struct Keys {
     config: KeysConfig,
-    rng: StdRng,
     /// What the neighbour said it uses
     current: Option<Session>,
     /// What was offered since
@@ -105,26 +104,28 @@ struct Session {
 }
 
 impl Keys {
-    /// Keys for a neighbour whose control channel has just come up; `rng` is seeded from the system's
-    pub fn new(config: KeysConfig, rng: StdRng, now: Instant) -> Self {
+    /// Keys for a neighbour whose control channel has just come up
+    ///
+    /// `rng` draws keys here and in every other call: it reads the kernel's generator each time, since a generator
+    /// of this process would repeat its keys in a virtual machine that is restored or cloned.
+    pub fn new(config: KeysConfig, rng: &mut dyn CryptoRng, now: Instant) -> Self {
         let mut keys = Self {
             config,
-            rng,
             current: None,
             offered: None,
             retiring: VecDeque::new(),
             sealing: None,
-            next_look: now + LOOK,
+            next_look: later(now, LOOK),
             outputs: VecDeque::new(),
         };
-        keys.offer(now);
+        keys.offer(rng, now);
         keys
     }
 
     /// The control channel is a new one, and what was sent on the old one may be lost: offers a new key;
     /// what the neighbour used so far is received until it takes that
-    pub fn reconnected(&mut self, now: Instant) {
-        self.offer(now);
+    pub fn reconnected(&mut self, rng: &mut dyn CryptoRng, now: Instant) {
+        self.offer(rng, now);
     }
 
     /// Takes a message from the control channel
@@ -136,7 +137,7 @@ impl Keys {
     }
 
     /// Does what is due
-    pub fn handle_timeout(&mut self, now: Instant) {
+    pub fn handle_timeout(&mut self, rng: &mut dyn CryptoRng, now: Instant) {
         while let Some((session, _)) = self.retiring.front().filter(|(_, at)| *at <= now) {
             self.outputs.push_back(Output::Close(*session));
             self.retiring.pop_front();
@@ -147,10 +148,10 @@ impl Keys {
                 .as_ref()
                 .is_some_and(|session| self.is_worn(session, now))
         {
-            self.offer(now);
+            self.offer(rng, now);
         }
         if self.next_look <= now {
-            self.next_look = now + LOOK;
+            self.next_look = later(now, LOOK);
         }
     }
 
@@ -160,7 +161,7 @@ impl Keys {
         let rekey = match (&self.offered, &self.current) {
             (None, Some(session)) if self.config.suite.is_sealed() => {
                 // Nobody tells when a number is reached: look from time to time.
-                let at = (session.drawn + self.config.max_age).min(self.next_look);
+                let at = later(session.drawn, self.config.max_age).min(self.next_look);
                 Some((at, "key due to be replaced"))
             }
             (None | Some(_), None | Some(_)) => None,
@@ -186,16 +187,16 @@ impl Keys {
         self.sealing = None;
     }
 
-    fn offer(&mut self, now: Instant) {
+    fn offer(&mut self, rng: &mut dyn CryptoRng, now: Instant) {
         if let Some(unanswered) = self.offered.take() {
             // The neighbour may use it already, its word for that having been lost.
             self.retire(unanswered.id, now);
         }
         let mut key = Zeroizing::new([0; 32]);
         if self.config.suite.is_sealed() {
-            self.rng.fill_bytes(&mut *key);
+            rng.fill_bytes(&mut *key);
         }
-        let session = self.draw_session();
+        let session = self.draw_session(rng);
         let opener = Opener::new(session, self.config.suite, &key);
         self.offered = Some(Session {
             id: session,
@@ -244,13 +245,14 @@ impl Keys {
         {
             self.outputs.push_back(Output::Close(oldest));
         }
-        self.retiring.push_back((session, now + self.config.overlap));
+        self.retiring
+            .push_back((session, later(now, self.config.overlap)));
     }
 
     /// An id that none of this neighbour's sessions has
-    fn draw_session(&mut self) -> SessionId {
+    fn draw_session(&self, rng: &mut dyn CryptoRng) -> SessionId {
         loop {
-            let id = SessionId::new(self.config.slot, self.rng.next_u64());
+            let id = SessionId::new(self.config.slot, rng.next_u64());
             let mut live = self.current.iter().chain(&self.offered).map(|session| session.id);
             let retiring = self.retiring.iter().any(|(retiring, _)| *retiring == id);
             if !retiring && live.all(|other| other != id) {

@@ -35,7 +35,7 @@ impl ReplayWindow {
     pub(crate) fn check(&self, counter: u64) -> Freshness {
         if counter >= self.next {
             Freshness::Fresh
-        } else if self.next - counter > Self::SIZE {
+        } else if self.next.wrapping_sub(counter) > Self::SIZE {
             Freshness::TooOld
         } else if self.words[word(counter)] & bit(counter) != 0 {
             Freshness::Seen
@@ -50,8 +50,8 @@ impl ReplayWindow {
             // The words between the highest so far and this one hold counters of a ring turn ago.
             let newest = self.next.div_ceil(64);
             let needed = counter / 64;
-            for stale in newest..=needed.min(newest.saturating_add(WORDS as u64 - 1)) {
-                self.words[(stale % WORDS as u64) as usize] = 0;
+            for stale in newest..=needed.min(newest.saturating_add(RING - 1)) {
+                self.words[(stale % RING) as usize] = 0;
             }
             self.next = counter.saturating_add(1);
         }
@@ -60,7 +60,7 @@ impl ReplayWindow {
 }
 
 const fn word(counter: u64) -> usize {
-    (counter / 64 % WORDS as u64) as usize
+    (counter / 64 % RING) as usize
 }
 
 const fn bit(counter: u64) -> u64 {
@@ -72,6 +72,7 @@ const fn bit(counter: u64) -> u64 {
 /// A sender's threads number datagrams before they send them, up to 64 at once; those of a thread that has
 /// to wait for a CPU in between come late by all that the other threads send meanwhile.
 const WORDS: usize = 1024;
+const RING: u64 = WORDS as u64;
 
 #[cfg(test)]
 mod tests {

@@ -79,7 +79,7 @@ impl Sealer {
             return Ok(0);
         }
         self.check_len(stride)?;
-        match buffer.len() % stride {
+        match buffer.len().checked_rem(stride).unwrap_or(0) {
             0 => {}
             last => self.check_len(last)?,
         }
@@ -133,7 +133,7 @@ impl Sealer {
             counter,
         }
         .emit();
-        let text_len = rest.len() - self.suite.tag_len();
+        let text_len = rest.len().wrapping_sub(self.suite.tag_len());
         let (text, tail) = rest.split_at_mut(text_len);
         for (to, from) in text.iter_mut().zip(inner.emit()) {
             *to = from;

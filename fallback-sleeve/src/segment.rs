@@ -69,11 +69,14 @@ pub struct Segments {
 impl Segments {
     /// The ranges of the buffer that one send each takes: as many datagrams as UDP and the kernel allow
     pub fn sends(self) -> impl Iterator<Item = Range<usize>> {
-        let most = (MAX_LEN / self.stride.max(1)).clamp(1, Segmenter::MAX_SEGMENTS);
-        let step = most * self.stride.max(1);
+        let most = MAX_LEN
+            .checked_div(self.stride)
+            .unwrap_or(MAX_LEN)
+            .clamp(1, Segmenter::MAX_SEGMENTS);
+        let step = most.saturating_mul(self.stride.max(1));
         (0..self.len)
             .step_by(step)
-            .map(move |start| start..self.len.min(start + step))
+            .map(move |start| start..self.len.min(start.saturating_add(step)))
     }
 }
 
@@ -92,16 +95,19 @@ impl<'a> Segmenter<'a> {
         mtu: u16,
         room: Room,
     ) -> Result<Self, SegmentError> {
-        let removed = strip * vlan::TAG;
+        let removed = strip.saturating_mul(vlan::TAG);
         let len = frame.len();
-        let (Some(addresses), Some(rest)) = (frame.get(..ADDRESSES), frame.get(ADDRESSES + removed..)) else {
+        let (Some(addresses), Some(rest)) = (
+            frame.get(..ADDRESSES),
+            frame.get(removed.saturating_add(ADDRESSES)..),
+        ) else {
             return Err(SegmentError::TooShort(len));
         };
         if rest.len() < ETHERNET - ADDRESSES {
             return Err(SegmentError::TooShort(len));
         }
-        let tagged = |tag| word(frame, ADDRESSES + tag * vlan::TAG).is_some_and(vlan::is_tag);
-        if !(0..strip).all(tagged) {
+        let tags = frame.get(ADDRESSES..).unwrap_or_default().chunks(vlan::TAG);
+        if !tags.take(strip).all(|tag| word(tag, 0).is_some_and(vlan::is_tag)) {
             return Err(SegmentError::Untagged);
         }
         let mut segmenter = Self {
@@ -118,8 +124,8 @@ impl<'a> Segmenter<'a> {
         if let Some(head) = segmenter.head.first_chunk_mut::<ADDRESSES>() {
             head.copy_from_slice(addresses);
         }
-        let len = len - removed;
-        let limit = usize::from(mtu) + ETHERNET;
+        let len = len.saturating_sub(removed);
+        let limit = usize::from(mtu).saturating_add(ETHERNET);
         let start = match vnet.needs_csum() {
             false => None,
             true => Some(
@@ -131,8 +137,8 @@ impl<'a> Segmenter<'a> {
         let offload = match vnet.gso_type & !VnetHeader::GSO_ECN {
             VnetHeader::GSO_NONE => {
                 if let Some(start) = start {
-                    let at = start + usize::from(vnet.csum_offset);
-                    if start < ETHERNET || at + 2 > len {
+                    let at = start.saturating_add(vnet.csum_offset.into());
+                    if start < ETHERNET || at.saturating_add(2) > len {
                         return Err(SegmentError::Headers);
                     }
                     segmenter.finish = Finish::Checksum { start, at };
@@ -169,7 +175,15 @@ impl<'a> Segmenter<'a> {
         } else {
             self.remaining()
         };
-        self.room.total() + self.head_len + size
+        self.used(size)
+    }
+
+    /// Bytes of a datagram that carries so much payload
+    fn used(&self, size: usize) -> usize {
+        self.room
+            .total()
+            .saturating_add(self.head_len)
+            .saturating_add(size)
     }
 
     /// Writes as many datagrams as `out`, one UDP send, and [`MAX_SEGMENTS`](Self::MAX_SEGMENTS) allow;
@@ -182,7 +196,10 @@ impl<'a> Segmenter<'a> {
             return Ok(None);
         }
         let stride = self.stride();
-        let count = (out.len().min(MAX_LEN) / stride)
+        let room = out.len().min(MAX_LEN);
+        let count = room
+            .checked_div(stride)
+            .unwrap_or(0)
             .min(self.left)
             .min(Self::MAX_SEGMENTS);
         if count == 0 {
@@ -191,9 +208,8 @@ impl<'a> Segmenter<'a> {
         let mut len = 0;
         for datagram in out.chunks_mut(stride).take(count) {
             let size = self.remaining().min(self.size);
-            let used = self.room.total() + self.head_len + size;
+            len = self.used(size).saturating_add(len);
             self.write(datagram, size);
-            len += used;
         }
         Ok(Some(Segments { count, stride, len }))
     }
@@ -206,10 +222,12 @@ impl<'a> Segmenter<'a> {
         csum_start: Option<usize>,
         limit: usize,
     ) -> Result<(), SegmentError> {
-        let len = ADDRESSES + self.payload.len();
+        let len = self.payload.len().saturating_add(ADDRESSES);
         let known = len.min(MAX_HEADERS);
-        let (Some(head), Some(rest)) = (self.head.get_mut(..known), self.payload.get(..known - ADDRESSES))
-        else {
+        let (Some(head), Some(rest)) = (
+            self.head.get_mut(..known),
+            self.payload.get(..known.saturating_sub(ADDRESSES)),
+        ) else {
             return Err(SegmentError::Headers);
         };
         if let Some(to) = head.get_mut(ADDRESSES..) {
@@ -219,12 +237,12 @@ impl<'a> Segmenter<'a> {
         let head_len = gso.payload_start();
         let payload = self
             .payload
-            .get(head_len - ADDRESSES..)
+            .get(head_len.saturating_sub(ADDRESSES)..)
             .ok_or(SegmentError::Headers)?;
         if gso_size == 0 {
             return Err(SegmentError::Headers);
         }
-        let largest = head_len + gso_size.min(payload.len());
+        let largest = head_len.saturating_add(gso_size.min(payload.len()));
         self.size = gso_size;
         if largest > limit {
             let too_big = SegmentError::TooBig { len: largest, limit };
@@ -245,16 +263,18 @@ impl<'a> Segmenter<'a> {
     }
 
     fn remaining(&self) -> usize {
-        self.payload.len() - self.index * self.size
+        self.payload
+            .len()
+            .saturating_sub(self.index.saturating_mul(self.size))
     }
 
     fn write(&mut self, datagram: &mut [u8], size: usize) {
-        let at = self.index * self.size;
-        let end = self.room.head + self.head_len + size;
+        let at = self.index.saturating_mul(self.size);
+        let end = self.room.head.saturating_add(self.head_len).saturating_add(size);
         let (Some(frame), Some(head), Some(piece)) = (
             datagram.get_mut(self.room.head..end),
             self.head.get(..self.head_len),
-            self.payload.get(at..at + size),
+            self.payload.get(at..at.saturating_add(size)),
         ) else {
             return;
         };
@@ -269,8 +289,8 @@ impl<'a> Segmenter<'a> {
             }
             Finish::Gso(gso) => gso.patch(frame, self.index, at, self.left == 1),
         }
-        self.index += 1;
-        self.left -= 1;
+        self.index = self.index.saturating_add(1);
+        self.left = self.left.saturating_sub(1);
     }
 }
 

@@ -42,7 +42,7 @@ pub fn too_big(frame: &[u8], mtu: u16) -> TooBig {
 fn reply(frame: &[u8], mtu: u16) -> Option<Vec<u8>> {
     let network = Network::find(frame)?;
     // A container's own tags are part of what the path carries.
-    let mtu = mtu.saturating_sub((network.l3 - ETHERNET) as u16);
+    let mtu = mtu.saturating_sub(network.l3.saturating_sub(ETHERNET) as u16);
     let packet = frame.get(network.l3..)?;
     let stations = frame.get(..ADDRESSES)?;
     let from_group = stations.get(6)? & 1 != 0;
@@ -70,9 +70,10 @@ fn reply_v4(frame: &[u8], network: Network, packet: &[u8], mtu: u16) -> Option<V
         return None;
     }
     let quoted = packet.get(..packet.len().min(MAX_V4 - IPV4 - ICMP))?;
-    let mut reply = turned(frame, network, IPV4 + ICMP + quoted.len())?;
+    let total = quoted.len().saturating_add(IPV4 + ICMP);
+    let mut reply = turned(frame, network, total)?;
     let at = reply.len();
-    let total = (IPV4 + ICMP + quoted.len()) as u16;
+    let total = total as u16;
     // Internetwork control precedence, as RFC 1812 section 4.3.2.5 wants of ICMP errors.
     reply.extend_from_slice(&[0x45, 0xc0]);
     reply.extend_from_slice(&total.to_be_bytes());
@@ -82,7 +83,7 @@ fn reply_v4(frame: &[u8], network: Network, packet: &[u8], mtu: u16) -> Option<V
     let sum = checksum::sum(reply.get(at..)?);
     put_word(
         &mut reply,
-        at + ipv4::CHECKSUM,
+        at.saturating_add(ipv4::CHECKSUM),
         checksum::complement(u64::from(sum)),
     );
     let at = reply.len();
@@ -90,7 +91,11 @@ fn reply_v4(frame: &[u8], network: Network, packet: &[u8], mtu: u16) -> Option<V
     reply.extend_from_slice(&mtu.max(MIN_V4).to_be_bytes());
     reply.extend_from_slice(quoted);
     let sum = checksum::sum(reply.get(at..)?);
-    put_word(&mut reply, at + 2, checksum::complement(u64::from(sum)));
+    put_word(
+        &mut reply,
+        at.saturating_add(2),
+        checksum::complement(u64::from(sum)),
+    );
     Some(reply)
 }
 
@@ -106,9 +111,9 @@ fn reply_v6(frame: &[u8], network: Network, packet: &[u8], mtu: u16) -> Option<V
     {
         return None;
     }
-    let quoted = packet.get(..packet.len().min(usize::from(MIN_V6) - IPV6 - ICMP))?;
-    let len = ICMP + quoted.len();
-    let mut reply = turned(frame, network, IPV6 + len)?;
+    let quoted = packet.get(..packet.len().min(usize::from(MIN_V6).saturating_sub(IPV6 + ICMP)))?;
+    let len = quoted.len().saturating_add(ICMP);
+    let mut reply = turned(frame, network, len.saturating_add(IPV6))?;
     reply.extend_from_slice(&[0x60, 0, 0, 0]);
     reply.extend_from_slice(&(len as u16).to_be_bytes());
     reply.extend_from_slice(&[IPPROTO_ICMPV6, TTL]);
@@ -119,15 +124,15 @@ fn reply_v6(frame: &[u8], network: Network, packet: &[u8], mtu: u16) -> Option<V
     reply.extend_from_slice(&[PACKET_TOO_BIG, 0, 0, 0]);
     reply.extend_from_slice(&u32::from(mtu.max(MIN_V6)).to_be_bytes());
     reply.extend_from_slice(quoted);
-    let pseudo = u64::from(IPPROTO_ICMPV6) + len as u64;
-    let sum = u64::from(checksum::sum(reply.get(addresses..)?)) + pseudo;
-    put_word(&mut reply, at + 2, checksum::complement(sum));
+    let pseudo = u64::from(IPPROTO_ICMPV6).saturating_add(len as u64);
+    let sum = pseudo.saturating_add(checksum::sum(reply.get(addresses..)?).into());
+    put_word(&mut reply, at.saturating_add(2), checksum::complement(sum));
     Some(reply)
 }
 
 /// The link header of `frame`, tags included, turned around
 fn turned(frame: &[u8], network: Network, capacity: usize) -> Option<Vec<u8>> {
-    let mut reply = Vec::with_capacity(network.l3 + capacity);
+    let mut reply = Vec::with_capacity(network.l3.saturating_add(capacity));
     reply.extend_from_slice(frame.get(6..ADDRESSES)?);
     reply.extend_from_slice(frame.get(..6)?);
     reply.extend_from_slice(frame.get(ADDRESSES..network.l3)?);
@@ -147,20 +152,20 @@ fn is_icmp_error(network: Network, packet: &[u8]) -> bool {
             let mut next = packet.get(ipv6::NEXT_HEADER).copied();
             let mut at = IPV6;
             loop {
-                let len = match (next, packet.get(at + 1)) {
+                let len = match (next, packet.get(at.saturating_add(1))) {
                     (Some(IPPROTO_ICMPV6), _) => return packet.get(at).is_none_or(|kind| kind & 0x80 == 0),
                     (Some(HOP_BY_HOP | ROUTING | DESTINATION_OPTIONS), Some(len)) => {
-                        usize::from(*len) * 8 + 8
+                        usize::from(*len).saturating_add(1).saturating_mul(8)
                     }
                     (Some(FRAGMENT), Some(_))
-                        if word(packet, at + 2).is_some_and(|offset| offset >> 3 == 0) =>
+                        if word(packet, at.saturating_add(2)).is_some_and(|offset| offset >> 3 == 0) =>
                     {
                         8
                     }
                     (Some(_) | None, _) => return false,
                 };
                 next = packet.get(at).copied();
-                at += len;
+                at = at.saturating_add(len);
             }
         }
     }

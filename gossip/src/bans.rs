@@ -81,57 +81,70 @@ impl Ban {
 }
 
 /// The latest order about each key
-#[derive(Debug, Default)]
-pub(crate) struct Bans(BTreeMap<IdentityKey, Ban>);
+#[derive(Debug)]
+pub(crate) struct Bans {
+    /// The key of this host
+    own: IdentityKey,
+    orders: BTreeMap<IdentityKey, Ban>,
+}
 
 impl Bans {
-    /// The orders of the last run
-    pub(crate) fn new(kept: Vec<Ban>) -> Self {
+    /// The orders of the last run, on the host with the key `own`
+    pub(crate) fn new(own: IdentityKey, kept: Vec<Ban>) -> Self {
         let orders = kept.into_iter().take(MAX_ORDERS);
-        Self(orders.map(|ban| (ban.key, ban)).collect())
+        Self {
+            own,
+            orders: orders.map(|ban| (ban.key, ban)).collect(),
+        }
     }
 
     /// Whether connections and records of this key are refused
     pub(crate) fn refuses(&self, key: &IdentityKey) -> bool {
-        self.0.get(key).is_some_and(|ban| ban.refused)
+        self.orders.get(key).is_some_and(|ban| ban.refused)
+    }
+
+    /// Returns true if this key has no say: a refused key, other than this host's own
+    ///
+    /// On its own host a key has its say: otherwise hosts that were banned together could never be taken back.
+    pub(crate) fn silences(&self, key: &IdentityKey) -> bool {
+        *key != self.own && self.refuses(key)
     }
 
     /// Takes an order over if it is authentic and the latest about its key; whether it was news
     pub(crate) fn merge(&mut self, ban: Ban, now_ms: u64) -> bool {
-        let known = self.0.get(&ban.key);
+        let known = self.orders.get(&ban.key);
         let order = |ban: &Ban| (ban.at_ms, !ban.refused, ban.by);
         if known.is_some_and(|known| order(known) >= order(&ban)) {
             return false;
         }
-        let has_room = known.is_some() || self.0.len() < MAX_ORDERS;
+        let has_room = known.is_some() || self.orders.len() < MAX_ORDERS;
         let is_own = ban.by == ban.key;
         let in_force = self
-            .0
+            .orders
             .values()
             .filter(|other| other.refused && other.by == ban.by);
         let may_ban = !ban.refused || in_force.count() < MAX_PER_SIGNER;
-        // Who is refused has no say, least of all about itself.
         if !has_room
             || !may_ban
             || is_own
-            || self.refuses(&ban.by)
+            || self.silences(&ban.by)
             || ban.at_ms > now_ms.saturating_add(MAX_AHEAD_MS)
             || !ban.is_signed()
         {
             return false;
         }
-        self.0.insert(ban.key, ban);
+        self.orders.insert(ban.key, ban);
         true
     }
 
     /// The latest order about each key
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Ban> {
-        self.0.values()
+        self.orders.values()
     }
 
     /// The time of the order about this key
     pub(crate) fn at_ms(&self, key: &IdentityKey) -> Option<u64> {
-        self.0.get(key).map(|ban| ban.at_ms)
+        self.orders.get(key).map(|ban| ban.at_ms)
     }
 }
 
@@ -146,9 +159,13 @@ mod tests {
         Ban::new(&identity(by), identity(of).key(), name(of), refused, at_ms)
     }
 
+    fn own() -> IdentityKey {
+        identity(50).key()
+    }
+
     #[test]
     fn the_latest_order_about_a_key_counts() {
-        let mut bans = Bans::default();
+        let mut bans = Bans::new(own(), Vec::new());
         assert!(bans.merge(ban(1, 9, true, NOW), NOW));
         assert!(bans.refuses(&identity(9).key()));
         assert!(!bans.merge(ban(1, 9, true, NOW), NOW), "known");
@@ -156,13 +173,13 @@ mod tests {
         assert!(bans.merge(ban(2, 9, false, NOW + 1), NOW));
         assert!(!bans.refuses(&identity(9).key()));
         assert_eq!(bans.at_ms(&identity(9).key()), Some(NOW + 1));
-        let again = Bans::new(bans.iter().copied().collect());
+        let again = Bans::new(own(), bans.iter().copied().collect());
         assert!(!again.refuses(&identity(9).key()));
     }
 
     #[test]
     fn forged_and_future_orders_and_those_of_the_banned_count_nothing() {
-        let mut bans = Bans::default();
+        let mut bans = Bans::new(own(), Vec::new());
         let forged = Ban {
             name: name(3),
             ..ban(1, 9, true, NOW)
@@ -175,8 +192,19 @@ mod tests {
     }
 
     #[test]
+    fn a_host_whose_own_key_is_banned_still_has_its_say_at_home() {
+        let mut bans = Bans::new(own(), Vec::new());
+        assert!(bans.merge(ban(9, 50, true, NOW), NOW));
+        assert!(bans.merge(ban(9, 51, true, NOW), NOW));
+        let mut elsewhere = Bans::new(identity(52).key(), bans.iter().copied().collect());
+        assert!(!elsewhere.merge(ban(50, 51, false, NOW + 1), NOW));
+        assert!(bans.merge(ban(50, 51, false, NOW + 1), NOW));
+        assert!(!bans.refuses(&identity(51).key()));
+    }
+
+    #[test]
     fn one_member_cannot_ban_a_whole_network() {
-        let mut bans = Bans::default();
+        let mut bans = Bans::new(own(), Vec::new());
         let banned = (100..200).filter(|of| bans.merge(ban(1, *of, true, NOW), NOW));
         assert_eq!(banned.count(), MAX_PER_SIGNER);
         assert!(bans.merge(ban(2, 150, true, NOW), NOW));

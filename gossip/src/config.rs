@@ -69,7 +69,8 @@ impl Entropy {
         Self(Box::new(rng))
     }
 
-    pub(crate) fn rng(&mut self) -> &mut (dyn CryptoRng + Send) {
+    /// Returns the generator
+    pub fn rng(&mut self) -> &mut (dyn CryptoRng + Send) {
         &mut *self.0
     }
 }

@@ -1,5 +1,7 @@
 //! What happened, in numbers.
 
+use model::bump;
+
 use crate::connection::Ended;
 
 /// How often each odd thing happened since the start
@@ -65,13 +67,13 @@ impl Counters {
     pub(crate) const fn count_end(&mut self, ended: Ended) {
         use crate::reject::Reject;
         match ended {
-            Ended::HandshakeTimeout => self.handshake_timeouts += 1,
-            Ended::Foreign => self.foreign += 1,
+            Ended::HandshakeTimeout => bump(&mut self.handshake_timeouts),
+            Ended::Foreign => bump(&mut self.foreign),
             Ended::Rejected(reject) => {
-                self.refused += 1;
+                bump(&mut self.refused);
                 match reject {
-                    Reject::PasswordWrong => self.wrong_passwords += 1,
-                    Reject::NameCollision(_) => self.name_collisions += 1,
+                    Reject::PasswordWrong => bump(&mut self.wrong_passwords),
+                    Reject::NameCollision(_) => bump(&mut self.name_collisions),
                     Reject::Versions { .. }
                     | Reject::PasswordMissing
                     | Reject::PasswordUnexpected
@@ -81,16 +83,16 @@ impl Counters {
                     | Reject::Ourselves => {}
                 }
             }
-            Ended::Refused(_) | Ended::RefusedInClear(_) => self.refused_by_peer += 1,
-            Ended::OutOfBounds => self.out_of_bounds += 1,
-            Ended::Unsigned => self.unsigned += 1,
-            Ended::Banned => self.banned += 1,
-            Ended::Crowded => self.not_accepted += 1,
-            Ended::Forged => self.forged += 1,
-            Ended::Malformed => self.malformed += 1,
-            Ended::Oversized => self.oversized += 1,
-            Ended::Silence => self.silent += 1,
-            Ended::Duplicate => self.duplicates += 1,
+            Ended::Refused(_) | Ended::RefusedInClear(_) => bump(&mut self.refused_by_peer),
+            Ended::OutOfBounds => bump(&mut self.out_of_bounds),
+            Ended::Unsigned => bump(&mut self.unsigned),
+            Ended::Banned => bump(&mut self.banned),
+            Ended::Crowded => bump(&mut self.not_accepted),
+            Ended::Forged => bump(&mut self.forged),
+            Ended::Malformed => bump(&mut self.malformed),
+            Ended::Oversized => bump(&mut self.oversized),
+            Ended::Silence => bump(&mut self.silent),
+            Ended::Duplicate => bump(&mut self.duplicates),
             Ended::Disconnected(_)
             | Ended::DuringHandshake(_)
             | Ended::Left

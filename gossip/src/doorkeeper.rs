@@ -146,7 +146,7 @@ impl Doorkeeper {
             logged: None,
         });
         guesses.bucket.take(GUESSES, now);
-        guesses.unlogged += 1;
+        guesses.unlogged = guesses.unlogged.saturating_add(1);
         guesses.log(now);
     }
 

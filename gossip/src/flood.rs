@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
-use model::PeerName;
+use model::{PeerName, later};
 
 use crate::records::PeerRecord;
 
@@ -22,7 +22,7 @@ pub(crate) struct Flood {
 impl Flood {
     /// A record changed, as this neighbour told, or here
     pub(crate) fn push(&mut self, name: PeerName, teller: Option<PeerName>, delay: Duration, now: Instant) {
-        self.due.get_or_insert(now + delay);
+        self.due.get_or_insert_with(|| later(now, delay));
         let knowing = self.changed.entry(name).or_default();
         knowing.clear();
         knowing.extend(teller);

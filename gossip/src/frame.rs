@@ -48,8 +48,9 @@ pub(crate) fn begin(kind: FrameKind, out: &mut Vec<u8>) -> usize {
 
 /// Writes the length of the body that began at `body`
 pub(crate) fn end(body: usize, out: &mut [u8]) {
-    let len = u16::try_from(out.len() - body).expect("neither a handshake nor Noise has longer messages");
-    out[body - 2..body].copy_from_slice(&len.to_be_bytes());
+    let len = u16::try_from(out.len().saturating_sub(body))
+        .expect("neither a handshake nor Noise has longer messages");
+    out[body.saturating_sub(2)..body].copy_from_slice(&len.to_be_bytes());
 }
 
 /// Bytes as they came, until they are a whole frame
@@ -72,7 +73,7 @@ impl FrameReader {
     }
 
     pub(crate) fn take(&mut self, len: usize) {
-        self.read = (self.read + len).min(self.bytes.len());
+        self.read = self.read.saturating_add(len).min(self.bytes.len());
     }
 
     /// The next frame, if it is whole; no more than `limit` bytes are ever waited for

@@ -44,7 +44,8 @@
 //! # Ok::<(), model::TargetError>(())
 //! ```
 #![forbid(unsafe_code)]
-#![cfg_attr(test, allow(clippy::disallowed_methods))]
+#![deny(clippy::arithmetic_side_effects)]
+#![cfg_attr(test, allow(clippy::disallowed_methods, clippy::arithmetic_side_effects))]
 
 mod admission;
 mod bans;

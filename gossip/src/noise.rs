@@ -124,7 +124,7 @@ impl Session {
     /// Appends `plaintext`, which fits into one frame, sealed
     pub(crate) fn seal(&mut self, plaintext: &[u8], out: &mut Vec<u8>) -> Result<(), NoiseError> {
         let start = out.len();
-        out.resize(start + plaintext.len() + TAG, 0);
+        out.resize(start.saturating_add(plaintext.len()).saturating_add(TAG), 0);
         self.0.write_message(plaintext, &mut out[start..])?;
         Ok(())
     }
@@ -132,9 +132,9 @@ impl Session {
     /// Appends what is in the sealed frame
     pub(crate) fn open(&mut self, sealed: &[u8], out: &mut Vec<u8>) -> Result<(), NoiseError> {
         let start = out.len();
-        out.resize(start + sealed.len(), 0);
+        out.resize(start.saturating_add(sealed.len()), 0);
         let opened = self.0.read_message(sealed, &mut out[start..]);
-        out.truncate(start + opened.as_ref().copied().unwrap_or_default());
+        out.truncate(start.saturating_add(opened.as_ref().copied().unwrap_or_default()));
         opened?;
         Ok(())
     }

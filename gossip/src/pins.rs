@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use model::PeerName;
+use model::{PeerName, later};
 use serde::{Deserialize, Serialize};
 
 use crate::identity::{Binding, DerivedKeys, IdentityKey, Keys};
@@ -114,13 +114,13 @@ impl Pins {
 
     /// When a claim in vain is reported no longer
     pub(crate) fn timeout(&self) -> Option<Instant> {
-        self.disputes.values().map(|(_, at)| *at + REPORTED).min()
+        self.disputes.values().map(|(_, at)| later(*at, REPORTED)).min()
     }
 
     /// Drops claims that were reported for long enough; whether there were any
     pub(crate) fn handle_timeout(&mut self, now: Instant) -> bool {
         let before = self.disputes.len();
-        self.disputes.retain(|_, (_, at)| *at + REPORTED > now);
+        self.disputes.retain(|_, (_, at)| later(*at, REPORTED) > now);
         self.disputes.len() != before
     }
 

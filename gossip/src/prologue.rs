@@ -93,15 +93,16 @@ impl Prologue {
             return Ok(None);
         };
         let network = NetworkName::from_bytes(name).ok_or(PrologueError::Malformed)?;
+        let named = FIXED.saturating_add(len);
         let (puzzle, end) = match (flags & PUZZLE != 0, rest) {
-            (false, _) => (None, FIXED + len),
+            (false, _) => (None, named),
             (true, [difficulty, rest @ ..]) => match rest.first_chunk::<CHALLENGE>() {
                 Some(challenge) => {
                     let puzzle = Puzzle {
                         difficulty: *difficulty,
                         challenge: *challenge,
                     };
-                    (Some(puzzle), FIXED + len + 1 + CHALLENGE)
+                    (Some(puzzle), named.saturating_add(1 + CHALLENGE))
                 }
                 None => return Ok(None),
             },

@@ -15,7 +15,7 @@
 use std::collections::{BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
-use model::PeerName;
+use model::{PeerName, bump, later};
 use serde::{Deserialize, Serialize};
 
 use crate::identity::Keys;
@@ -116,7 +116,7 @@ impl Exchange {
     /// A neighbour can be spoken to, perhaps anew
     pub fn up(&mut self, neighbour: PeerName, state: &impl Replica, now: Instant) {
         self.neighbours.insert(neighbour);
-        self.compare_at.get_or_insert(now + COMPARE);
+        self.compare_at.get_or_insert_with(|| later(now, COMPARE));
         self.send(neighbour, &Message::Hash(hash(&state.summary())));
     }
 
@@ -132,7 +132,7 @@ impl Exchange {
     pub fn doubt(&mut self, neighbour: PeerName, now: Instant) {
         if self.neighbours.contains(&neighbour) {
             self.doubtful.insert(neighbour);
-            self.doubtful_at.get_or_insert(now + SOON);
+            self.doubtful_at.get_or_insert_with(|| later(now, SOON));
         }
     }
 
@@ -140,7 +140,7 @@ impl Exchange {
     pub fn doubt_all(&mut self, now: Instant) {
         if !self.neighbours.is_empty() {
             self.doubtful.clone_from(&self.neighbours);
-            self.doubtful_at.get_or_insert(now + SOON);
+            self.doubtful_at.get_or_insert_with(|| later(now, SOON));
         }
     }
 
@@ -160,7 +160,7 @@ impl Exchange {
     ) -> Result<(), Malformed> {
         let heard = parse(bytes).and_then(|message| self.handle(from, message, state, keys, reaches, now));
         if heard.is_err() {
-            self.malformed += 1;
+            bump(&mut self.malformed);
         }
         heard
     }
@@ -248,7 +248,7 @@ impl Exchange {
         let all = self.compare_at.take_if(is_due).is_some();
         let some = self.doubtful_at.take_if(is_due).is_some();
         if all {
-            self.compare_at = Some(now + COMPARE);
+            self.compare_at = Some(later(now, COMPARE));
         } else if !some {
             return;
         }
@@ -523,9 +523,9 @@ mod tests {
         let (now, (state, exchange)) = (peers.now, peers.all.get_mut(&name(1)).unwrap());
         exchange.doubt(name(2), now);
         let due = exchange.poll_timeout().unwrap();
-        assert_eq!(due, now + SOON);
+        assert_eq!(due, later(now, SOON));
         exchange.handle_timeout(state, due);
-        assert_eq!(exchange.poll_timeout(), Some(now + COMPARE));
+        assert_eq!(exchange.poll_timeout(), Some(later(now, COMPARE)));
         peers.settle();
         assert!(peers.agree(), "{:?}", peers.values());
     }

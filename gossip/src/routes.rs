@@ -133,12 +133,14 @@ pub(crate) fn reachable(from: PeerName, table: &Table) -> BTreeSet<PeerName> {
 /// For each peer those with which it has an established connection that both records name
 fn edges(peers: &BTreeMap<PeerName, Arc<PeerRecord>>, names: &[PeerName]) -> Vec<Vec<u16>> {
     let one_way: Vec<Vec<u16>> = peers.values().map(|record| indices(record, names)).collect();
-    let mut named = vec![false; names.len() * names.len()];
+    let count = names.len();
+    let place = |from: usize, to: usize| from.saturating_mul(count).saturating_add(to);
+    let mut named = vec![false; count.saturating_mul(count)];
     for (from, to) in pairs(&one_way) {
-        named[from * names.len() + to] = true;
+        named[place(from, to)] = true;
     }
-    let mut edges = vec![Vec::new(); names.len()];
-    for (from, to) in pairs(&one_way).filter(|(from, to)| named[to * names.len() + from]) {
+    let mut edges = vec![Vec::new(); count];
+    for (from, to) in pairs(&one_way).filter(|(from, to)| named[place(*to, *from)]) {
         edges[from].push(to as u16);
     }
     edges
@@ -180,7 +182,7 @@ fn next_hops(edges: &[Vec<u16>], us: usize) -> Vec<Option<u16>> {
 fn search(edges: &[Vec<u16>], root: usize, mut visit: impl FnMut(usize, usize)) {
     let mut seen = vec![false; edges.len()];
     seen[root] = true;
-    let mut left = edges.len() - 1;
+    let mut left = edges.len().saturating_sub(1);
     let mut level = vec![root];
     while !level.is_empty() {
         let mut next = Vec::new();
@@ -192,7 +194,7 @@ fn search(edges: &[Vec<u16>], root: usize, mut visit: impl FnMut(usize, usize)) 
             for child in edges[parent].iter().map(|child| usize::from(*child)) {
                 if !seen[child] {
                     seen[child] = true;
-                    left -= 1;
+                    left = left.saturating_sub(1);
                     visit(parent, child);
                     next.push(child);
                 }

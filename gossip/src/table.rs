@@ -16,7 +16,7 @@ use crate::digest::{Digest, Stamp};
 use crate::records::{MAX_PEERS, PeerRecord};
 
 /// The most connections in all records together: 40 MB
-const MAX_LINKS: usize = 512 * 1024;
+pub(crate) const MAX_LINKS: usize = 512 * 1024;
 
 /// The most peers on one account
 const MAX_INTRODUCED: usize = MAX_PEERS / 2;
@@ -79,12 +79,18 @@ impl Table {
             (None, teller) => teller,
         };
         let before = self.take(name);
-        if !self.has_room(introducer, links, before.is_some(), now) {
+        // An account that somebody has filled is no reason to miss news that another tells.
+        let other = teller.filter(|teller| introducer.is_some_and(|introducer| introducer != *teller));
+        let introducer = if self.has_room(introducer, links, before.is_some(), now) {
+            introducer
+        } else if other.is_some() && self.has_room(other, links, false, now) {
+            other
+        } else {
             if let Some(before) = before {
                 self.put(before);
             }
             return Merged::Full;
-        }
+        };
         self.put(Entry {
             record: Arc::new(record),
             introducer,
@@ -136,18 +142,19 @@ impl Table {
             links: 0,
             bucket: Bucket::full(INTRODUCTIONS, now),
         });
-        let own_share = account.peers < MAX_INTRODUCED && account.links + links <= MAX_LINKS / 2;
+        let own_share =
+            account.peers < MAX_INTRODUCED && account.links.saturating_add(links) <= MAX_LINKS / 2;
         if !own_share || (!known && !account.bucket.take(INTRODUCTIONS, now)) {
             return false;
         }
         let (peers, account_links) = (account.peers, account.links);
         while self.records.len() >= MAX_PEERS {
-            if !self.evict(|account| account.peers, peers + 1) {
+            if !self.evict(|account| account.peers, peers.saturating_add(1)) {
                 return false;
             }
         }
-        while self.links + links > MAX_LINKS {
-            if !self.evict(|account| account.links, account_links + links) {
+        while self.links.saturating_add(links) > MAX_LINKS {
+            if !self.evict(|account| account.links, account_links.saturating_add(links)) {
                 return false;
             }
         }
@@ -173,13 +180,13 @@ impl Table {
 
     fn put(&mut self, entry: Entry) {
         let links = entry.record.connections.len();
-        self.links += links;
+        self.links = self.links.saturating_add(links);
         if let Some(account) = entry
             .introducer
             .and_then(|introducer| self.accounts.get_mut(&introducer))
         {
-            account.peers += 1;
-            account.links += links;
+            account.peers = account.peers.saturating_add(1);
+            account.links = account.links.saturating_add(links);
         }
         self.records.insert(entry.record.name, entry);
     }
@@ -284,6 +291,22 @@ mod tests {
         assert_eq!(taken.count(), MAX_LINKS / 2 / 4000);
         assert!(table.links <= MAX_LINKS / 2);
         assert_eq!(merge(&mut table, record(2000, 1, &[1]), now), Merged::Newer);
+    }
+
+    #[test]
+    fn a_peer_whose_introducer_filled_its_account_goes_to_the_account_of_another() {
+        let (mut table, now) = (Table::default(), Instant::now());
+        assert_eq!(merge(&mut table, record(1, 1, &[]), now), Merged::Newer);
+        let many: Vec<u16> = (0..4000).collect();
+        for n in 2..100 {
+            merge(&mut table, record(n, 1, &many), now);
+        }
+        assert_eq!(merge(&mut table, record(1, 2, &many), now), Merged::Full);
+        let told = table.merge(record(1, 2, &many), Some(name(9001)), now);
+        assert_eq!(told, Merged::Newer);
+        let links: usize = table.iter().map(|record| record.connections.len()).sum();
+        assert_eq!(table.links, links);
+        assert_eq!(table.accounts[&name(9001)].peers, 1);
     }
 
     #[test]

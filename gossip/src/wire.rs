@@ -47,7 +47,7 @@ pub(crate) fn encode(message: &Message) -> Vec<u8> {
             out.extend_from_slice(bytes);
         }
     }
-    let len = u32::try_from(out.len() - 4).expect("messages are made to fit the limit");
+    let len = u32::try_from(out.len().saturating_sub(4)).expect("messages are made to fit the limit");
     out[..4].copy_from_slice(&len.to_be_bytes());
     out
 }
@@ -107,10 +107,15 @@ pub(crate) fn parse_reject(body: &[u8]) -> Result<Reject, WireError> {
 pub(crate) fn record_bytes(record: &PeerRecord) -> usize {
     // Name, key, counters as varints, uid, short id, signature; then per address an IPv6 one with its port, per
     // connection that with a name and two flags, and per dispute a name and a key.
-    164 + 38 * record.disputes.len()
-        + record.nickname.as_str().len()
-        + 24 * record.addresses.len()
-        + 32 * record.connections.len()
+    [
+        164,
+        record.nickname.as_str().len(),
+        record.disputes.len().saturating_mul(38),
+        record.addresses.len().saturating_mul(24),
+        record.connections.len().saturating_mul(32),
+    ]
+    .into_iter()
+    .fold(0, usize::saturating_add)
 }
 
 /// The bytes are no message

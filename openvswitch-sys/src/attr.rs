@@ -191,16 +191,17 @@ impl<'b> AttrWriter<'b> {
     }
 
     fn end(&mut self, start: usize) {
-        let len = self.buf.len() - start;
+        let len = self.buf.len().saturating_sub(start);
         match u16::try_from(len) {
             Ok(short) => {
-                if let Some(field) = self.buf.get_mut(start..start + 2) {
-                    field.copy_from_slice(&short.to_ne_bytes());
+                let rest = self.buf.get_mut(start..).unwrap_or_default();
+                if let Some(field) = rest.first_chunk_mut() {
+                    *field = short.to_ne_bytes();
                 }
             }
             Err(_too_big) => self.too_long = Some(TooLong { len }),
         }
-        self.buf.resize(start + len.next_multiple_of(4), 0);
+        self.buf.resize(start.saturating_add(len.next_multiple_of(4)), 0);
     }
 }
 

@@ -334,11 +334,11 @@ fn nothing_beyond(wanted: Attrs<'_>, mut mask: Attrs<'_>) -> bool {
 
 /// All ones on id and addresses, and nothing else is matched on
 fn is_canonical_tunnel_mask(mask: Attrs<'_>) -> bool {
-    let mut ones = 0;
+    let mut ones = 0_usize;
     for attr in mask {
         match attr.kind {
             OVS_TUNNEL_KEY_ATTR_ID | OVS_TUNNEL_KEY_ATTR_IPV4_SRC | OVS_TUNNEL_KEY_ATTR_IPV4_DST => {
-                ones += usize::from(attr.value.iter().all(|b| *b == 0xff));
+                ones = ones.saturating_add(attr.value.iter().all(|b| *b == 0xff).into());
             }
             OVS_TUNNEL_KEY_ATTR_PAD => {}
             // A flag has no value: to be listed is to be matched.

@@ -32,6 +32,8 @@
 //! assert_eq!(key.to_string(), "in_port(2),eth(src=02:00:00:00:00:01,dst=02:00:00:00:00:02)");
 //! ```
 #![forbid(unsafe_code)]
+#![deny(clippy::arithmetic_side_effects)]
+#![cfg_attr(test, allow(clippy::arithmetic_side_effects))]
 
 pub mod action;
 pub mod attr;

@@ -115,7 +115,8 @@ impl<'a> Message<'a> {
 
     /// Appends the message
     pub fn encode(&self, buf: &mut Vec<u8>) {
-        self.header.write(NLMSG_HDRLEN + self.body.len(), buf);
+        self.header
+            .write(NLMSG_HDRLEN.saturating_add(self.body.len()), buf);
         buf.extend_from_slice(self.body);
         buf.resize(buf.len().next_multiple_of(4), 0);
     }
@@ -253,9 +254,10 @@ impl Request {
             buf.truncate(start);
             return Err(too_long);
         }
-        let len = u32::try_from(buf.len() - start).unwrap_or(u32::MAX);
-        if let Some(field) = buf.get_mut(start..start + 4) {
-            field.copy_from_slice(&len.to_ne_bytes());
+        let message = buf.get_mut(start..).unwrap_or_default();
+        let len = u32::try_from(message.len()).unwrap_or(u32::MAX);
+        if let Some(field) = message.first_chunk_mut() {
+            *field = len.to_ne_bytes();
         }
         Ok(())
     }

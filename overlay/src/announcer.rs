@@ -12,7 +12,7 @@
 
 use std::time::{Duration, Instant};
 
-use model::PathKind;
+use model::{PathKind, later};
 
 use crate::chooser::{Choice, Reason};
 
@@ -32,7 +32,9 @@ impl Announcer {
     /// A neighbour that has just been met: its first choice has this long to settle
     pub fn new(grace: Duration, now: Instant) -> Self {
         Self {
-            state: State::Quiet { until: now + grace },
+            state: State::Quiet {
+                until: later(now, grace),
+            },
         }
     }
 

@@ -20,7 +20,7 @@
 use std::fmt;
 use std::time::{Duration, Instant};
 
-use model::PathKind;
+use model::{PathKind, later};
 
 /// The times of the hysteresis
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -229,7 +229,7 @@ impl PathChooser {
     pub fn poll_timeout(&self) -> Option<(Instant, &'static str)> {
         let waiting = matches!(self.choice.reason, Some(Reason::HoldOff { .. })) && !self.held;
         let since = self.up_since.filter(|_| waiting)?;
-        Some((since + self.hold_off(), "fastdp's hold-off ends"))
+        Some((later(since, self.hold_off()), "fastdp's hold-off ends"))
     }
 
     /// Freezes the choice
@@ -309,7 +309,10 @@ impl PathChooser {
         match self.falls {
             0 => Duration::ZERO,
             falls => {
-                let doubled = self.config.hold_off.saturating_mul(1 << (falls - 1).min(16));
+                let doubled = self
+                    .config
+                    .hold_off
+                    .saturating_mul(2_u32.saturating_pow(falls.saturating_sub(1).min(16)));
                 doubled.min(self.config.max_hold_off)
             }
         }

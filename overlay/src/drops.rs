@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use model::bump;
+
 /// Why a frame was not passed on
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum DropReason {
@@ -118,7 +120,7 @@ pub struct Drops([u64; DropReason::ALL.len()]);
 impl Drops {
     /// One more
     pub fn count(&mut self, reason: DropReason) {
-        self.0[reason as usize] += 1;
+        bump(&mut self.0[reason as usize]);
     }
 
     /// How many for this reason

@@ -26,7 +26,8 @@
 //! # Ok::<(), model::ShortIdError>(())
 //! ```
 #![forbid(unsafe_code)]
-#![cfg_attr(test, allow(clippy::disallowed_methods))]
+#![deny(clippy::arithmetic_side_effects)]
+#![cfg_attr(test, allow(clippy::disallowed_methods, clippy::arithmetic_side_effects))]
 
 mod announcer;
 mod chooser;

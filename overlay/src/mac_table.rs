@@ -164,7 +164,7 @@ impl MacTable {
 
     /// How many stations fit
     pub const fn capacity(&self) -> usize {
-        self.sets.len() * WAYS
+        self.sets.len().saturating_mul(WAYS)
     }
 
     /// How many stations gave way to another before their time
@@ -175,11 +175,12 @@ impl MacTable {
     fn set(&self, mac: Mac) -> &Set {
         // Multiply and fold, twice: every bit of the address reaches the index, the seed picks how.
         let fold = |x: u64| {
-            let product = u128::from(x ^ self.seed) * u128::from(self.seed ^ 0x9e37_79b9_7f4a_7c15);
+            let product =
+                u128::from(x ^ self.seed).wrapping_mul(u128::from(self.seed ^ 0x9e37_79b9_7f4a_7c15));
             (product >> 64) as u64 ^ product as u64
         };
         let hash = fold(fold(mac.to_bits()));
-        &self.sets[hash as usize & (self.sets.len() - 1)]
+        &self.sets[hash as usize & self.sets.len().wrapping_sub(1)]
     }
 
     fn entries(&self) -> impl Iterator<Item = &Entry> {

@@ -11,7 +11,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use gossip::Channel;
 use ipam::Ticket;
-use model::PeerName;
+use model::{PeerName, bump};
 
 use super::command::Answer;
 
@@ -117,7 +117,7 @@ impl Gate {
         let bytes = self.bytes.saturating_add(message.bytes.len());
         let is_full = bytes > MAX_BYTES || self.messages.len() >= MAX_MESSAGES;
         if is_full && !self.passes(self.asked) {
-            self.dropped = self.dropped.saturating_add(1);
+            bump(&mut self.dropped);
             self.missed.insert(message.peer);
             return;
         }

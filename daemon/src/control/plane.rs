@@ -407,7 +407,8 @@ impl Plane {
                 ref bytes,
             } if self.ipam.as_ref().is_some_and(|ipam| ipam.is_on(channel)) => {
                 if let Some(ipam) = &mut self.ipam {
-                    ipam.heard(peer, bytes, &self.mesh.keys(), &self.topology, now);
+                    let heard = ipam.heard(peer, bytes, &self.mesh.keys(), &self.topology, now);
+                    self.expect_sound(peer, "addresses", heard, now);
                 }
             }
             Event::Message {
@@ -415,8 +416,10 @@ impl Plane {
                 channel,
                 ref bytes,
             } if self.names.is_on(channel) => {
-                self.names
+                let heard = self
+                    .names
                     .heard(peer, bytes, &self.mesh.keys(), &self.topology, now);
+                self.expect_sound(peer, "names", heard, now);
             }
             Event::Message { peer, channel, .. } => log::debug!("message from {peer} on unknown {channel:?}"),
             Event::TopologyChanged(topology) => {
@@ -439,6 +442,20 @@ impl Plane {
             Event::TargetsChanged(targets) => self.keep(Kept::Targets(targets)),
             Event::PinsChanged(pins) => self.keep(Kept::Pins(pins)),
             Event::BansChanged(bans) => self.keep(Kept::Bans(bans)),
+        }
+    }
+
+    /// Ends the connection with a peer that sent a malformed message
+    fn expect_sound(
+        &mut self,
+        peer: PeerName,
+        subject: &str,
+        heard: Result<(), gossip::Malformed>,
+        now: Instant,
+    ) {
+        if let Err(error) = heard {
+            log::warn!("{peer} sent about {subject} {error}: its connection is closed");
+            self.mesh.refuse_message(peer, now);
         }
     }
 

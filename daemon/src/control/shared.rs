@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use gossip::{Channel, Exchange, Keys, Replica, Topology};
+use gossip::{Channel, Exchange, Keys, Malformed, Replica, Topology};
 use model::PeerName;
 
 /// A state, and what makes the neighbours' copies equal to it
@@ -61,7 +61,11 @@ impl<R: Replica> Shared<R> {
         }
     }
 
-    /// A neighbour sent this
+    /// Takes in what a neighbor sent
+    ///
+    /// # Errors
+    ///
+    /// If no peer would send it: its connection is to end.
     pub(crate) fn heard(
         &mut self,
         from: PeerName,
@@ -69,19 +73,15 @@ impl<R: Replica> Shared<R> {
         keys: &dyn Keys,
         topology: &Topology,
         now: Instant,
-    ) {
+    ) -> Result<(), Malformed> {
         // Of a connection that ends, one side may know before the other does.
         let names = |one: PeerName, other| {
             let record = topology.peers.get(&one);
             record.is_some_and(|record| record.connections.contains_key(&other))
         };
         let reaches = |peer, neighbour| names(peer, neighbour) && names(neighbour, peer);
-        let heard = self
-            .exchange
-            .heard(from, bytes, &mut self.state, keys, reaches, now);
-        if let Err(error) = heard {
-            log::warn!("{from} sent {error} on {:?}", self.channel);
-        }
+        self.exchange
+            .heard(from, bytes, &mut self.state, keys, reaches, now)
     }
 
     /// Tells the neighbours what changed here

@@ -1,36 +1,25 @@
-//! The program `nft`, which knows how rules are put to the kernel.
+//! The table of masquerading, and the errors of `nft` in its terms.
 
 use std::io;
-use std::time::Duration;
 
 use model::IfName;
 
-use crate::program::{self, ProgramError};
-
-/// A transaction takes milliseconds, unless somebody holds the kernel's lock.
-const PATIENCE: Duration = Duration::from_secs(5);
+use crate::nft::{self, Family, PATIENCE};
+use crate::program::ProgramError;
 
 /// Carries out a script as one transaction: all of it, or nothing
 pub(super) async fn apply(script: &str) -> Result<(), NftError> {
-    run(&["-f", "-"], script).await.map(drop)
+    Ok(nft::apply(script).await?)
 }
 
 /// The table of this name as `nft` lists it, without counters and handles; none if it is not there
 pub(super) async fn table(name: &IfName) -> Result<Option<String>, NftError> {
-    match run(&["-s", "list", "table", "ip", name.as_str()], "").await {
-        Ok(text) => Ok(Some(text)),
-        Err(NftError::Refused(text)) if text.contains("No such file or directory") => Ok(None),
-        Err(error) => Err(error),
-    }
+    Ok(nft::table(Family::Ip, name).await?)
 }
 
 /// Whether the kernel has a table of this name; without `nft`, or nf_tables, it has none
 pub(super) async fn is_there(name: &IfName) -> bool {
     matches!(table(name).await, Ok(Some(_)))
-}
-
-async fn run(args: &[&str], input: &str) -> Result<String, NftError> {
-    Ok(program::run("nft", args, input, PATIENCE).await?)
 }
 
 /// The rules are not what they should be

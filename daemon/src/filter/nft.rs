@@ -1,16 +1,13 @@
 //! The rules as a table of nftables that nothing else uses, written whole in one transaction.
 
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use model::IfName;
 
 use super::Ports;
 use super::policy::{Device, Rule, Verdict, What};
-use crate::program::{self, ProgramError};
-
-/// A transaction takes milliseconds, unless somebody holds the kernel's lock.
-const PATIENCE: Duration = Duration::from_secs(5);
+use crate::nft::{self, Family};
+use crate::program::ProgramError;
 
 /// Makes the table what these rules say; how `nft` lists it then, unless somebody changed it at the same time
 pub(super) async fn apply(
@@ -20,7 +17,7 @@ pub(super) async fn apply(
     forward: &[Rule],
 ) -> Result<Option<String>, ProgramError> {
     let script = script(device, ports, input, forward);
-    run(&["-f", "-"], &script).await?;
+    nft::apply(&script).await?;
     let listed = table(device).await?;
     Ok(listed.filter(|listed| count(listed) == count(&script)))
 }
@@ -33,24 +30,16 @@ fn count(text: &str) -> usize {
 
 /// The table as `nft` lists it; none if it is not there
 pub(super) async fn table(device: &IfName) -> Result<Option<String>, ProgramError> {
-    match run(&["-s", "list", "table", "inet", device.as_str()], "").await {
-        Ok(text) => Ok(Some(text)),
-        Err(ProgramError::Refused(text)) if text.contains("No such file or directory") => Ok(None),
-        Err(error) => Err(error),
-    }
+    nft::table(Family::Inet, device).await
 }
 
 /// Removes the table, if it is there
 pub(super) async fn remove(device: &IfName) -> Result<(), ProgramError> {
     // A host without nftables has no table.
     if matches!(table(device).await, Ok(Some(_))) {
-        run(&["-f", "-"], &removal(device)).await?;
+        nft::apply(&removal(device)).await?;
     }
     Ok(())
-}
-
-async fn run(args: &[&str], input: &str) -> Result<String, ProgramError> {
-    program::run("nft", args, input, PATIENCE).await
 }
 
 fn removal(device: &IfName) -> String {

@@ -17,10 +17,10 @@ use std::time::{Duration, Instant};
 use fallback_sleeve::Opener;
 use fallback_sleeve::datagram::SessionId;
 use fallback_sleeve::heartbeat::Beat;
-use gossip::Hello;
+use gossip::{Entropy, Hello};
 use model::{PathKind, PeerName};
 use overlay::FastdpHere;
-use rand::rngs::StdRng;
+use rand::CryptoRng;
 use zeroize::Zeroizing;
 
 pub(crate) use self::beat::BEAT_ETHERTYPE;
@@ -137,17 +137,17 @@ pub(crate) struct View {
 /// Every neighbour
 pub(crate) struct Neighbours {
     settings: Settings,
-    rng: StdRng,
+    entropy: Entropy,
     all: BTreeMap<PeerName, Neighbour>,
     outputs: VecDeque<Output>,
 }
 
 impl Neighbours {
-    /// None yet
-    pub(crate) const fn new(settings: Settings, rng: StdRng) -> Self {
+    /// No neighbors yet; `entropy` draws their keys
+    pub(crate) const fn new(settings: Settings, entropy: Entropy) -> Self {
         Self {
             settings,
-            rng,
+            entropy,
             all: BTreeMap::new(),
             outputs: VecDeque::new(),
         }
@@ -170,10 +170,10 @@ impl Neighbours {
             self.down(peer);
         }
         let slot = self.free_slot();
+        let (settings, rng) = (&self.settings, self.entropy.rng());
         match self.all.get_mut(&peer) {
-            Some(neighbour) => neighbour.back(hello.offer, (link, keys), &self.settings, &mut self.rng, now),
+            Some(neighbour) => neighbour.back(hello.offer, (link, keys), settings, rng, now),
             None => {
-                let (settings, rng) = (&self.settings, &mut self.rng);
                 let neighbour = Neighbour::new((peer, slot), hello.offer, (link, keys), settings, rng, now);
                 self.all.insert(peer, neighbour);
             }
@@ -204,22 +204,26 @@ impl Neighbours {
         frame_len: usize,
         now: Instant,
     ) {
-        self.with(peer, now, |neighbour| neighbour.beat(from, beat, frame_len, now));
+        self.with(peer, now, |neighbour, rng| {
+            neighbour.beat(from, beat, frame_len, rng, now);
+        });
     }
 
     /// A genuine heartbeat came through the sleeve, in a datagram of `len` bytes
     pub(crate) fn control(&mut self, peer: PeerName, from: SocketAddr, beat: Beat, len: usize, now: Instant) {
-        self.with(peer, now, |neighbour| neighbour.control(from, beat, len, now));
+        self.with(peer, now, |neighbour, rng| {
+            neighbour.control(from, beat, len, rng, now);
+        });
     }
 
     /// A message about keys came over the neighbour's control connection
     pub(crate) fn key_message(&mut self, peer: PeerName, message: &[u8], now: Instant) {
-        self.with(peer, now, |neighbour| neighbour.key_message(message, now));
+        self.with(peer, now, |neighbour, _rng| neighbour.key_message(message, now));
     }
 
     /// The kernel would not send a heartbeat of this size to a neighbour
     pub(crate) fn refused(&mut self, peer: PeerName, kind: PathKind, size: u16, now: Instant) {
-        self.with(peer, now, |neighbour| neighbour.refused(kind, size, now));
+        self.with(peer, now, |neighbour, _rng| neighbour.refused(kind, size, now));
     }
 
     /// The VXLAN ports for these UDP ports cannot be made
@@ -227,7 +231,7 @@ impl Neighbours {
         self.settings.failing_ports = ports;
         let peers: Vec<PeerName> = self.all.keys().copied().collect();
         for peer in peers {
-            self.with(peer, now, |_| {});
+            self.with(peer, now, |_neighbour, _rng| {});
         }
     }
 
@@ -236,7 +240,7 @@ impl Neighbours {
         self.settings.underlay_mtu = underlay_mtu;
         let peers: Vec<PeerName> = self.all.keys().copied().collect();
         for peer in peers {
-            self.with(peer, now, |neighbour| {
+            self.with(peer, now, |neighbour, _rng| {
                 neighbour.network_changed(underlay_mtu, now)
             });
         }
@@ -250,7 +254,7 @@ impl Neighbours {
             .filter(|(_, neighbour)| neighbour.timeout().is_some_and(|at| at <= now));
         let due: Vec<PeerName> = due.map(|(peer, _)| *peer).collect();
         for peer in due {
-            self.with(peer, now, |neighbour| neighbour.handle_timeout(now));
+            self.with(peer, now, |neighbour, rng| neighbour.handle_timeout(rng, now));
         }
     }
 
@@ -282,9 +286,9 @@ impl Neighbours {
     }
 
     /// Tells a neighbour something, lets its machines speak, and publishes its path where that changed
-    fn with(&mut self, peer: PeerName, now: Instant, tell: impl FnOnce(&mut Neighbour)) {
+    fn with(&mut self, peer: PeerName, now: Instant, tell: impl FnOnce(&mut Neighbour, &mut dyn CryptoRng)) {
         if let Some(neighbour) = self.all.get_mut(&peer) {
-            tell(neighbour);
+            tell(neighbour, self.entropy.rng());
             self.after(peer, now);
         }
     }

@@ -12,8 +12,7 @@ use fallback_sleeve::{Suite, mtu};
 use gossip::Offer;
 use model::{PathKind, PeerName};
 use overlay::{Announcer, ChooserConfig, Health, Inputs, PathChooser};
-use rand::SeedableRng as _;
-use rand::rngs::StdRng;
+use rand::CryptoRng;
 
 use super::beat::beat_frame;
 use super::gate::BeatGate;
@@ -44,7 +43,6 @@ pub(super) struct Neighbour {
     told: Option<Option<(u16, Option<Ipv4Addr>)>>,
     /// Heartbeats that answer others
     answers: Vec<Output>,
-    rng: StdRng,
     keys: Keys,
     session: Arc<Session>,
     chooser: PathChooser,
@@ -62,7 +60,7 @@ impl Neighbour {
         offer: Offer,
         (link, beat_keys): (Link, &BeatKeys),
         settings: &Settings,
-        rng: &mut StdRng,
+        rng: &mut dyn CryptoRng,
         now: Instant,
     ) -> Self {
         let probes = Probes::new(&offer, &link, settings, slot, rng, now);
@@ -80,9 +78,8 @@ impl Neighbour {
             proved: None,
             told: None,
             answers: Vec::new(),
-            rng: StdRng::from_rng(rng),
             probes,
-            keys: Keys::new(keys, StdRng::from_rng(rng), now),
+            keys: Keys::new(keys, rng, now),
             session: Arc::new(session),
             chooser: PathChooser::new(ChooserConfig::default()),
             announcer: Announcer::new(grace(settings.heartbeat_interval), now),
@@ -97,7 +94,7 @@ impl Neighbour {
         offer: Offer,
         (link, beat_keys): (Link, &BeatKeys),
         settings: &Settings,
-        rng: &mut StdRng,
+        rng: &mut dyn CryptoRng,
         now: Instant,
     ) {
         self.probes = Probes::new(&offer, &link, settings, self.slot, rng, now);
@@ -110,7 +107,7 @@ impl Neighbour {
         }
         self.link = link;
         self.offer = offer;
-        self.keys.reconnected(now);
+        self.keys.reconnected(rng, now);
         self.chooser.hold();
         self.release_at = Some(now + RELEASE_AFTER);
     }
@@ -139,12 +136,19 @@ impl Neighbour {
     }
 
     /// A genuine heartbeat came through the kernel's datapath
-    pub(super) fn beat(&mut self, from: Ipv4Addr, beat: Beat, frame_len: usize, now: Instant) {
+    pub(super) fn beat(
+        &mut self,
+        from: Ipv4Addr,
+        beat: Beat,
+        frame_len: usize,
+        rng: &mut dyn CryptoRng,
+        now: Instant,
+    ) {
         let (Some(probe), Some(way)) = (&mut self.probes.fastdp, &mut self.fastdp) else {
             return;
         };
         let size = mtu::fastdp_packet_size(frame_len);
-        match way.heard(probe, beat, (from, size), &mut self.rng, now) {
+        match way.heard(probe, beat, (from, size), rng, now) {
             Ok(heard) => {
                 if heard.moved {
                     log::info!("{} is at {from} on fastdp", self.peer);
@@ -161,10 +165,17 @@ impl Neighbour {
     }
 
     /// A genuine heartbeat came through the sleeve
-    pub(super) fn control(&mut self, from: SocketAddr, beat: Beat, len: usize, now: Instant) {
+    pub(super) fn control(
+        &mut self,
+        from: SocketAddr,
+        beat: Beat,
+        len: usize,
+        rng: &mut dyn CryptoRng,
+        now: Instant,
+    ) {
         let size = mtu::sleeve_packet_size(len);
         let probe = &mut self.probes.sleeve;
-        match self.sleeve.heard(probe, beat, (from, size), &mut self.rng, now) {
+        match self.sleeve.heard(probe, beat, (from, size), rng, now) {
             Ok(heard) => {
                 if heard.moved {
                     log::info!("{} is at {from} on the sleeve", self.peer);
@@ -197,9 +208,9 @@ impl Neighbour {
     }
 
     /// Does what is due
-    pub(super) fn handle_timeout(&mut self, now: Instant) {
+    pub(super) fn handle_timeout(&mut self, rng: &mut dyn CryptoRng, now: Instant) {
         self.probes.handle_timeout(now);
-        self.keys.handle_timeout(now);
+        self.keys.handle_timeout(rng, now);
         let _with_choose = self.chooser.handle_timeout(now);
     }
 

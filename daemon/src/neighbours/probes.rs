@@ -7,8 +7,7 @@ use fallback_sleeve::{Suite, mtu};
 use gossip::Offer;
 use model::PathKind;
 use overlay::{FastdpHere, Health};
-use rand::Rng as _;
-use rand::rngs::StdRng;
+use rand::CryptoRng;
 
 use super::{Link, Settings};
 
@@ -25,7 +24,7 @@ impl Probes {
         link: &Link,
         settings: &Settings,
         slot: u16,
-        rng: &mut StdRng,
+        rng: &mut dyn CryptoRng,
         now: Instant,
     ) -> Self {
         // Not so many at once that a socket's buffer overflows.

@@ -6,8 +6,7 @@ use std::time::Instant;
 use fallback_sleeve::heartbeat::{Beat, BeatError, BeatSealer};
 use fallback_sleeve::probe::{PathProbe, Roam};
 use model::PathKind;
-use rand::Rng as _;
-use rand::rngs::StdRng;
+use rand::CryptoRng;
 use zeroize::Zeroizing;
 
 use super::gate::BeatGate;
@@ -82,7 +81,7 @@ impl<A: Copy + Eq> Way<A> {
         probe: &mut PathProbe,
         beat: Beat,
         (from, size): (A, u16),
-        rng: &mut StdRng,
+        rng: &mut dyn CryptoRng,
         now: Instant,
     ) -> Result<Heard, BeatError> {
         let mut heard = Heard::default();
@@ -106,7 +105,7 @@ impl<A: Copy + Eq> Way<A> {
 }
 
 /// A random id that is not the probe's
-fn other_than(probe: u64, rng: &mut StdRng) -> u64 {
+fn other_than(probe: u64, rng: &mut dyn CryptoRng) -> u64 {
     let id = rng.next_u64();
     if id == probe { !id } else { id }
 }

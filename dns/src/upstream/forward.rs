@@ -16,6 +16,7 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use model::later;
 use rand::Rng;
 
 /// How long there is for all servers together: askers ask again after five seconds (`resolv.conf(5)`)
@@ -171,10 +172,6 @@ impl Forward {
             self.next_at.min(self.ends_at)
         }
     }
-}
-
-fn later(now: Instant, time: Duration) -> Instant {
-    now.checked_add(time).unwrap_or(now)
 }
 
 /// Whether bytes are an answer to this question, and then whether it is of use

@@ -71,28 +71,36 @@ impl Candidate {
         }
         let mut identification = 0;
         if network.version == Version::V4 {
-            if l4 != l3 + IPV4 || word(frame, l3 + ipv4::FRAGMENT)? & ipv4::FRAGMENTED != 0 {
+            if l4 != l3.wrapping_add(IPV4)
+                || word(frame, l3.wrapping_add(ipv4::FRAGMENT))? & ipv4::FRAGMENTED != 0
+            {
                 return None;
             }
-            identification = word(frame, l3 + ipv4::IDENTIFICATION)?;
+            identification = word(frame, l3.wrapping_add(ipv4::IDENTIFICATION))?;
         }
         let (payload, sequence, ends, joinable) = match protocol {
             IPPROTO_TCP => {
-                let flags = word(frame, l4 + tcp::OFFSET_FLAGS)?;
-                let payload = l4 + usize::from(flags >> 12) * 4;
-                if payload < l4 + TCP {
+                let flags = word(frame, l4.wrapping_add(tcp::OFFSET_FLAGS))?;
+                let payload = l4.wrapping_add(usize::from(flags >> 12).wrapping_mul(4));
+                if payload < l4.wrapping_add(TCP) {
                     return None;
                 }
                 let odd = tcp::SYN | tcp::RST | tcp::URG | tcp::CWR;
                 let ends = flags & (tcp::PSH | tcp::FIN) != 0;
                 let plain = flags & (odd | tcp::ACK) == tcp::ACK;
-                let joinable = plain && word(frame, l4 + tcp::CHECKSUM)? != OTHER_ZERO;
-                (payload, long(frame, l4 + tcp::SEQUENCE)?, ends, joinable)
+                let joinable = plain && word(frame, l4.wrapping_add(tcp::CHECKSUM))? != OTHER_ZERO;
+                (
+                    payload,
+                    long(frame, l4.wrapping_add(tcp::SEQUENCE))?,
+                    ends,
+                    joinable,
+                )
             }
             IPPROTO_UDP => {
-                let whole = usize::from(word(frame, l4 + udp::LENGTH)?) == frame.len() - l4;
-                let summed = word(frame, l4 + udp::CHECKSUM)? != 0;
-                (l4 + UDP, 0, false, whole && summed)
+                let whole =
+                    usize::from(word(frame, l4.wrapping_add(udp::LENGTH))?) == frame.len().wrapping_sub(l4);
+                let summed = word(frame, l4.wrapping_add(udp::CHECKSUM))? != 0;
+                (l4.wrapping_add(UDP), 0, false, whole && summed)
             }
             _ => return None,
         };
@@ -119,7 +127,9 @@ impl Candidate {
         ) else {
             return false;
         };
-        let total = u64::from(checksum::sum(transport)) + pseudo + transport.len() as u64;
+        let total = pseudo
+            .wrapping_add(checksum::sum(transport).into())
+            .wrapping_add(transport.len() as u64);
         let ip_is_right = match network.version {
             Version::V4 => checksum::sum(ip) == 0xffff && word(ip, ipv4::CHECKSUM) != Some(OTHER_ZERO),
             Version::V6 => true,

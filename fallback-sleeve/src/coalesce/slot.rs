@@ -80,24 +80,24 @@ impl Slot {
     /// Takes a segment of this slot's flow, which lies at `start` in the arena, if it follows
     pub(super) fn join(&mut self, arena: &[u8], frame: &[u8], start: usize, other: &Candidate) -> Joined {
         let own = &self.candidate;
-        let headers = own.payload - own.network.l3;
+        let headers = own.payload.wrapping_sub(own.network.l3);
         let follows = other.len <= own.len
             && other.payload == own.payload
             && other.sequence == own.sequence.wrapping_add(self.sequence_len())
             && other.identification == own.identification.wrapping_add(self.identification_len())
             && self.more.len() < MAX_PIECES
-            && headers + self.total + other.len <= MAX_PACKET;
+            && headers.saturating_add(self.total).saturating_add(other.len) <= MAX_PACKET;
         let Some(first) = arena.get(self.first.clone()).filter(|_| follows) else {
             return Joined::No;
         };
         if !self.agrees(first, frame) {
             return Joined::No;
         }
-        let payload = start + other.payload;
-        self.more.push(payload..payload + other.len);
-        self.total += other.len;
+        let payload = start.wrapping_add(other.payload);
+        self.more.push(payload..payload.wrapping_add(other.len));
+        self.total = self.total.saturating_add(other.len);
         if other.ends {
-            let flags = word(frame, other.l4 + tcp::OFFSET_FLAGS).unwrap_or_default();
+            let flags = word(frame, other.l4.wrapping_add(tcp::OFFSET_FLAGS)).unwrap_or_default();
             self.end_flags = flags & (tcp::PSH | tcp::FIN);
         }
         if other.ends || other.len < self.candidate.len {
@@ -125,7 +125,11 @@ impl Slot {
         for (slice, piece) in slices.iter_mut().zip(pieces.chain(more)) {
             *slice = IoSlice::new(piece);
         }
-        write(slices.get(..2 + self.more.len()).unwrap_or_default());
+        write(
+            slices
+                .get(..self.more.len().saturating_add(2))
+                .unwrap_or_default(),
+        );
     }
 
     /// The vnet header and the headers of the whole frame, and the first payload
@@ -149,39 +153,50 @@ impl Slot {
                 (true, Version::V6) => VnetHeader::GSO_TCPV6,
                 (false, _) => VnetHeader::GSO_UDP_L4,
             },
-            hdr_len: (start + tags.len()) as u16,
+            hdr_len: start.wrapping_add(tags.len()) as u16,
             gso_size: len as u16,
-            csum_start: (l4 + tags.len()) as u16,
+            csum_start: l4.wrapping_add(tags.len()) as u16,
             csum_offset: if is_tcp { tcp::CHECKSUM } else { udp::CHECKSUM } as u16,
         };
-        let used = VnetHeader::LEN + start + tags.len();
+        let shift = tags.len().wrapping_add(VnetHeader::LEN);
+        let used = start.wrapping_add(shift);
         let out = head.get_mut(..used)?;
-        let mut at = 0;
+        let mut left = &mut *out;
         for part in [&vnet.emit()[..], addresses, tags, rest] {
-            out.get_mut(at..at + part.len())?.copy_from_slice(part);
-            at += part.len();
+            let (place, behind) = left.split_at_mut_checked(part.len())?;
+            place.copy_from_slice(part);
+            left = behind;
         }
-        let shift = VnetHeader::LEN + tags.len();
-        let (l3, l4) = (network.l3 + shift, l4 + shift);
-        let transport = (start - self.candidate.l4 + self.total) as u16;
+        let (l3, l4) = (network.l3.wrapping_add(shift), l4.wrapping_add(shift));
+        let transport = start.wrapping_sub(self.candidate.l4).wrapping_add(self.total) as u16;
         match network.version {
             Version::V4 => {
-                put_word(out, l3 + ipv4::TOTAL_LENGTH, IPV4 as u16 + transport);
-                put_word(out, l3 + ipv4::CHECKSUM, 0);
-                let sum = checksum::sum(out.get(l3..l3 + IPV4)?);
-                put_word(out, l3 + ipv4::CHECKSUM, checksum::complement(u64::from(sum)));
+                put_word(
+                    out,
+                    l3.wrapping_add(ipv4::TOTAL_LENGTH),
+                    transport.wrapping_add(IPV4 as u16),
+                );
+                put_word(out, l3.wrapping_add(ipv4::CHECKSUM), 0);
+                let sum = checksum::sum(out.get(l3..l3.wrapping_add(IPV4))?);
+                put_word(
+                    out,
+                    l3.wrapping_add(ipv4::CHECKSUM),
+                    checksum::complement(u64::from(sum)),
+                );
             }
-            Version::V6 => put_word(out, l3 + ipv6::PAYLOAD_LENGTH, transport),
+            Version::V6 => put_word(out, l3.wrapping_add(ipv6::PAYLOAD_LENGTH), transport),
         }
-        let pseudo = network.pseudo_sum(first, protocol)? + u64::from(transport);
+        let pseudo = network
+            .pseudo_sum(first, protocol)?
+            .wrapping_add(transport.into());
         let partial = checksum::fold(pseudo);
         if is_tcp {
-            let flags = word(out, l4 + tcp::OFFSET_FLAGS)?;
-            put_word(out, l4 + tcp::OFFSET_FLAGS, flags | self.end_flags);
-            put_word(out, l4 + tcp::CHECKSUM, partial);
+            let flags = word(out, l4.wrapping_add(tcp::OFFSET_FLAGS))?;
+            put_word(out, l4.wrapping_add(tcp::OFFSET_FLAGS), flags | self.end_flags);
+            put_word(out, l4.wrapping_add(tcp::CHECKSUM), partial);
         } else {
-            put_word(out, l4 + udp::LENGTH, transport);
-            put_word(out, l4 + udp::CHECKSUM, partial);
+            put_word(out, l4.wrapping_add(udp::LENGTH), transport);
+            put_word(out, l4.wrapping_add(udp::CHECKSUM), partial);
         }
         Some((out, payload))
     }
@@ -199,22 +214,25 @@ impl Slot {
         let same = |range: Range<usize>| first.get(range.clone()) == frame.get(range);
         let network_agrees = match network.version {
             Version::V4 => {
-                same(l3..l3 + ipv4::TOTAL_LENGTH) && same(l3 + ipv4::FRAGMENT..l3 + ipv4::CHECKSUM)
+                same(l3..l3.wrapping_add(ipv4::TOTAL_LENGTH))
+                    && same(l3.wrapping_add(ipv4::FRAGMENT)..l3.wrapping_add(ipv4::CHECKSUM))
             }
             Version::V6 => {
-                same(l3..l3 + ipv6::PAYLOAD_LENGTH) && same(l3 + ipv6::NEXT_HEADER..l3 + ipv6::SOURCE)
+                same(l3..l3.wrapping_add(ipv6::PAYLOAD_LENGTH))
+                    && same(l3.wrapping_add(ipv6::NEXT_HEADER)..l3.wrapping_add(ipv6::SOURCE))
             }
         };
         if protocol != IPPROTO_TCP {
             return network_agrees;
         }
-        let flags =
-            |frame: &[u8]| word(frame, l4 + tcp::OFFSET_FLAGS).map(|flags| flags & !(tcp::PSH | tcp::FIN));
+        let flags = |frame: &[u8]| {
+            word(frame, l4.wrapping_add(tcp::OFFSET_FLAGS)).map(|flags| flags & !(tcp::PSH | tcp::FIN))
+        };
         network_agrees
             && flags(first) == flags(frame)
-            && same(l4 + tcp::ACKNOWLEDGMENT..l4 + tcp::OFFSET_FLAGS)
-            && same(l4 + tcp::WINDOW..l4 + tcp::CHECKSUM)
-            && same(l4 + tcp::URGENT..payload)
+            && same(l4.wrapping_add(tcp::ACKNOWLEDGMENT)..l4.wrapping_add(tcp::OFFSET_FLAGS))
+            && same(l4.wrapping_add(tcp::WINDOW)..l4.wrapping_add(tcp::CHECKSUM))
+            && same(l4.wrapping_add(tcp::URGENT)..payload)
     }
 
     /// How far the next segment's sequence number is from the first's
@@ -229,7 +247,7 @@ impl Slot {
     /// How far the next segment's IPv4 identification is from the first's
     fn identification_len(&self) -> u16 {
         match self.candidate.network.version {
-            Version::V4 => self.more.len() as u16 + 1,
+            Version::V4 => (self.more.len() as u16).wrapping_add(1),
             Version::V6 => 0,
         }
     }

@@ -132,7 +132,7 @@ impl Recent {
             self.next = after;
             return true;
         }
-        let behind = u32::try_from(self.next - after).ok();
+        let behind = u32::try_from(self.next.wrapping_sub(after)).ok();
         let Some(bit) = behind.and_then(|behind| 1u128.checked_shl(behind)) else {
             return false;
         };

@@ -2,6 +2,10 @@
 
 use std::time::{Duration, Instant};
 
+use model::{later, until_next};
+
+use super::fraction;
+
 /// Whether packets pass
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -120,10 +124,10 @@ impl Liveness {
         }
         if now >= self.next_beat {
             self.beat = Beat {
-                number: self.beat.number + 1,
+                number: self.beat.number.wrapping_add(1),
                 started: now,
                 gap,
-                retry: now + gap,
+                retry: later(now, gap),
                 tries: 1,
                 answered: false,
                 full,
@@ -137,8 +141,8 @@ impl Liveness {
             });
         }
         if self.retry_at().is_some_and(|at| now >= at) {
-            self.beat.tries += 1;
-            self.beat.retry = now + self.beat.gap;
+            self.beat.tries = self.beat.tries.saturating_add(1);
+            self.beat.retry = later(now, self.beat.gap);
             return Some(Tries {
                 beat: self.beat.number,
                 small: !self.beat.answered,
@@ -170,14 +174,14 @@ impl Liveness {
             return;
         }
         if self.is_hopeless() {
-            self.beat.retry = now + self.beat.gap;
+            self.beat.retry = later(now, self.beat.gap);
         }
-        let in_a_row = beat == self.answered + 1;
+        let in_a_row = beat == self.answered.wrapping_add(1);
         self.answered = beat;
         self.phase = match self.phase {
             Phase::Untried | Phase::Up => Phase::Up,
             Phase::Down { good } => {
-                let good = if in_a_row { good + 1 } else { 1 };
+                let good = if in_a_row { good.saturating_add(1) } else { 1 };
                 if good >= self.recovery {
                     self.full_missed = 0;
                     Phase::Up
@@ -191,7 +195,7 @@ impl Liveness {
     /// The process slept: answers may wait to be read, and pings were not sent. Start again, unless the
     /// path has been silent for so long that this is no excuse
     pub(super) fn starved(&mut self, now: Instant) {
-        if now.saturating_duration_since(self.last_answer) < self.interval * SILENCE {
+        if now.saturating_duration_since(self.last_answer) < self.interval.saturating_mul(SILENCE) {
             self.forgive(now);
         }
     }
@@ -215,9 +219,9 @@ impl Liveness {
         if beat.full_answered {
             self.full_missed = 0;
         } else if beat.full && beat.answered {
-            self.full_missed += 1;
+            self.full_missed = self.full_missed.saturating_add(1);
         }
-        let missed = self.judged - self.answered.max(self.forgiven).min(self.judged);
+        let missed = self.judged.saturating_sub(self.answered.max(self.forgiven));
         match self.phase {
             Phase::Up if missed >= u64::from(self.missed) => self.phase = Phase::Down { good: 0 },
             Phase::Down { .. } if missed >= u64::from(self.missed) => self.phase = Phase::Down { good: 0 },
@@ -227,20 +231,18 @@ impl Liveness {
 
     /// The next of the moments for beats, half an interval away or more
     fn beat_after(&self, now: Instant) -> Instant {
-        let since = now.saturating_duration_since(self.grid).as_nanos();
-        let into = since.checked_rem(self.interval.as_nanos()).unwrap_or(0);
-        let wait = self.interval - Duration::from_nanos(u64::try_from(into).unwrap_or(0));
-        if wait * 2 < self.interval {
-            now + wait + self.interval
+        let wait = until_next(self.interval, self.grid, now);
+        if wait.saturating_mul(2) < self.interval {
+            later(now, wait.saturating_add(self.interval))
         } else {
-            now + wait
+            later(now, wait)
         }
     }
 
     /// When an answer is overdue: before the next beat, so that the last of the missed ones is known
     /// within `missed + 1` intervals of a cut
     fn judge_at(&self) -> Instant {
-        self.beat.started + self.interval * 4 / 5
+        later(self.beat.started, fraction(self.interval.saturating_mul(4), 5))
     }
 
     fn retry_at(&self) -> Option<Instant> {

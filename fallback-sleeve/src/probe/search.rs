@@ -15,6 +15,10 @@
 
 use std::time::{Duration, Instant};
 
+use model::later;
+
+use super::fraction;
+
 /// Finds the largest size that passes
 pub(super) struct MtuSearch {
     floor: u16,
@@ -108,7 +112,7 @@ impl MtuSearch {
 
     /// The path is up, or something changed: looks above what is known to pass
     pub(super) fn start(&mut self) {
-        let passes = self.mtu.unwrap_or(self.floor - 1);
+        let passes = self.mtu.unwrap_or_else(|| self.floor.saturating_sub(1));
         self.phase = Phase::Searching(Search::new(passes, self.ceiling.saturating_add(1), Below::No));
     }
 
@@ -153,7 +157,7 @@ impl MtuSearch {
         let hurry = if search.below == Below::No { 1 } else { 2 };
         search.probe = Some(Probe {
             size,
-            expires: now + timeout / hurry,
+            expires: later(now, fraction(timeout, hurry)),
         });
         Some(size)
     }
@@ -188,7 +192,11 @@ impl MtuSearch {
             | Phase::Complete { .. }
                 if self.mtu.is_some_and(|mtu| size <= mtu) =>
             {
-                self.phase = Phase::Searching(Search::new(self.floor - 1, size, Below::Certain(size)));
+                self.phase = Phase::Searching(Search::new(
+                    self.floor.saturating_sub(1),
+                    size,
+                    Below::Certain(size),
+                ));
             }
             Phase::Searching(_) | Phase::Suspect { .. } | Phase::Complete { .. } | Phase::Idle => {}
         }
@@ -220,7 +228,7 @@ impl MtuSearch {
                 } else {
                     Below::Suspected(mtu)
                 };
-                self.phase = Phase::Searching(Search::new(self.floor - 1, mtu, below));
+                self.phase = Phase::Searching(Search::new(self.floor.saturating_sub(1), mtu, below));
             }
             Phase::Suspect { found } if certain => {
                 self.mtu = *found;
@@ -249,7 +257,9 @@ impl MtuSearch {
             Some(_) => self.interval,
             None => self.interval.min(RETRY),
         };
-        self.phase = Phase::Complete { again: now + wait };
+        self.phase = Phase::Complete {
+            again: later(now, wait),
+        };
     }
 }
 
@@ -273,8 +283,9 @@ impl Search {
         if self.fails > ceiling {
             return Some(ceiling);
         }
-        if self.fails - self.passes > 1 {
-            return Some(self.passes + (self.fails - self.passes) / 2);
+        let between = self.fails.saturating_sub(self.passes);
+        if between > 1 {
+            return Some(self.passes.saturating_add(between / 2));
         }
         // Three losses in a row happen by chance; do not let one of them decide.
         if self.confirmed {
@@ -300,7 +311,7 @@ impl Search {
 
     fn missed(&mut self, size: u16) {
         self.probe = None;
-        self.tries += 1;
+        self.tries = self.tries.saturating_add(1);
         if self.tries >= MAX_TRIES {
             self.tries = 0;
             self.confirmed |= size == self.fails;

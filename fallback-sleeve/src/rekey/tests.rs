@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use rand::SeedableRng;
+use rand::rngs::StdRng;
 
 use super::*;
 use crate::datagram::{InnerHeader, Kind};
@@ -10,6 +11,7 @@ use model::{ShortId, Vni};
 /// One end: its keys, and what a driver would hold for it
 struct End {
     keys: Keys,
+    rng: StdRng,
     openers: BTreeMap<SessionId, Opener>,
     sealer: Option<Sealer>,
     /// Keys that it was ever offered
@@ -18,12 +20,10 @@ struct End {
 
 impl End {
     fn new(suite: Suite, seed: u64, now: Instant) -> Self {
+        let mut rng = StdRng::seed_from_u64(seed);
         Self {
-            keys: Keys::new(
-                KeysConfig::new(suite, seed as u16),
-                StdRng::seed_from_u64(seed),
-                now,
-            ),
+            keys: Keys::new(KeysConfig::new(suite, seed as u16), &mut rng, now),
+            rng,
             openers: BTreeMap::new(),
             sealer: None,
             offered: Vec::new(),
@@ -114,7 +114,7 @@ fn a_key_is_replaced_by_age_and_the_old_one_received_for_a_while() {
     let mut now = start;
     while b.offered.len() == 1 && a.offered.len() == 1 {
         now = b.keys.poll_timeout().unwrap().0;
-        b.keys.handle_timeout(now);
+        b.keys.handle_timeout(&mut b.rng, now);
         talk(&mut a, &mut b, now);
     }
     assert_eq!(now, start + Duration::from_secs(120));
@@ -123,7 +123,7 @@ fn a_key_is_replaced_by_age_and_the_old_one_received_for_a_while() {
     assert!(b.opens(&a.seal()));
     let (at, why) = b.keys.poll_timeout().unwrap();
     assert!(at <= now + Duration::from_secs(10), "{why}");
-    b.keys.handle_timeout(now + Duration::from_secs(10));
+    b.keys.handle_timeout(&mut b.rng, now + Duration::from_secs(10));
     talk(&mut a, &mut b, now);
     assert_eq!(b.openers.len(), 1);
     assert!(b.opens(&a.seal()));
@@ -135,11 +135,11 @@ fn a_key_is_replaced_by_use() {
     let (mut a, mut b) = pair(SEALED, start);
     b.keys.config.max_datagrams = 100;
     for i in 0..100 {
-        b.keys.handle_timeout(start + LOOK);
+        b.keys.handle_timeout(&mut b.rng, start + LOOK);
         assert!(b.keys.poll_output().is_none(), "after {i}");
         assert!(b.opens(&a.seal()));
     }
-    b.keys.handle_timeout(start + LOOK);
+    b.keys.handle_timeout(&mut b.rng, start + LOOK);
     talk(&mut a, &mut b, start + LOOK);
     assert_eq!(a.offered.len(), 2);
     assert!(b.opens(&a.seal()));
@@ -150,7 +150,8 @@ fn clear_sessions_are_not_replaced() {
     let start = Instant::now();
     let (mut a, _) = pair(Suite::Clear, start);
     assert_eq!(a.keys.poll_timeout(), None);
-    a.keys.handle_timeout(start + Duration::from_secs(86_400));
+    a.keys
+        .handle_timeout(&mut a.rng, start + Duration::from_secs(86_400));
     assert!(a.keys.poll_output().is_none());
 }
 
@@ -162,7 +163,7 @@ fn a_restarted_sender_gets_a_fresh_key() {
     // The sender dies with its state; the receiver lives on and sees a new control channel.
     a = End::new(SEALED, 77, start);
     a.offered = old_offers;
-    b.keys.reconnected(start);
+    b.keys.reconnected(&mut b.rng, start);
     talk(&mut a, &mut b, start);
     assert!(b.opens(&a.seal()));
     let keys: BTreeSet<_> = a.offered.iter().collect();
@@ -179,7 +180,7 @@ fn an_offer_whose_answer_was_lost_is_still_received() {
     let accept_lost = a.act();
     assert!(b.opens(&a.seal()));
     let late = a.seal();
-    b.keys.reconnected(start);
+    b.keys.reconnected(&mut b.rng, start);
     talk(&mut a, &mut b, start);
     assert!(b.opens(&late));
     assert!(b.opens(&a.seal()));
@@ -224,7 +225,7 @@ fn what_would_weaken_the_path_is_refused() {
 fn a_neighbour_that_is_gone_leaves_no_session() {
     let now = Instant::now();
     let (mut a, _) = pair(SEALED, now);
-    a.keys.reconnected(now);
+    a.keys.reconnected(&mut a.rng, now);
     a.keys.shut_down();
     let _unsent = a.act();
     assert!(a.openers.is_empty());
@@ -241,24 +242,24 @@ proptest! {
         for (what, pause) in steps {
             now += Duration::from_millis(pause);
             match what {
-                0 => a.keys.reconnected(now),
-                1 => b.keys.reconnected(now),
+                0 => a.keys.reconnected(&mut a.rng, now),
+                1 => b.keys.reconnected(&mut b.rng, now),
                 // What is under way is lost with the control channel; a new one follows.
                 2 => {
                     a.act();
                     b.act();
-                    a.keys.reconnected(now);
-                    b.keys.reconnected(now);
+                    a.keys.reconnected(&mut a.rng, now);
+                    b.keys.reconnected(&mut b.rng, now);
                 }
-                3 => a.keys.handle_timeout(now),
-                4 => b.keys.handle_timeout(now),
+                3 => a.keys.handle_timeout(&mut a.rng, now),
+                4 => b.keys.handle_timeout(&mut b.rng, now),
                 _ => talk(&mut a, &mut b, now),
             }
             let bound = MAX_RETIRING + 2;
             prop_assert!(a.openers.len() <= bound && b.openers.len() <= bound);
         }
-        a.keys.handle_timeout(now);
-        b.keys.handle_timeout(now);
+        a.keys.handle_timeout(&mut a.rng, now);
+        b.keys.handle_timeout(&mut b.rng, now);
         talk(&mut a, &mut b, now);
         prop_assert!(a.opens(&b.seal()) && b.opens(&a.seal()));
         let all: Vec<_> = a.offered.iter().chain(&b.offered).collect();

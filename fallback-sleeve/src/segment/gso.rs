@@ -65,14 +65,16 @@ impl Gso {
             return None;
         }
         let payload = match offload {
-            Offload::Tcp(_) => l4 + usize::from(word(head, l4 + tcp::OFFSET_FLAGS)? >> 12) * 4,
-            Offload::Udp => l4 + UDP,
+            Offload::Tcp(_) => l4.wrapping_add(
+                usize::from(word(head, l4.wrapping_add(tcp::OFFSET_FLAGS))? >> 12).wrapping_mul(4),
+            ),
+            Offload::Udp => l4.wrapping_add(UDP),
         };
         let least = match offload {
             Offload::Tcp(_) => TCP,
             Offload::Udp => UDP,
         };
-        if payload < l4 + least || payload > head.len() {
+        if payload < l4.wrapping_add(least) || payload > head.len() {
             return None;
         }
         let pseudo = if plain {
@@ -84,34 +86,34 @@ impl Gso {
                 Offload::Tcp(_) => tcp::CHECKSUM,
                 Offload::Udp => udp::CHECKSUM,
             };
-            let length = checksum::fold((len - l4) as u64);
-            u64::from(word(head, l4 + field)?) + u64::from(!length)
+            let length = checksum::fold(len.wrapping_sub(l4) as u64);
+            u64::from(word(head, l4.wrapping_add(field))?).wrapping_add(u64::from(!length))
         };
         let identification = match version {
-            Version::V4 => word(head, l3 + ipv4::IDENTIFICATION)?,
+            Version::V4 => word(head, l3.wrapping_add(ipv4::IDENTIFICATION))?,
             Version::V6 => 0,
         };
         let transport = match offload {
             Offload::Tcp(_) => Transport::Tcp {
-                sequence: long(head, l4 + tcp::SEQUENCE)?,
-                offset_flags: word(head, l4 + tcp::OFFSET_FLAGS)?,
+                sequence: long(head, l4.wrapping_add(tcp::SEQUENCE))?,
+                offset_flags: word(head, l4.wrapping_add(tcp::OFFSET_FLAGS))?,
             },
             Offload::Udp => Transport::Udp,
         };
         if version == Version::V4 {
-            put_word(head, l3 + ipv4::TOTAL_LENGTH, 0);
-            put_word(head, l3 + ipv4::IDENTIFICATION, 0);
-            put_word(head, l3 + ipv4::CHECKSUM, 0);
+            put_word(head, l3.wrapping_add(ipv4::TOTAL_LENGTH), 0);
+            put_word(head, l3.wrapping_add(ipv4::IDENTIFICATION), 0);
+            put_word(head, l3.wrapping_add(ipv4::CHECKSUM), 0);
         }
         match transport {
             Transport::Tcp { .. } => {
-                put_long(head, l4 + tcp::SEQUENCE, 0);
-                put_word(head, l4 + tcp::OFFSET_FLAGS, 0);
-                put_word(head, l4 + tcp::CHECKSUM, 0);
+                put_long(head, l4.wrapping_add(tcp::SEQUENCE), 0);
+                put_word(head, l4.wrapping_add(tcp::OFFSET_FLAGS), 0);
+                put_word(head, l4.wrapping_add(tcp::CHECKSUM), 0);
             }
             Transport::Udp => {
-                put_word(head, l4 + udp::LENGTH, 0);
-                put_word(head, l4 + udp::CHECKSUM, 0);
+                put_word(head, l4.wrapping_add(udp::LENGTH), 0);
+                put_word(head, l4.wrapping_add(udp::CHECKSUM), 0);
             }
         }
         Some(Self {
@@ -121,7 +123,7 @@ impl Gso {
             version,
             identification,
             ip_sum: u64::from(checksum::sum(head.get(l3..fixed_end)?)),
-            transport_sum: u64::from(checksum::sum(head.get(l4..payload)?)) + pseudo,
+            transport_sum: pseudo.wrapping_add(checksum::sum(head.get(l4..payload)?).into()),
             transport,
         })
     }
@@ -137,21 +139,27 @@ impl Gso {
         let Self { l3, l4, .. } = *self;
         match self.version {
             Version::V4 => {
-                let length = (frame.len() - l3) as u16;
+                let length = frame.len().wrapping_sub(l3) as u16;
                 let identification = self.identification.wrapping_add(index as u16);
-                let sum = self.ip_sum + u64::from(length) + u64::from(identification);
-                put_word(frame, l3 + ipv4::TOTAL_LENGTH, length);
-                put_word(frame, l3 + ipv4::IDENTIFICATION, identification);
-                put_word(frame, l3 + ipv4::CHECKSUM, checksum::complement(sum));
+                let sum = self
+                    .ip_sum
+                    .wrapping_add(length.into())
+                    .wrapping_add(identification.into());
+                put_word(frame, l3.wrapping_add(ipv4::TOTAL_LENGTH), length);
+                put_word(frame, l3.wrapping_add(ipv4::IDENTIFICATION), identification);
+                put_word(frame, l3.wrapping_add(ipv4::CHECKSUM), checksum::complement(sum));
             }
             Version::V6 => {
-                let length = (frame.len() - l3 - IPV6) as u16;
-                put_word(frame, l3 + ipv6::PAYLOAD_LENGTH, length);
+                let length = frame.len().wrapping_sub(l3).wrapping_sub(IPV6) as u16;
+                put_word(frame, l3.wrapping_add(ipv6::PAYLOAD_LENGTH), length);
             }
         }
-        let length = (frame.len() - l4) as u16;
+        let length = frame.len().wrapping_sub(l4) as u16;
         let payload = checksum::sum(frame.get(self.payload..).unwrap_or_default());
-        let sum = self.transport_sum + u64::from(payload) + u64::from(length);
+        let sum = self
+            .transport_sum
+            .wrapping_add(payload.into())
+            .wrapping_add(length.into());
         match self.transport {
             Transport::Tcp {
                 sequence,
@@ -164,15 +172,21 @@ impl Gso {
                     offset_flags &= !tcp::CWR;
                 }
                 let sequence = sequence.wrapping_add(at as u32);
-                let sum = sum + u64::from(sequence) + u64::from(offset_flags);
-                put_long(frame, l4 + tcp::SEQUENCE, sequence);
-                put_word(frame, l4 + tcp::OFFSET_FLAGS, offset_flags);
-                put_word(frame, l4 + tcp::CHECKSUM, checksum::complement(sum));
+                let sum = sum
+                    .wrapping_add(sequence.into())
+                    .wrapping_add(offset_flags.into());
+                put_long(frame, l4.wrapping_add(tcp::SEQUENCE), sequence);
+                put_word(frame, l4.wrapping_add(tcp::OFFSET_FLAGS), offset_flags);
+                put_word(frame, l4.wrapping_add(tcp::CHECKSUM), checksum::complement(sum));
             }
             Transport::Udp => {
-                let sum = sum + u64::from(length);
-                put_word(frame, l4 + udp::LENGTH, length);
-                put_word(frame, l4 + udp::CHECKSUM, checksum::complement_nonzero(sum));
+                let sum = sum.wrapping_add(length.into());
+                put_word(frame, l4.wrapping_add(udp::LENGTH), length);
+                put_word(
+                    frame,
+                    l4.wrapping_add(udp::CHECKSUM),
+                    checksum::complement_nonzero(sum),
+                );
             }
         }
     }

@@ -9,7 +9,7 @@ mod stream;
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use model::PeerName;
+use model::{PeerName, later};
 
 use crate::config::Timers;
 use crate::frame::{self, FrameError, FrameKind, FrameReader};
@@ -147,7 +147,7 @@ impl Connection {
             }),
             frames: FrameReader::default(),
             early: 0,
-            deadline: now + timers.handshake,
+            deadline: later(now, timers.handshake),
         }
     }
 
@@ -155,7 +155,7 @@ impl Connection {
     pub(crate) fn feed(&mut self, bytes: &[u8], timers: &Timers, now: Instant) {
         match self.stage {
             Stage::Closed => return,
-            Stage::Up(_) => self.deadline = now + timers.silence,
+            Stage::Up(_) => self.deadline = later(now, timers.silence),
             Stage::Prologue(_) | Stage::Puzzle(..) | Stage::Noise(_) | Stage::Greeting { .. } => {}
         }
         self.frames.push(bytes);
@@ -167,7 +167,7 @@ impl Connection {
             .unwrap_or_else(|ended| Some(Received::Ended(ended)));
         match received {
             Some(Received::Ended(_)) => self.stage = Stage::Closed,
-            Some(Received::Welcome) => self.deadline = now + timers.silence,
+            Some(Received::Welcome) => self.deadline = later(now, timers.silence),
             Some(Received::Secured | Received::Hello(_) | Received::Message(_) | Received::Unknown)
             | None => {}
         }
@@ -224,12 +224,12 @@ impl Connection {
 
     /// This process did not run: whatever came meanwhile has not been read yet
     pub(crate) fn excuse(&mut self, timers: &Timers, now: Instant) {
-        self.deadline = now
-            + if self.is_up() {
-                timers.silence
-            } else {
-                timers.handshake
-            };
+        let patience = if self.is_up() {
+            timers.silence
+        } else {
+            timers.handshake
+        };
+        self.deadline = later(now, patience);
     }
 
     pub(crate) fn handle_timeout(&mut self, now: Instant) -> Option<Ended> {
@@ -289,7 +289,7 @@ impl Connection {
         let ours = opening.ours;
         ours.check(&theirs).map_err(|reject| self.reject(reject))?;
         self.frames.take(len);
-        self.early += len;
+        self.early = self.early.saturating_add(len);
         let (first, second) = if self.outbound {
             (&ours, &theirs)
         } else {
@@ -345,7 +345,10 @@ impl Connection {
             Err(FrameError::Kind(_)) => return Err(Ended::Malformed),
         };
         if !self.is_up() {
-            self.early += frame::HEADER + body.len();
+            self.early = self
+                .early
+                .saturating_add(frame::HEADER)
+                .saturating_add(body.len());
         }
         match self.phase().pass(kind) {
             Pass::Handshake => self.read_handshake(&body, secrets),

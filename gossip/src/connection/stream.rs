@@ -48,9 +48,9 @@ impl Stream {
         if rest.len() < len {
             return Ok(None);
         }
-        let start = self.read + 4;
-        self.read = start + len;
-        Ok(Some(&self.opened[start..start + len]))
+        let start = self.read.saturating_add(4);
+        self.read = start.saturating_add(len);
+        Ok(Some(&self.opened[start..self.read]))
     }
 }
 

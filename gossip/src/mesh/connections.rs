@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use log::{Level, debug, info, log};
-use model::PeerName;
+use model::{PeerName, bump, later};
 use rand::RngExt;
 
 use super::Mesh;
@@ -29,7 +29,7 @@ impl Mesh {
         now: Instant,
     ) -> ConnId {
         let conn = ConnId(self.next_conn);
-        self.next_conn += 1;
+        bump(&mut self.next_conn);
         let entropy = self.config.entropy.rng();
         let start = Start {
             outbound,
@@ -56,13 +56,13 @@ impl Mesh {
             match received {
                 None => return,
                 Some(Received::Secured) => {
-                    self.counters.handshakes += 1;
+                    bump(&mut self.counters.handshakes);
                     self.introduce(conn);
                 }
                 Some(Received::Hello(hello)) => self.greet(conn, hello, now),
                 Some(Received::Welcome) => self.welcomed(conn, now),
                 Some(Received::Message(message)) => self.heard(conn, message, now),
-                Some(Received::Unknown) => self.counters.unknown_messages += 1,
+                Some(Received::Unknown) => bump(&mut self.counters.unknown_messages),
                 Some(Received::Ended(ended)) => {
                     self.outputs.push(Output::Close { conn });
                     self.drop_connection(conn, ended, now);
@@ -103,7 +103,7 @@ impl Mesh {
             } else {
                 timers.restart_grace
             };
-            let until = now + grace;
+            let until = later(now, grace);
             self.change_neighbour(peer, Change::Lost { ended, until }, now);
         }
         self.targets

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use ipnetwork::IpNetwork;
 use log::{debug, info, warn};
-use model::{PeerName, ShortId};
+use model::{PeerName, ShortId, bump, later};
 
 use super::Mesh;
 use super::connections::REQUESTS;
@@ -15,7 +15,7 @@ use crate::bans::Ban;
 use crate::config::Config;
 use crate::connection::Ended;
 use crate::digest::{Difference, Digest, Stamp};
-use crate::identity::Signature;
+use crate::identity::{Binding, IdentityKey, Keys as _, Signature};
 use crate::message::{Goodbye, Message};
 use crate::neighbours::Neighbours;
 use crate::output::{ConnId, Event};
@@ -161,7 +161,7 @@ impl Mesh {
         let bucket = self.requests.get_mut(&conn);
         let may = bucket.is_some_and(|bucket| bucket.take_many(records.max(1) as f64, REQUESTS, now));
         if !may {
-            self.counters.requests_dropped += 1;
+            bump(&mut self.counters.requests_dropped);
         }
         may
     }
@@ -172,7 +172,7 @@ impl Mesh {
             self.tell_encoded(conn, &bytes);
         }
         let known = names.iter().filter(|name| self.table.get(**name).is_some());
-        self.counters.records_sent += known.count() as u64;
+        self.counters.records_sent = self.counters.records_sent.saturating_add(known.count() as u64);
     }
 
     /// The records of these names as messages that fit the limit
@@ -182,8 +182,8 @@ impl Mesh {
             let size = wire::record_bytes(record);
             let record = PeerRecord::clone(record);
             match batches.last_mut() {
-                Some((bytes, batch)) if *bytes + size <= BATCH => {
-                    *bytes += size;
+                Some((bytes, batch)) if bytes.saturating_add(size) <= BATCH => {
+                    *bytes = bytes.saturating_add(size);
                     batch.push(record);
                 }
                 Some(_) | None => batches.push((size, vec![record])),
@@ -204,7 +204,7 @@ impl Mesh {
             let (name, stamp) = (record.name, record.stamp());
             let known = self.table.get(name);
             if known.is_some_and(|known| known.stamp() >= stamp) {
-                self.counters.records_known += 1;
+                bump(&mut self.counters.records_known);
                 if known.is_some_and(|known| known.stamp() == stamp) {
                     self.flood.has(name, teller);
                 }
@@ -215,44 +215,55 @@ impl Mesh {
                 return self.close(conn, Goodbye::Duplicate, Ended::Unsigned, now);
             }
             if !self.may_speak(&record, now) {
-                self.counters.records_refused += 1;
+                bump(&mut self.counters.records_refused);
                 continue;
             }
             if name == self.config.name {
                 self.consider_claim(stamp, now);
                 continue;
             }
+            let key = record.key;
             match self.table.merge(record, Some(teller), now) {
+                // Pins last longer than records: they are of peers that the budget of records lets in.
+                Merged::Newer if !self.pin(name, key, now) => {
+                    self.table.remove(name);
+                    bump(&mut self.counters.records_refused);
+                }
                 Merged::Newer => {
-                    self.counters.records_merged += 1;
+                    bump(&mut self.counters.records_merged);
                     self.flood.push(name, Some(teller), self.config.timers.flood, now);
                     self.schedule.routes_stale(&self.config.timers, now);
                 }
                 Merged::Known => {
-                    self.counters.records_known += 1;
+                    bump(&mut self.counters.records_known);
                     if self.table.get(name).is_some_and(|known| known.stamp() == stamp) {
                         self.flood.has(name, teller);
                     }
                 }
-                Merged::Full => self.counters.records_dropped += 1,
+                Merged::Full => bump(&mut self.counters.records_dropped),
             }
         }
     }
 
-    /// Whether the key of a record, which signed it, speaks for its name; a name that is new is pinned to it
+    /// Returns true if the key of a record, which signed it, may speak for its name; reports a claim in vain
     fn may_speak(&mut self, record: &PeerRecord, now: Instant) -> bool {
-        if self.bans.refuses(&record.key) {
+        if self.bans.silences(&record.key) {
             return false;
         }
-        let now_ms = self.now_ms(now);
-        match self.pins.pin(record.name, record.key, now_ms, now) {
-            Pinned::Yes => true,
-            Pinned::Disputed => {
+        match self.pins.binding(record.name, &record.key) {
+            Binding::Bound | Binding::Unknown => true,
+            Binding::Other => {
+                self.pin(record.name, record.key, now);
                 self.own_changed(now);
                 false
             }
-            Pinned::Full => false,
         }
+    }
+
+    /// Pins a name to its key, or reports the claim in vain; whether the key speaks for the name
+    fn pin(&mut self, name: PeerName, key: IdentityKey, now: Instant) -> bool {
+        let now_ms = self.now_ms(now);
+        self.pins.pin(name, key, now_ms, now) == Pinned::Yes
     }
 
     /// A neighbour knows of orders about refused keys
@@ -263,7 +274,6 @@ impl Mesh {
         let now_ms = self.now_ms(now);
         let news: Vec<Ban> = bans
             .iter()
-            .filter(|ban| ban.key != self.config.identity.key() || ban.refused)
             .filter(|ban| self.bans.merge(**ban, now_ms))
             .copied()
             .collect();
@@ -296,8 +306,9 @@ impl Mesh {
                 .filter(|record| record.key == ban.key)
                 .map(|record| record.name)
                 .collect();
+            // The name stays with the key: otherwise whoever bans its owner could claim it next.
             for name in names {
-                self.remove_peer(name, now);
+                self.drop_peer(name, now);
             }
         }
         let all = self.bans.iter().copied().collect();
@@ -316,7 +327,7 @@ impl Mesh {
             let records = changes.names().filter_map(|name| self.table.get(name));
             let concerning = records.filter(|record| changes.concerns(record, self.config.name, neighbour));
             let names: Vec<PeerName> = concerning.map(|record| record.name).collect();
-            self.counters.records_sent += names.len() as u64;
+            self.counters.records_sent = self.counters.records_sent.saturating_add(names.len() as u64);
             if !encoded.contains_key(&names) {
                 encoded.insert(names.clone(), self.batches(&names));
             }
@@ -354,7 +365,7 @@ impl Mesh {
             "a newer record of {} is known than this host's: its state is older than its last run",
             self.config.name
         );
-        self.counters.refutations += 1;
+        bump(&mut self.counters.refutations);
         self.own.outbid(claim);
         self.own_changed(now);
     }
@@ -405,7 +416,7 @@ impl Mesh {
         let due = self
             .unreachable
             .iter()
-            .filter(|(_, since)| **since + delay <= now);
+            .filter(|(_, since)| later(**since, delay) <= now);
         let gone: Vec<PeerName> = due.map(|(name, _)| *name).collect();
         for name in gone {
             debug!("peer {name} is gone");

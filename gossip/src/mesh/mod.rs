@@ -16,7 +16,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
-use model::{PeerName, ShortId, Target};
+use model::{PeerName, ShortId, Target, bump, later};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -95,7 +95,7 @@ pub struct Mesh {
     stopped: bool,
 }
 
-/// The keys that speak for names: none that is banned
+/// The keys that speak for names: none that is banned, but our own, which others may have banned
 struct Speakers<'a> {
     pins: &'a Pins,
     bans: &'a Bans,
@@ -103,7 +103,7 @@ struct Speakers<'a> {
 
 impl Keys for Speakers<'_> {
     fn binding(&self, name: PeerName, key: &IdentityKey) -> Binding {
-        if self.bans.refuses(key) {
+        if self.bans.silences(key) {
             Binding::Other
         } else {
             self.pins.binding(name, key)
@@ -114,11 +114,9 @@ impl Keys for Speakers<'_> {
 impl Mesh {
     /// A mesh of one peer, which dials those that it held before
     pub fn new(mut config: Config, mut rng: StdRng, now: Instant) -> Self {
-        let mut end = config.version.len().min(MAX_VERSION_TEXT);
-        while !config.version.is_char_boundary(end) {
-            end -= 1;
-        }
-        config.version.truncate(end);
+        let most = config.version.len().min(MAX_VERSION_TEXT);
+        let end = (0..=most).rev().find(|end| config.version.is_char_boundary(*end));
+        config.version.truncate(end.unwrap_or(0));
         let mut outputs = Outputs::default();
         let short_id = config.short_id.unwrap_or_else(|| {
             let drawn = short_ids::draw(&mut rng);
@@ -133,7 +131,7 @@ impl Mesh {
             StdRng::from_rng(&mut rng),
         );
         for Held { peer, address } in &config.held {
-            let until = now + config.timers.restart_grace;
+            let until = later(now, config.timers.restart_grace);
             targets.add_held(*peer, *address, until, now);
         }
         let own = Own::new(short_id, config.epoch.min(COUNTER_LIMIT - 1));
@@ -144,7 +142,7 @@ impl Mesh {
         };
         let mut pins = Pins::new(std::mem::take(&mut config.pins));
         pins.pin(config.name, config.identity.key(), config.unix_ms, now);
-        let bans = Bans::new(std::mem::take(&mut config.bans));
+        let bans = Bans::new(config.identity.key(), std::mem::take(&mut config.bans));
         let mut table = Table::default();
         let mut record = own.record(&config, &neighbours, &pins);
         record.sign(&config.identity);
@@ -235,11 +233,11 @@ impl Mesh {
                 true
             }
             Admission::Crowded => {
-                self.counters.not_accepted += 1;
+                bump(&mut self.counters.not_accepted);
                 return Err(Refusal::Handshakes(self.doorkeeper.pending()));
             }
             Admission::Guessing => {
-                self.counters.guesses_refused += 1;
+                bump(&mut self.counters.guesses_refused);
                 return Err(Refusal::Guessing);
             }
         };
@@ -290,7 +288,7 @@ impl Mesh {
         }
         let neighbour = self.neighbours.get(peer);
         let Some(conn) = neighbour.and_then(|neighbour| neighbour.state.conn()) else {
-            self.counters.messages_dropped += 1;
+            bump(&mut self.counters.messages_dropped);
             return Err(SendError::NotConnected(peer));
         };
         self.tell(conn, &Message::Channel(channel, bytes));
@@ -339,12 +337,31 @@ impl Mesh {
         Ok(())
     }
 
+    /// Ends the connection with a neighbor that sent a malformed message to a protocol above this one
+    pub fn refuse_message(&mut self, peer: PeerName, now: Instant) {
+        let neighbour = self.neighbours.get(peer);
+        if let Some(conn) = neighbour.and_then(|neighbour| neighbour.state.conn()) {
+            self.close(conn, Goodbye::Duplicate, Ended::Malformed, now);
+            self.settle(now);
+        }
+    }
+
     /// Forgets a peer that is not connected, its addresses, and the key that its name was pinned to; whether
     /// anything was known of it
     ///
     /// A peer that others are connected to comes back with what they say of it.
     pub fn remove_peer(&mut self, peer: PeerName, now: Instant) -> bool {
-        if peer == self.config.name || self.neighbours.is_up(peer) {
+        if !self.can_drop(peer) {
+            return false;
+        }
+        let pinned = self.pins.forget(peer);
+        self.drop_peer(peer, now) || pinned
+    }
+
+    /// Forgets a peer that is not connected and its addresses, but not to which key its name is pinned; whether
+    /// anything was known of it
+    fn drop_peer(&mut self, peer: PeerName, now: Instant) -> bool {
+        if !self.can_drop(peer) {
             return false;
         }
         self.targets.left(peer);
@@ -354,7 +371,7 @@ impl Mesh {
             self.outputs.event(Event::NeighbourDown { peer, reason });
             self.own_changed(now);
         }
-        let known = self.table.remove(peer).is_some() | self.pins.forget(peer);
+        let known = self.table.remove(peer).is_some();
         self.unreachable.remove(&peer);
         if self.announced.remove(&peer) {
             self.outputs.event(Event::PeerGone(peer));
@@ -362,6 +379,10 @@ impl Mesh {
         self.schedule.routes_stale(&self.config.timers, now);
         self.settle(now);
         held || known
+    }
+
+    fn can_drop(&self, peer: PeerName) -> bool {
+        peer != self.config.name && !self.neighbours.is_up(peer)
     }
 
     /// Says goodbye to everybody and closes every connection; nothing happens after that
@@ -418,7 +439,7 @@ impl Mesh {
     }
 
     /// Which key speaks for which name
-    pub const fn keys(&self) -> impl Keys {
+    pub fn keys(&self) -> impl Keys {
         Speakers {
             pins: &self.pins,
             bans: &self.bans,

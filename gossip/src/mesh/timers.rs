@@ -1,8 +1,9 @@
 //! What happens when.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use log::warn;
+use model::{bump, later, until_next};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
@@ -33,7 +34,7 @@ impl Schedule {
         Self {
             pulse: None,
             grid: now,
-            digest: now + timers.digest.mul_f64(rng.random_range(0.5..1.0)),
+            digest: later(now, timers.digest.mul_f64(rng.random_range(0.5..1.0))),
             routes: None,
             refute: None,
             refute_from: now,
@@ -41,14 +42,12 @@ impl Schedule {
     }
 
     pub(super) fn start_pulse(&mut self, timers: &Timers, now: Instant) {
-        let since = now.saturating_duration_since(self.grid).as_nanos();
-        let into = since.checked_rem(timers.keepalive.as_nanos()).unwrap_or(0);
-        let wait = timers.keepalive - Duration::from_nanos(u64::try_from(into).unwrap_or(0));
-        self.pulse.get_or_insert(now + wait);
+        let next = || later(now, until_next(timers.keepalive, self.grid, now));
+        self.pulse.get_or_insert_with(next);
     }
 
     pub(super) fn routes_stale(&mut self, timers: &Timers, now: Instant) {
-        self.routes.get_or_insert(now + timers.routes);
+        self.routes.get_or_insert_with(|| later(now, timers.routes));
     }
 
     pub(super) fn refute_soon(&mut self, now: Instant) {
@@ -74,14 +73,14 @@ impl Mesh {
             self.change_neighbour(peer, change, now);
         }
         if self.schedule.refute.take_if(|due| *due <= now).is_some() {
-            self.schedule.refute_from = now + self.config.timers.refute;
+            self.schedule.refute_from = later(now, self.config.timers.refute);
             self.refute(now);
         }
         self.settle(now);
         self.flush_flood(now);
         if self.schedule.digest <= now {
             let spread = self.rng.random_range(0.75..1.25);
-            self.schedule.digest = now + self.config.timers.digest.mul_f64(spread);
+            self.schedule.digest = later(now, self.config.timers.digest.mul_f64(spread));
             self.send_digests();
         }
         self.collect(now);
@@ -101,7 +100,10 @@ impl Mesh {
             (schedule.refute, "refutation"),
             (self.flood.timeout(), "flood"),
             (
-                self.unreachable.values().min().map(|since| *since + collect),
+                self.unreachable
+                    .values()
+                    .min()
+                    .map(|since| later(*since, collect)),
                 "collect",
             ),
             (self.targets.timeout(), "dial"),
@@ -121,7 +123,7 @@ impl Mesh {
             return;
         };
         warn!("this process did not run for {late:?}");
-        self.counters.starved += 1;
+        bump(&mut self.counters.starved);
         for connection in self.connections.values_mut() {
             connection.excuse(&self.config.timers, now);
         }

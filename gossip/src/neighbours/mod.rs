@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use model::{NickName, PeerName, Uid};
+use model::{NickName, PeerName, Uid, later};
 
 use crate::config::{Held, Timers};
 use crate::identity::IdentityKey;
@@ -64,7 +64,7 @@ impl Neighbours {
         let hold = |held: &Held| {
             let neighbour = Neighbour {
                 state: State::Held {
-                    until: now + timers.restart_grace,
+                    until: later(now, timers.restart_grace),
                     established: true,
                     silent: false,
                 },
@@ -103,7 +103,7 @@ impl Neighbours {
                 greeting: None,
                 state,
                 ..
-            }) => state.established().then(|| now + timers.restart_grace),
+            }) => state.established().then(|| later(now, timers.restart_grace)),
             Some(Neighbour { confirm, .. }) => *confirm,
             None => None,
         };
@@ -176,10 +176,10 @@ impl Neighbours {
     pub(crate) fn excuse(&mut self, late: Duration) {
         for neighbour in self.0.values_mut() {
             if let State::Held { until, .. } = &mut neighbour.state {
-                *until += late;
+                *until = later(*until, late);
             }
             if let Some(confirm) = &mut neighbour.confirm {
-                *confirm += late;
+                *confirm = later(*confirm, late);
             }
         }
     }

@@ -16,7 +16,7 @@
 
 use std::time::{Duration, Instant};
 
-use model::PeerName;
+use model::{PeerName, later};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
@@ -114,10 +114,10 @@ impl Entry {
             return;
         };
         self.error = Some(error);
-        self.remembered = Some(now + timers.remember);
+        self.remembered = Some(later(now, timers.remember));
         self.state = if is_final {
             State::Never
-        } else if now >= since + timers.stable {
+        } else if now >= later(since, timers.stable) {
             self.interval = timers.retry_first;
             State::Waiting { due: now }
         } else {
@@ -141,12 +141,14 @@ impl Entry {
     fn wait(&mut self, timers: &Timers, rng: &mut StdRng, now: Instant) -> State {
         if self.urgent.is_some_and(|until| now < until) {
             return State::Waiting {
-                due: now + timers.held_retry,
+                due: later(now, timers.held_retry),
             };
         }
         let delay = self.interval.mul_f64(rng.random_range(0.5..1.5));
         self.interval = self.interval.mul_f64(1.5).min(timers.retry_cap);
-        State::Waiting { due: now + delay }
+        State::Waiting {
+            due: later(now, delay),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use model::{PeerName, Target};
+use model::{PeerName, Target, bump, later};
 use rand::RngExt;
 use rand::rngs::StdRng;
 
@@ -102,7 +102,7 @@ impl Targets {
                 } else {
                     Duration::ZERO
                 };
-                let due = now + courtesy + jitter(&mut self.rng);
+                let due = later(now, courtesy.saturating_add(jitter(&mut self.rng)));
                 let mut entry = Entry::new(false, Some(peer), due, &self.timers);
                 if is_up(peer) {
                     entry.connected(now);
@@ -121,7 +121,7 @@ impl Targets {
     pub(crate) fn add_held(&mut self, peer: PeerName, address: SocketAddr, until: Instant, now: Instant) {
         let new = || Entry::new(false, Some(peer), now, &self.timers);
         let entry = self.entries.entry(Target::from(address)).or_insert_with(new);
-        entry.remembered = Some(now + self.timers.remember);
+        entry.remembered = Some(later(now, self.timers.remember));
         entry.urge(until, &self.timers, now);
     }
 
@@ -152,14 +152,14 @@ impl Targets {
             // One address of a peer at a time.
             let taken = entry.peer.is_some_and(|peer| !busy.insert(peer));
             if taken || (room == 0 && !entry.user) {
-                let due = now + timers.held_retry;
+                let due = later(now, timers.held_retry);
                 entry.state = State::Waiting { due };
                 continue;
             }
             room = room.saturating_sub(1);
             let dial = DialId(self.next_dial);
-            self.next_dial += 1;
-            let deadline = now + timers.dial;
+            bump(&mut self.next_dial);
+            let deadline = later(now, timers.dial);
             entry.state = State::Dialling { dial, deadline };
             dials.push((dial, target.clone()));
         }
@@ -245,7 +245,7 @@ impl Targets {
     /// The network changed: what failed before may succeed
     pub(crate) fn hurry(&mut self, now: Instant) {
         for entry in self.entries.values_mut() {
-            entry.hurry(now + jitter(&mut self.rng), &self.timers);
+            entry.hurry(later(now, jitter(&mut self.rng)), &self.timers);
         }
     }
 

@@ -171,20 +171,6 @@ pub(super) const ALL: &[Scenario] = &[
         act: broadcast::in_a_mesh,
     },
     Scenario {
-        name: "broadcast-in-a-line",
-        about: "the same through relays",
-        kernel: Kernel::Any,
-        limit: LIMIT,
-        act: broadcast::in_the_line,
-    },
-    Scenario {
-        name: "broadcast-by-the-sleeve",
-        about: "the same through a relay's sleeve, beside a datapath",
-        kernel: Kernel::OpenVswitch,
-        limit: LIMIT,
-        act: broadcast::by_the_sleeve,
-    },
-    Scenario {
         name: "mtu",
         about: "each path's MTU is found without ICMP; nothing too big vanishes in silence",
         kernel: Kernel::OpenVswitch,
@@ -199,15 +185,8 @@ pub(super) const ALL: &[Scenario] = &[
         act: mtu::by_the_sleeve,
     },
     Scenario {
-        name: "rough-fastdp",
-        about: "1 GB and 10,000 datagrams over a wire that loses and reorders: intact, once",
-        kernel: Kernel::OpenVswitch,
-        limit: ROUGH,
-        act: rough::by_fastdp,
-    },
-    Scenario {
         name: "rough-sleeve",
-        about: "the same by the sleeve",
+        about: "1 GB and 10,000 datagrams by the sleeve over a wire that loses and reorders: intact, once",
         kernel: Kernel::Own,
         limit: ROUGH,
         act: rough::by_the_sleeve,
@@ -419,6 +398,27 @@ pub(super) const ALL: &[Scenario] = &[
 
 /// Scenarios that take minutes: `cargo xtask test --all` runs them too
 pub(super) const SLOW: &[Scenario] = &[
+    Scenario {
+        name: "broadcast-in-a-line",
+        about: "broadcasts and multicasts reach everybody once through relays",
+        kernel: Kernel::Any,
+        limit: LIMIT,
+        act: broadcast::in_the_line,
+    },
+    Scenario {
+        name: "broadcast-by-the-sleeve",
+        about: "broadcasts and multicasts reach everybody once through the sleeve of a relay, beside a datapath",
+        kernel: Kernel::OpenVswitch,
+        limit: LIMIT,
+        act: broadcast::by_the_sleeve,
+    },
+    Scenario {
+        name: "rough-fastdp",
+        about: "1 GB and 10,000 datagrams over a wire that loses and reorders: intact, once",
+        kernel: Kernel::OpenVswitch,
+        limit: ROUGH,
+        act: rough::by_fastdp,
+    },
     Scenario {
         name: "kill-loop",
         about: "a hundred kills at random moments of changes: nothing acknowledged is lost, nothing given twice",

@@ -143,10 +143,10 @@ impl Pending {
 
     /// Starts another list where this many bytes more would be too many
     fn room(&mut self, bytes: usize, lists: &mut Vec<Vec<Action>>) {
-        if self.bytes + bytes > LIST {
+        if self.bytes.saturating_add(bytes) > LIST {
             std::mem::replace(self, Self::new(self.pops)).finish(lists);
         }
-        self.bytes += bytes;
+        self.bytes = self.bytes.saturating_add(bytes);
     }
 
     fn finish(mut self, lists: &mut Vec<Vec<Action>>) {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use model::{bump, later};
 use openvswitch_sys::{Action, FlowKey, Ufid};
 
 use super::decide::{Depends, Target};
@@ -32,7 +33,7 @@ impl Switch {
         let mut missing: BTreeMap<Ufid, ()> = self
             .flows
             .iter()
-            .filter(|(_, flow)| flow.put + IN_FLIGHT < asked)
+            .filter(|(_, flow)| later(flow.put, IN_FLIGHT) < asked)
             .map(|(ufid, _)| (*ufid, ()))
             .collect();
         for seen in dump {
@@ -50,7 +51,7 @@ impl Switch {
             }
         }
         for ufid in missing.into_keys() {
-            self.counters.flows_repaired += 1;
+            bump(&mut self.counters.flows_repaired);
             self.flows.remove(&ufid);
         }
         self.delete_idle(now);
@@ -92,7 +93,7 @@ impl Switch {
 
     fn foreign(&mut self, ufid: Option<Ufid>) {
         // One without an id cannot be named in a deletion; it is counted so that somebody looks.
-        self.counters.flows_foreign += 1;
+        bump(&mut self.counters.flows_foreign);
         match ufid {
             Some(ufid) if self.settled => self.delete(&ufid),
             Some(ufid) if self.foreign.len() < self.config.max_flows => {
@@ -115,7 +116,7 @@ impl Switch {
             self.foreign(Some(ufid));
             return;
         }
-        self.counters.flows_adopted += 1;
+        bump(&mut self.counters.flows_adopted);
         // A group's flow floods unless it drops, by whomever it was put.
         let floods = key.dst.is_group() && !actions.is_empty();
         self.flows.insert(
@@ -153,7 +154,7 @@ impl Switch {
         if let Some(used) = used {
             flow.used = flow.used.max(used);
         }
-        let changed = !flow.adopted && flow.actions != actions && flow.put + IN_FLIGHT < asked;
+        let changed = !flow.adopted && flow.actions != actions && later(flow.put, IN_FLIGHT) < asked;
         let repaired = changed.then(|| {
             flow.put = now;
             flow.actions.clone()
@@ -162,7 +163,7 @@ impl Switch {
             self.learn_from_flow(&key, used);
         }
         if let Some(actions) = repaired {
-            self.counters.flows_repaired += 1;
+            bump(&mut self.counters.flows_repaired);
             self.put(key, actions);
         }
     }
@@ -194,7 +195,7 @@ impl Switch {
     }
 
     fn delete_idle(&mut self, now: Instant) {
-        let crowded = self.flows.len() > self.config.max_flows / 4 * 3;
+        let crowded = self.flows.len() > (self.config.max_flows / 4).saturating_mul(3);
         let idle = if crowded {
             self.config.flow_idle_crowded
         } else {

@@ -56,7 +56,8 @@ impl Flows {
         let key = flow.key;
         if self.by_ufid.insert(ufid, flow).is_none() {
             self.by_mac.extend([(key.src, ufid), (key.dst, ufid)]);
-            *self.per_port.entry(key.in_port).or_default() += 1;
+            let count = self.per_port.entry(key.in_port).or_default();
+            *count = count.saturating_add(1);
         }
     }
 
@@ -65,7 +66,7 @@ impl Flows {
         self.by_mac.remove(&(flow.key.src, *ufid));
         self.by_mac.remove(&(flow.key.dst, *ufid));
         if let Some(count) = self.per_port.get_mut(&flow.key.in_port) {
-            *count -= 1;
+            *count = count.saturating_sub(1);
             if *count == 0 {
                 self.per_port.remove(&flow.key.in_port);
             }

@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use model::{Mac, PeerName};
+use model::{Mac, PeerName, bump, later};
 use openvswitch_sys::{Action, FlowKey, Ufid, UpcallKey};
 
 mod actions;
@@ -249,7 +249,7 @@ impl Switch {
             ),
             settled: false,
             foreign: BTreeSet::new(),
-            next_sweep: now + SWEEP,
+            next_sweep: later(now, SWEEP),
             outputs: VecDeque::new(),
             counters: Counters::default(),
         }
@@ -259,7 +259,7 @@ impl Switch {
     ///
     /// The caller has taken out fastdp heartbeats, the frames from address zero to address zero.
     pub fn miss(&mut self, key: &UpcallKey, now: Instant) -> Verdict {
-        self.counters.misses += 1;
+        bump(&mut self.counters.misses);
         let key = key.flow_key();
         let ingress = self.state.ingress(&key);
         let account = match &ingress {
@@ -321,7 +321,7 @@ impl Switch {
         if now < self.next_sweep {
             return;
         }
-        self.next_sweep = now + SWEEP;
+        self.next_sweep = later(now, SWEEP);
         self.limits.sweep(now);
         let gone = self.state.macs.expire(self.config.mac_age, now);
         self.macs_changed(&gone, now);
@@ -384,15 +384,15 @@ impl Switch {
         match self.state.macs.learn(mac, place, seen) {
             Lesson::Known => self.share(mac),
             Lesson::New { evicted } => {
-                self.counters.macs_learnt += 1;
+                bump(&mut self.counters.macs_learnt);
                 self.share(mac);
                 if let Some(evicted) = evicted {
-                    self.counters.macs_evicted += 1;
+                    bump(&mut self.counters.macs_evicted);
                     self.macs_changed(&[evicted], seen);
                 }
             }
             Lesson::Moved { from } => {
-                self.counters.macs_moved += 1;
+                bump(&mut self.counters.macs_moved);
                 self.outputs
                     .push_back(SwitchOutput::Event(Event::MacMoved { mac, from, to: place }));
                 self.macs_changed(&[mac], seen);
@@ -456,10 +456,10 @@ impl Switch {
         let known = self.flows.get(&ufid).is_some();
         let full = self.flows.len() >= self.config.max_flows || self.flows.on_port(key.in_port) >= share;
         if full && !known {
-            self.counters.flows_refused += 1;
+            bump(&mut self.counters.flows_refused);
             return false;
         }
-        self.counters.flows_put += 1;
+        bump(&mut self.counters.flows_put);
         self.flows.insert(
             ufid,
             Installed {
@@ -475,14 +475,14 @@ impl Switch {
     }
 
     fn put(&mut self, key: FlowKey, actions: Vec<Action>) {
-        self.counters.flows_put += 1;
+        bump(&mut self.counters.flows_put);
         self.outputs
             .push_back(SwitchOutput::Command(Command::PutFlow(key, actions)));
     }
 
     fn delete(&mut self, ufid: &Ufid) {
         self.flows.remove(ufid);
-        self.counters.flows_deleted += 1;
+        bump(&mut self.counters.flows_deleted);
         self.outputs
             .push_back(SwitchOutput::Command(Command::DeleteFlow(*ufid)));
     }

@@ -7,7 +7,7 @@
 
 use std::time::Instant;
 
-use model::{Mac, ShortId, Vni};
+use model::{Mac, ShortId, Vni, bump};
 use openvswitch_sys::{Action, PortNo};
 
 use super::actions::{Copies, PeerTag};
@@ -78,7 +78,7 @@ impl Switch {
         cookie: u64,
         now: Instant,
     ) -> Result<Oversize, DropReason> {
-        self.counters.oversize += 1;
+        bump(&mut self.counters.oversize);
         let outcome = self.oversize_outcome(in_port, dst, cookie, now);
         if let Err(reason) = outcome {
             self.counters.drops.count(reason);

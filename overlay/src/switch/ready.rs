@@ -10,7 +10,7 @@
 
 use std::time::Instant;
 
-use model::{Mac, ShortId, Vni};
+use model::{Mac, ShortId, Vni, bump};
 use openvswitch_sys::{FlowKey, PortNo, Tag, TunnelKey, Vlans};
 
 use super::limit::Source;
@@ -37,7 +37,7 @@ impl Switch {
             Place::Port(_) => self.state.macs.by_place().take(LOOKED_AT).collect(),
             Place::Peer(_) => self.state.macs.local().take(LOOKED_AT).collect(),
         };
-        let mut left = FOR_ONE.min(self.config.ready_flows - self.flows.len());
+        let mut left = FOR_ONE.min(self.config.ready_flows.saturating_sub(self.flows.len()));
         for (other, there) in others {
             if left == 0 {
                 break;
@@ -47,7 +47,7 @@ impl Switch {
             }
             for (source, from, destination) in [(mac, place, other), (other, there, mac)] {
                 if let Some(key) = self.key_between(source, from, destination) {
-                    left -= usize::from(left > 0 && self.put_ready(&key, now));
+                    left = left.saturating_sub((left > 0 && self.put_ready(&key, now)).into());
                 }
             }
         }
@@ -113,7 +113,7 @@ impl Switch {
         if !is_wanted || !self.limits.take(Source::Ready, now) || !self.remember(ufid, key, &decision, now) {
             return false;
         }
-        self.counters.flows_ready += 1;
+        bump(&mut self.counters.flows_ready);
         let put = Command::PutFlow(*key, decision.actions);
         self.outputs.push_back(SwitchOutput::Command(put));
         true

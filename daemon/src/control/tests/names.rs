@@ -6,6 +6,7 @@ use std::time::Duration;
 use model::{ContainerId, PathKind};
 
 use crate::control::command::Kept;
+use crate::control::plane::NAMES;
 use crate::control::world::{Setup, Wire, World};
 
 const USUAL: Setup = Setup::USUAL;
@@ -129,4 +130,16 @@ fn a_host_that_is_back_without_names_has_none_anywhere() {
     world.run(Duration::from_secs(8));
     assert!(world.path(1, 0, Some(PathKind::Fastdp)), "{}", world.line(1));
     assert!(answered(&world, 1, "web.weave.local").is_empty(), "it is back");
+}
+
+#[test]
+fn a_malformed_message_of_names_ends_the_connection_that_it_came_on() {
+    let mut world = World::pair(USUAL, USUAL);
+    world.run(Duration::from_secs(4));
+    world.send(1, 0, NAMES, &[255; 16]);
+    world.run(Duration::from_millis(50));
+    assert_eq!(world.hosts[0].plane().mesh.counters().malformed, 1);
+    world.wait("connected again", Duration::from_secs(8), |world| {
+        world.hosts[0].plane().mesh.held().is_empty()
+    });
 }

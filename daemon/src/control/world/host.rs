@@ -273,7 +273,7 @@ impl Host {
             },
             sleeve_threads: 1,
         };
-        let neighbours = Neighbours::new(settings, rng);
+        let neighbours = Neighbours::new(settings, Entropy::new(rng));
         let held = held.iter().map(|held| held.peer).collect();
         let common = Common {
             names: Names::new(self.name(), self.key.clone(), self.starts, Domain::default()),

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use dns::{Filter, Names};
 use fallback_sleeve::datagram::SessionId;
-use gossip::{Departure, DialId, Disconnect};
+use gossip::{Channel, Departure, DialId, Disconnect};
 use model::{ContainerId, PathKind, ShortId, Target};
 
 use crate::datapath::Beat;
@@ -158,7 +158,6 @@ impl World {
         self.cut.clear();
     }
 
-    /// A host's interface has another MTU, and the daemon is told
     /// Gives a container of a host a name
     pub(crate) fn name(&mut self, host: usize, name: &str, container: ContainerId, address: Ipv4Addr) {
         self.names(host, |names| {
@@ -182,6 +181,14 @@ impl World {
         let plane = self.hosts[host].plane.as_mut().unwrap();
         change(&mut plane.names.state);
         self.carry_out(host);
+    }
+
+    /// Sends bytes from a host's daemon to another as a message on a channel
+    pub(crate) fn send(&mut self, from: usize, to: usize, channel: Channel, bytes: &[u8]) {
+        let (peer, now) = (self.hosts[to].name(), self.now);
+        let plane = self.hosts[from].plane.as_mut().unwrap();
+        plane.mesh.send(peer, channel, bytes.to_vec(), now).unwrap();
+        self.carry_out(from);
     }
 
     /// A host cannot make VXLAN ports for these UDP ports

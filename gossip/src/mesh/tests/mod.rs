@@ -1,7 +1,9 @@
+mod byzantine;
 mod hostile;
 
 use std::time::Duration;
 
+use ipnetwork::IpNetwork;
 use model::Uid;
 use proptest::prelude::*;
 use rand::SeedableRng;

@@ -188,7 +188,7 @@ impl World {
         if let Some(mesh) = &mut host.mesh {
             host.held = match departure {
                 Some(Departure::Leave) => vec![],
-                Some(Departure::Restart) | None => mesh.neighbours(),
+                Some(Departure::Restart) | None => mesh.neighbors_to_hold(),
             };
             if let Some(departure) = departure {
                 mesh.shut_down(departure, now);
