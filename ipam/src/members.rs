@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use crate::gone::Heir;
-use crate::ledger::{Removal, Roll, Value, is_quorum};
+use crate::ledger::{At, Removal, Roll, Value, is_quorum};
 use crate::machine::Ipam;
 use crate::output::{Event, Output};
 use crate::owner::{Incarnation, Owner};
-use crate::record::MOST_OWNERS;
+use crate::record::{MOST_OWNERS, Record};
 
 impl Ipam {
     /// Whether the owner cannot be running: it left, its peer lost its state, or somebody said so
@@ -57,6 +57,17 @@ impl Ipam {
                 .is_some_and(|roll| roll.voters.contains(&owner))
             && self.space.held_by(owner) == 0
             && !self.heirs().any(|heir| heir == owner)
+    }
+
+    /// Whether the record is of an owner in sight that goes on by another ledger, of another lineage or of a
+    /// fork: to be gone by the one known here says nothing about it there. Without its record this peer would
+    /// count less support for the other ledger than others do, and the two would never become one.
+    pub(crate) fn is_elsewhere(&self, record: &Record) -> bool {
+        let own = self.roll.as_ref().map_or(At::NONE, |roll| roll.at);
+        let at = record.at;
+        let other = at.lineage != At::NONE.lineage && (at.lineage != own.lineage || at.index >= own.index);
+        let latest = self.records.latest(record.owner.name);
+        other && self.sight.reaches(record.owner.name) && latest.is_none_or(|latest| latest <= record.owner)
     }
 
     /// Who is to have what those had who are gone

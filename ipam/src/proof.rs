@@ -226,8 +226,7 @@ impl Ipam {
         let count = |roll: &Roll| {
             let at = |owner: &&Owner| {
                 let record = self.records.get(**owner);
-                let at = record.is_some_and(|record| record.at == roll.at);
-                at && self.reaches(**owner) && !self.is_dead(**owner)
+                record.is_some_and(|record| record.at == roll.at) && self.reaches(**owner)
             };
             roll.voters.iter().filter(at).count()
         };

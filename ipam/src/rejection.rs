@@ -1,6 +1,7 @@
 //! Reasons for which something that a peer told is not taken over.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// The reason for which something that a peer told is not taken over
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -36,6 +37,12 @@ impl Rejection {
             Self::Leap => "leap",
             Self::OverBudget => "over_budget",
         }
+    }
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
     }
 }
 

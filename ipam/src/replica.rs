@@ -233,7 +233,8 @@ impl Ipam {
         let mut news = Vec::new();
         for record in records {
             let owner = record.owner;
-            if self.gone.contains(owner) || self.is_forgettable(owner) || !self.records.is_news(&record) {
+            let over = self.gone.contains(owner) && !self.is_elsewhere(&record);
+            if over || self.is_forgettable(owner) || !self.records.is_news(&record) {
                 continue;
             }
             if let Err(why) = self.check(&record, keys) {

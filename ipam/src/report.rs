@@ -10,12 +10,18 @@ use crate::links::MOST_LINKS;
 use crate::machine::Ipam;
 use crate::owner::Owner;
 use crate::record::MOST_RECORD_BYTES;
+use crate::rejection::Rejection;
 use crate::status::{Budget, Entry, Inheriting, OwnerStatus, Pending, Phase, Status, Waits};
 use crate::title::MOST_PIECES_IN_ALL;
 use crate::vote::Electorate;
 use crate::wire::{MOST_DECISIONS, MOST_GONE};
 
 impl Ipam {
+    /// How often something that peers told was not taken over, by reason
+    pub fn rejections(&self) -> impl Iterator<Item = (Rejection, u64)> {
+        self.rejections.iter().map(|(reason, count)| (*reason, *count))
+    }
+
     /// What an operator is shown
     pub fn status(&self, now: Instant) -> Status {
         let pending = self.requests.iter().map(|request| Pending {

@@ -9,7 +9,7 @@ use crate::machine::{Dirty, Ipam};
 use crate::output::{Event, Output, Why};
 use crate::owner::Owner;
 use crate::range::Span;
-use crate::record::MOST_USES;
+use crate::record::{MOST_USES, Record};
 use crate::space::{Moved, Register};
 use crate::status::Conflict;
 use crate::time::after;
@@ -42,6 +42,7 @@ impl Ipam {
         }
         let mut known = self.known();
         known.extend(&self.accused);
+        known.extend(self.records.iter().map(|record| record.owner));
         self.sight.know(&known, now);
         self.forget_keys(&known);
         self.tell_fence(now);
@@ -64,10 +65,12 @@ impl Ipam {
 
     /// Drops the records of those that are gone, or of which nothing is left
     fn forget(&mut self) {
-        let useless =
-            |owner: &Owner| *owner != self.me && (self.gone.contains(*owner) || self.is_forgettable(*owner));
-        let owners = self.records.iter().map(|record| record.owner);
-        let useless: Vec<Owner> = owners.filter(useless).collect();
+        let useless = |record: &&Record| {
+            let over = self.gone.contains(record.owner) && !self.is_elsewhere(record);
+            record.owner != self.me && (over || self.is_forgettable(record.owner))
+        };
+        let useless = self.records.iter().filter(useless);
+        let useless: Vec<Owner> = useless.map(|record| record.owner).collect();
         for owner in useless {
             self.records.remove(owner);
         }
