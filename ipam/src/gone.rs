@@ -87,12 +87,12 @@ impl Gone {
         self.0.values().any(|of| of.heir == heir)
     }
 
-    /// All that came, or were to come, after `owner`
-    pub(crate) fn heirs(&self, owner: Owner) -> BTreeSet<Owner> {
+    /// The first that came, or were to come, after `owner`
+    pub(crate) fn heirs(&self, owner: Owner, most: usize) -> BTreeSet<Owner> {
         let mut heirs = BTreeSet::new();
         let mut at = owner;
         while let Some(next) = self.0.get(&at) {
-            if !heirs.insert(next.heir) {
+            if heirs.len() >= most || !heirs.insert(next.heir) {
                 break;
             }
             at = next.heir;

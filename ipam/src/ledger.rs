@@ -205,7 +205,7 @@ impl Accepted {
     }
 }
 
-fn acceptance(voter: Owner, at: At, ballot: Ballot, value: &Value) -> Vec<u8> {
+pub(crate) fn acceptance(voter: Owner, at: At, ballot: Ballot, value: &Value) -> Vec<u8> {
     encode(&("acceptance", voter, at, ballot, value))
 }
 
@@ -216,6 +216,12 @@ pub(crate) struct Decision {
     pub(crate) ballot: Ballot,
     pub(crate) value: Value,
     pub(crate) by: Vec<(Owner, Signature)>,
+}
+
+impl Decision {
+    pub(crate) fn signers(&self) -> BTreeSet<Owner> {
+        self.by.iter().map(|(owner, _)| *owner).collect()
+    }
 }
 
 /// An operator's word that an owner is gone, where nobody could decide it

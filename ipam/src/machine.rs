@@ -61,8 +61,6 @@ pub struct Ipam {
     pub(crate) past: BTreeMap<u64, BTreeSet<Owner>>,
     /// Of operators, where nobody could decide: of an owner that is gone, by the heir
     pub(crate) words: BTreeMap<(Owner, Owner), Word>,
-    /// Out of sight here, and gone by what others say
-    pub(crate) accused: BTreeSet<Owner>,
     /// For each owner that is gone all whom a word or a decision named its heir
     pub(crate) named: BTreeMap<Owner, BTreeSet<Owner>>,
     pub(crate) gone: Gone,

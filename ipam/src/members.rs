@@ -23,10 +23,9 @@ impl Ipam {
     /// Whether an operator said so, and nothing speaks against it; those of other hosts are believed once it has
     /// been out of sight for longer than a restart takes
     fn is_said(&self, owner: Owner) -> bool {
-        let away = self.sight.unseen(owner, self.ran()) >= self.config.timers.retry;
         self.said.contains(&owner)
             && !self.reaches(owner)
-            && (away || self.draft.said.contains(&owner) || self.never_ran(owner))
+            && (self.sight.is_absent(owner) || self.draft.said.contains(&owner) || self.never_ran(owner))
     }
 
     /// Whether the mesh reaches the peer, and it is this owner

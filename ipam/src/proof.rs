@@ -26,6 +26,10 @@ use crate::wire::{Ledger, MOST_DECISION_BYTES, MOST_DECISIONS, encode};
 
 /// The most rolls without enough support that are remembered
 const MOST_RIVALS: usize = 4;
+/// The most words of one owner that are kept
+const MOST_WORDS_OF_ONE: usize = MOST_DECISIONS / 2;
+/// The most heirs of heirs of one owner that are listed, beside the last one
+const MOST_HEIRS: usize = 256;
 
 impl Ipam {
     /// Takes over what is proved; whether anything was news
@@ -50,6 +54,7 @@ impl Ipam {
                 self.remember_rival(ledger);
             }
         }
+        news |= self.catch_up(ledger);
         for word in &ledger.words {
             news |= self.believe(word, hints, keys);
         }
@@ -61,26 +66,27 @@ impl Ipam {
             return false;
         }
         let electorate = self.electorate();
-        let by = self.signed_by(decision, hints, keys, |voter| electorate.has(voter));
-        if !electorate.suffice(&by, true) && !self.are_all_here(&electorate, &by, &decision.value) {
+        let signed = self.signed_by(decision, hints, keys, |voter| electorate.has(voter));
+        let by = signed.signers();
+        if !electorate.suffice(&by, true) && !self.are_all_here(&electorate, &by, &signed.value) {
             self.reject(Rejection::NoQuorum);
             return false;
         }
-        self.adopt(decision.clone(), true, now);
+        self.adopt(signed, true, now);
         true
     }
 
-    /// Who of those that count signed the decision
+    /// The decision with the signatures of those that count, and that verify, one of each
     fn signed_by(
         &mut self,
         decision: &Decision,
         hints: &Hints,
         keys: &dyn Keys,
         counts: impl Fn(Owner) -> bool,
-    ) -> BTreeSet<Owner> {
-        let mut by = BTreeSet::new();
+    ) -> Decision {
+        let mut by = BTreeMap::new();
         for (voter, signature) in &decision.by {
-            if !counts(*voter) || by.contains(voter) {
+            if !counts(*voter) || by.contains_key(voter) {
                 continue;
             }
             let accepted = Accepted {
@@ -91,29 +97,32 @@ impl Ipam {
             match self.key_of(voter.name, hint(hints, voter.name), keys) {
                 Some(key) if accepted.is_by(*voter, decision.at, &key) => {
                     self.ring.remember(voter.name, key);
-                    by.insert(*voter);
+                    by.insert(*voter, *signature);
                 }
                 Some(_) => self.reject(Rejection::BadSignature),
                 None => self.reject(Rejection::ForeignKey),
             }
         }
-        by
+        Decision {
+            by: by.into_iter().collect(),
+            ..decision.clone()
+        }
     }
 
     /// Believes whom a decision beside the known chain removed: two parts of a network that voters died in
-    /// may each have gone on. It takes a quorum of the voters at that place, or an owner that is out of sight.
+    /// may each have gone on. It takes a quorum of the voters at that place, or as much as a word takes: the
+    /// signature of one that was an owner or a voter, about one that is out of sight, for a known heir.
     fn learn_removals(&mut self, decision: &Decision, hints: &Hints, keys: &dyn Keys) -> bool {
         let Value::Next { remove, .. } = &decision.value else {
             return false;
         };
-        let news = |removal: &&Removal| {
-            let heir = removal.heir.filter(|heir| heir.heir != removal.owner);
+        let news = |removal: &Removal| {
+            let heir = removal.heir.filter(|heir| heir.heir != removal.owner)?;
             let known = self.gone.get(removal.owner);
-            heir.is_some_and(|heir| {
-                known.is_none_or(|known| known.is_less(heir)) || !self.is_named(removal.owner, heir.heir)
-            })
+            let later = known.is_none_or(|known| known.is_less(heir));
+            (later || !self.is_named(removal.owner, heir.heir)).then_some((removal.owner, heir))
         };
-        let news: Vec<Removal> = remove.iter().filter(news).copied().collect();
+        let news: Vec<(Owner, Heir)> = remove.iter().filter_map(news).collect();
         if news.is_empty() || self.roll.is_none() || decision.at >= self.next() {
             return false;
         }
@@ -122,29 +131,45 @@ impl Ipam {
         let voters = voters.unwrap_or_default();
         let mut known = self.known();
         known.extend(self.past.values().flatten());
-        let by = self.signed_by(decision, hints, keys, |voter| known.contains(&voter));
+        let signed = self.signed_by(decision, hints, keys, |voter| known.contains(&voter));
+        let by = signed.signers();
         let decided = is_quorum(&voters, &by);
+        let another = |owner: &Owner| self.decided_another(*owner, decision);
+        let said = !by.is_empty() && !by.iter().any(another);
         let mut learned = false;
-        for Removal { owner, heir, .. } in news {
-            let Some(heir) = heir else { continue };
-            if decided || (!by.is_empty() && (self.gone.contains(owner) || self.is_away(owner))) {
+        for (owner, heir) in news {
+            if decided || (said && self.may_be_gone(owner, heir)) {
                 self.take_gone(owner, heir);
                 learned = true;
             } else {
-                self.accuse(owner);
+                self.reject(Rejection::NoQuorum);
             }
         }
-        if learned && !self.decisions.contains(decision) {
-            self.keep_decision(decision.clone());
+        if learned {
+            self.keep_decision(signed);
             self.dirty.keep_ledger = true;
         }
         learned
     }
 
+    /// Whether the owner signed another value for the same place of the chain, of which at most one is decided:
+    /// so no owner makes others keep more than one for each place
+    fn decided_another(&self, owner: Owner, decision: &Decision) -> bool {
+        let other = |known: &&Decision| known.at == decision.at && known.value != decision.value;
+        let mut others = self.decisions.iter().filter(other);
+        others.any(|known| known.signers().contains(&owner))
+    }
+
+    /// Whether a single member's word suffices that the owner is gone, and who its heir is
+    fn may_be_gone(&self, owner: Owner, Heir { generation, heir }: Heir) -> bool {
+        let known = self.gone.get(owner);
+        let next = known.map_or(0, |known| known.generation.saturating_add(1));
+        generation <= next && self.has_met(heir) && (known.is_some() || self.is_away(owner))
+    }
+
     /// Whether another owner is dead, or out of sight for longer than a restart takes
     fn is_away(&self, owner: Owner) -> bool {
-        let away = self.sight.unseen(owner, self.ran()) >= self.config.timers.retry;
-        owner.name != self.me.name && (self.is_dead(owner) || (away && !self.sight.reaches(owner.name)))
+        owner.name != self.me.name && (self.is_dead(owner) || self.sight.is_absent(owner))
     }
 
     /// Whether all voters that are in sight are among those
@@ -177,8 +202,27 @@ impl Ipam {
                 }
             }
             self.take_roll(roll.clone(), now);
+            // Nothing proves them: who tells the roll cannot say that others are gone who are in sight.
             for (owner, heir) in &ledger.gone {
-                self.take_gone(*owner, *heir);
+                if !self.reaches(*owner) {
+                    self.take_gone(*owner, *heir);
+                }
+            }
+        }
+        news
+    }
+
+    /// Takes over who is gone by the roll known here, and was in sight when that was taken over
+    fn catch_up(&mut self, ledger: &Ledger) -> bool {
+        if ledger.roll.is_none() || ledger.roll != self.roll {
+            return false;
+        }
+        let known = self.known();
+        let mut news = false;
+        for (owner, heir) in &ledger.gone {
+            if known.contains(owner) && self.may_be_gone(*owner, *heir) {
+                self.missed.insert(*owner);
+                news |= self.take_gone(*owner, *heir);
             }
         }
         news
@@ -272,18 +316,17 @@ impl Ipam {
             by,
             ..
         } = *word;
-        let known = self.gone.get(owner);
-        let next = known.map_or(0, |known| known.generation.saturating_add(1));
-        let had = self.words.contains_key(&(owner, by));
-        if had || owner == self.me || !self.has_met(by) || generation > next {
+        let heir = Heir { generation, heir: by };
+        if self.words.contains_key(&(owner, by)) || owner == self.me || !self.has_met(by) {
             return false;
         }
-        if self.words.len() >= MOST_DECISIONS {
+        if !self.may_be_gone(owner, heir) {
+            self.reject(Rejection::NoQuorum);
+            return false;
+        }
+        let of_one = self.words.keys().filter(|(_, other)| *other == by).count();
+        if self.words.len() >= MOST_DECISIONS || of_one >= MOST_WORDS_OF_ONE {
             self.reject(Rejection::OverBudget);
-            return false;
-        }
-        if known.is_none() && !self.is_away(owner) {
-            self.accuse(owner);
             return false;
         }
         match self.key_of(by.name, hint(hints, by.name), keys) {
@@ -296,7 +339,7 @@ impl Ipam {
         self.words.insert((owner, by), *word);
         self.dirty.keep_ledger = true;
         self.list_heirs();
-        self.take_gone(owner, Heir { generation, heir: by });
+        self.take_gone(owner, heir);
         true
     }
 
@@ -305,14 +348,6 @@ impl Ipam {
         self.records.get(owner).is_some()
             || self.gone.contains(owner)
             || self.past.values().any(|voters| voters.contains(&owner))
-    }
-
-    /// Notes for how long an owner is out of sight that is gone by what others say
-    fn accuse(&mut self, owner: Owner) {
-        self.reject(Rejection::NoQuorum);
-        if self.accused.len() < MOST_DECISIONS {
-            self.accused.insert(owner);
-        }
     }
 
     /// Lists anew whom words and decisions name as heirs
@@ -329,7 +364,9 @@ impl Ipam {
         }
         named.retain(|owner, _| self.gone.contains(*owner));
         for (owner, _) in self.gone.iter() {
-            named.entry(owner).or_default().extend(self.gone.heirs(owner));
+            let named = named.entry(owner).or_default();
+            named.extend(self.gone.heirs(owner, MOST_HEIRS));
+            named.insert(self.gone.resolve(owner));
         }
         self.named = named;
     }

@@ -12,8 +12,8 @@ use crate::owner::Owner;
 use crate::record::MOST_RECORD_BYTES;
 use crate::rejection::Rejection;
 use crate::status::{Budget, Entry, Inheriting, OwnerStatus, Pending, Phase, Status, Waits};
-use crate::title::MOST_PIECES_IN_ALL;
-use crate::vote::Electorate;
+use crate::title::{MOST_PIECES_IN_ALL, MOST_UNTITLED};
+use crate::vote::{Electorate, MOST_PAST_VOTERS};
 use crate::wire::{MOST_DECISIONS, MOST_GONE};
 
 impl Ipam {
@@ -62,6 +62,8 @@ impl Ipam {
             budget("gone", self.gone.len(), MOST_GONE),
             budget("decisions", self.decisions.len(), MOST_DECISIONS),
             budget("words", self.words.len(), MOST_DECISIONS),
+            budget("past_voters", self.past_voters(), MOST_PAST_VOTERS),
+            budget("untitled", self.untitled.len(), MOST_UNTITLED),
         ]
     }
 

@@ -117,7 +117,7 @@ impl Ipam {
         let elector = matches!(config.init, Init::Consensus { .. });
         let tick = config.lease.map_or(config.timers.tick, |lease| part(lease, 20));
         let doubt_after = config.lease.map(|lease| part(lease, 2));
-        let mut sight = Sight::new(tick.saturating_mul(3), doubt_after, now);
+        let mut sight = Sight::new(tick.saturating_mul(3), doubt_after, config.timers.retry, now);
         // Nobody repeats what an earlier run asked.
         sight.begin_questions(rng.random_range(1..LIMIT));
         let key = config.identity.key();
@@ -141,7 +141,6 @@ impl Ipam {
             decisions: vec![],
             past: BTreeMap::new(),
             words: BTreeMap::new(),
-            accused: BTreeSet::new(),
             named: BTreeMap::new(),
             untitled: VecDeque::new(),
             missed: BTreeSet::new(),

@@ -41,7 +41,6 @@ impl Ipam {
             }
         }
         let mut known = self.known();
-        known.extend(&self.accused);
         known.extend(self.records.iter().map(|record| record.owner));
         self.sight.know(&known, now);
         self.forget_keys(&known);
@@ -84,7 +83,6 @@ impl Ipam {
         }
         let gone = &self.gone;
         self.words.retain(|(owner, _), _| gone.contains(*owner));
-        self.accused.retain(|owner| !gone.contains(*owner));
         let gone = &self.gone;
         self.draft.said.retain(|owner| !gone.contains(*owner));
         let said = self.records.iter().flat_map(|record| &record.said);

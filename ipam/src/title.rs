@@ -28,13 +28,13 @@ pub(crate) const MOST_PIECES_IN_ALL: usize = 65_536;
 /// The most pieces of the space that one owner wrote
 pub(crate) const MOST_PIECES_OF_ONE: usize = 4096;
 /// The most pieces whose writers' right is not known as yet
-const MOST_UNTITLED: usize = 4096;
+pub(crate) const MOST_UNTITLED: usize = 4096;
 /// The same, of one writer
 const MOST_UNTITLED_OF_ONE: usize = 256;
 /// The furthest that a version or an epoch leaps from the one known here
 const LEAP: u64 = 1 << 20;
 
-fn message(span: Span, register: &Register) -> Vec<u8> {
+pub(crate) fn message(span: Span, register: &Register) -> Vec<u8> {
     encode(&("register", span, register))
 }
 

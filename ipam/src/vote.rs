@@ -22,6 +22,9 @@ const MOST_ROUNDS_AHEAD: u64 = 1 << 16;
 /// How many ballots of one proposer are followed for one decision: who outbids all others for ever is left alone
 const MOST_PROMISES: u32 = 64;
 
+/// The most voters of earlier rolls that are remembered
+pub(crate) const MOST_PAST_VOTERS: usize = 65_536;
+
 /// Who decides next
 #[derive(Debug)]
 pub(crate) enum Electorate {
@@ -405,7 +408,7 @@ impl Ipam {
         }
         self.draft.lapsed = (roll.at, vec![]);
         self.past.insert(roll.at.index, roll.voters.clone());
-        while self.past.len() > MOST_DECISIONS {
+        while self.past.len() > MOST_DECISIONS || self.past_voters() > MOST_PAST_VOTERS {
             self.past.pop_first();
         }
         self.roll = Some(roll);
@@ -414,6 +417,12 @@ impl Ipam {
         self.promised.clear();
         self.dirty.keep_ledger = true;
         self.dirty.work = true;
+    }
+
+    /// The number of voters of all rolls that are remembered
+    pub(crate) fn past_voters(&self) -> usize {
+        let voters = self.past.values().map(BTreeSet::len);
+        voters.fold(0, usize::saturating_add)
     }
 
     fn event(&mut self, event: Event) {

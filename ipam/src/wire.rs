@@ -105,7 +105,10 @@ impl Part {
                     is_owner(*owner) && is_owner(heir.heir) && heir.generation < LIMIT && *owner != heir.heir
                 };
                 let decided = |decision: &Decision| {
-                    decision.at.index < LIMIT && is_ballot(decision.ballot) && is_value(&decision.value)
+                    decision.at.index < LIMIT
+                        && is_ballot(decision.ballot)
+                        && is_value(&decision.value)
+                        && decision.by.len() <= MAX_OWNERS
                 };
                 let said = |word: &Word| {
                     is_owner(word.owner)
@@ -183,3 +186,6 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
         Ok(_) | Err(_) => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -7,7 +7,10 @@ use gossip::Identity;
 use ipam::{Event, Incarnation, Init, Owner, Rejection};
 use model::PeerName;
 
-use crate::forged::{At, Body, Heir, Ledger, Part, Piece, Record, Register, Roll, Span, lacked};
+use crate::forged::{
+    At, Ballot, Body, Decision, Heir, Ledger, Part, Piece, Record, Register, Roll, Span, Value, Vote, lacked,
+    word,
+};
 use crate::world::{World, config, identity, name};
 
 const RANGE: &str = "10.32.0.0/12";
@@ -332,5 +335,83 @@ fn a_record_for_an_honest_name_is_not_taken_over() {
         }
         assert_eq!(rejected(&world, n, Rejection::ForeignKey), 2);
     }
+    unharmed(&mut world);
+}
+
+/// A ledger with the roll that host 0 knows
+fn known_ledger(world: &World) -> Ledger {
+    let status = world.status(0);
+    let at = At {
+        lineage: status.lineage.unwrap(),
+        index: status.index,
+    };
+    Ledger {
+        roll: Some(Roll {
+            at,
+            first: status.voters.clone(),
+            voters: status.voters,
+        }),
+        gone: vec![],
+        decisions: vec![],
+        words: vec![],
+    }
+}
+
+/// Makes the hostile one an owner that host 0 has met
+fn introduce(world: &mut World, hostile: &Hostile) {
+    let record = Record::new(hostile.owner, &hostile.identity).sign(&hostile.identity);
+    world.inject(hostile.owner.name, 0, &hostile.part(Body::Records(vec![record])));
+}
+
+#[test]
+fn a_decision_that_one_member_signed_takes_no_more_than_its_word_would() {
+    let hostile = Hostile::new(200);
+    let mut world = world(&hostile);
+    introduce(&mut world, &hostile);
+    world.crash(1);
+    world.advance(Duration::from_secs(10));
+    let stranger = owner(name(77), 1 << 50);
+    // A generation that nobody could outbid, and an heir that nobody has met
+    for (generation, heir) in [(1 << 61, hostile.owner), (0, stranger)] {
+        let mut body = known_ledger(&world);
+        let at = body.roll.as_ref().unwrap().at;
+        let gone = body.roll.as_ref().unwrap().voters[1];
+        let value = Value::Next {
+            add: vec![],
+            remove: vec![(gone, Some(Heir { generation, heir }), false)],
+        };
+        let ballot = Ballot {
+            round: 1,
+            proposer: hostile.owner,
+        };
+        let vote = Vote::signed(hostile.owner, at, ballot, value.clone(), &hostile.identity);
+        let (.., signature) = vote.accepted.unwrap();
+        body.decisions.push(Decision {
+            at,
+            ballot,
+            value,
+            by: vec![(hostile.owner, signature)],
+        });
+        world.inject(hostile.owner.name, 0, &hostile.part(Body::Ledger(body)));
+    }
+    assert_eq!(rejected(&world, 0, Rejection::NoQuorum), 2);
+    world.start(1, false);
+    world.advance(Duration::from_secs(30));
+    unharmed(&mut world);
+}
+
+#[test]
+fn words_of_one_member_leave_room_for_those_of_others() {
+    let hostile = Hostile::new(200);
+    let mut world = world(&hostile);
+    introduce(&mut world, &hostile);
+    let mut body = known_ledger(&world);
+    let words = (0..200).map(|n| word(owner(name(77), 1 + n), 0, hostile.owner, &hostile.identity));
+    body.words = words.collect();
+    world.inject(hostile.owner.name, 0, &hostile.part(Body::Ledger(body)));
+    let budgets = world.status(0).budgets;
+    let words = budgets.iter().find(|budget| budget.name == "words").unwrap();
+    assert_eq!((words.used, words.most), (128, 256));
+    assert_eq!(rejected(&world, 0, Rejection::OverBudget), 72);
     unharmed(&mut world);
 }
