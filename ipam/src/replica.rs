@@ -233,7 +233,9 @@ impl Ipam {
         let mut news = Vec::new();
         for record in records {
             let owner = record.owner;
-            let over = self.gone.contains(owner) && !self.is_elsewhere(&record);
+            // A later one of this peer's own name tells that it lost a state.
+            let own = owner.name == self.me.name && owner > self.me;
+            let over = self.gone.contains(owner) && !own && !self.is_elsewhere(&record);
             if over || self.is_forgettable(owner) || !self.records.is_news(&record) {
                 continue;
             }

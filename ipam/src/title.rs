@@ -189,9 +189,12 @@ impl Ipam {
         if of_one >= MOST_PIECES_OF_ONE || self.space.len() >= MOST_PIECES_IN_ALL {
             return Err(Rejection::OverBudget);
         }
+        if titled.is_err() && !self.may_postpone(piece) {
+            return titled;
+        }
         self.verify(piece, hints, keys)?;
         if titled.is_err() {
-            self.postpone(*piece);
+            self.untitled.push_back(*piece);
         }
         titled
     }
@@ -248,14 +251,12 @@ impl Ipam {
         if spans.is_empty() { Err(why) } else { Ok(spans) }
     }
 
-    /// Keeps a signed piece until its writer's right is known: nobody may tell it again soon
-    fn postpone(&mut self, piece: Piece) {
+    /// Whether a piece is kept until its writer's right is known: nobody may tell it again soon
+    fn may_postpone(&self, piece: &Piece) -> bool {
         let of_one = |other: &&Piece| other.register.by == piece.register.by;
         let full = self.untitled.len() >= MOST_UNTITLED
             || self.untitled.iter().filter(of_one).count() >= MOST_UNTITLED_OF_ONE;
-        if !full && self.has_met(piece.register.by) && !self.untitled.contains(&piece) {
-            self.untitled.push_back(piece);
-        }
+        !full && self.has_met(piece.register.by) && !self.untitled.contains(piece)
     }
 
     /// Takes over what was postponed, as far as its right has become known

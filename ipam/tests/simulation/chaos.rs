@@ -15,7 +15,9 @@ use crate::world::{World, config, consensus, name};
 const SEEDS: u64 = 1000;
 
 /// Histories that once failed
-const REGRESSIONS: [u64; 11] = [202, 772, 891, 1456, 1457, 1860, 2032, 2469, 2707, 3163, 5156];
+const REGRESSIONS: [u64; 12] = [
+    202, 772, 891, 1456, 1457, 1860, 2032, 2409, 2469, 2707, 3163, 5156,
+];
 
 /// More than so many of them tell nobody more
 const MOST_FAILURES: usize = 20;
