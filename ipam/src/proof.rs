@@ -3,10 +3,13 @@
 //! | told | taken over |
 //! |---|---|
 //! | the decision after the roll known here | with the signatures of a quorum of that roll's voters |
-//! | the same, by fewer | if it removes nobody for being out of sight, and all other voters are out of sight |
-//! | an operator's word | if the owner is out of sight, for longer than a restart takes |
-//! | a roll that no decision leads to | if a quorum of the known one's voters is out of sight, and at least as many voters in sight support the told one |
+//! | the same, by fewer | if it removes nobody for being out of sight, and all other voters are dead or out of sight |
+//! | a removal by a decision beside the known chain | with the signatures of a quorum of the voters at its place; by fewer, as a word |
+//! | an operator's word | with the signature of the heir, who was an owner or a voter, if the owner is dead, or out of sight for longer than a restart takes |
+//! | a later roll that no decision leads to | if fewer than a quorum of the known one's voters is in sight and stays there, and at least as many voters in sight support the told one |
+//! | a roll of a fork | if more voters in sight are at its place than at the known one's; as many, if it is the later one |
 //! | a roll of another lineage | if more voters in sight support it; as many, if it is the older one |
+//! | who is gone by a roll | with the roll; of those in sight nobody |
 //!
 //! A voter supports the lineage that its own signed record names.
 
