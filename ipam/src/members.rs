@@ -66,7 +66,10 @@ impl Ipam {
         let at = record.at;
         let other = at.lineage != At::NONE.lineage && (at.lineage != own.lineage || at.index >= own.index);
         let latest = self.records.latest(record.owner.name);
-        other && !record.left && self.sight.reaches(record.owner.name) && latest.is_none_or(|latest| latest <= record.owner)
+        other
+            && !record.left
+            && self.sight.reaches(record.owner.name)
+            && latest.is_none_or(|latest| latest <= record.owner)
     }
 
     /// Who is to have what those had who are gone

@@ -152,8 +152,7 @@ impl Record {
     /// Whether it accepted, or promised, something at this place of the chain or after it
     pub(crate) fn went_beyond(&self, at: At) -> bool {
         let beyond = |vote: &Vote| {
-            vote.at.lineage == at.lineage
-                && (vote.at > at || (vote.at == at && vote.accepted.is_some()))
+            vote.at.lineage == at.lineage && (vote.at > at || (vote.at == at && vote.accepted.is_some()))
         };
         self.vote.as_ref().is_some_and(beyond)
     }

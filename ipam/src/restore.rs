@@ -314,7 +314,11 @@ impl Ipam {
             decisions: self.decisions.clone(),
             words: self.words.values().copied().collect(),
             keys: self.ring.of(&self.signers()),
-            past: self.past.iter().map(|(at, voters)| (*at, voters.clone())).collect(),
+            past: self
+                .past
+                .iter()
+                .map(|(at, voters)| (*at, voters.clone()))
+                .collect(),
             met: self.met,
         })
     }

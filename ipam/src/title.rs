@@ -87,9 +87,7 @@ impl Ipam {
         if !near(new.version, version) || !near(new.epoch, known.epoch) {
             return Err(Rejection::Leap);
         }
-        let succeeds = |owner: Owner| {
-            new.epoch > known.epoch && self.is_named(owner, new.by)
-        };
+        let succeeds = |owner: Owner| new.epoch > known.epoch && self.is_named(owner, new.by);
         // Two heirs gave the same to the same owner: it is the owner's by either.
         let same = |register: &Register| (register.epoch, register.version, register.owner);
         let took = |owner: Owner| {
@@ -101,7 +99,10 @@ impl Ipam {
         let rivals = || {
             known.epoch > 0
                 && new.epoch == known.epoch
-                && self.named.keys().any(|owner| self.is_named(*owner, new.by) && took(*owner))
+                && self
+                    .named
+                    .keys()
+                    .any(|owner| self.is_named(*owner, new.by) && took(*owner))
         };
         let lost = || {
             let before = self.links.within(span).map(|piece| piece.register);
@@ -178,7 +179,11 @@ impl Ipam {
             }
             self.dirty.keep_space = true;
         }
-        if !self.space.within(piece.span).any(|known| known.register < *register) {
+        if !self
+            .space
+            .within(piece.span)
+            .any(|known| known.register < *register)
+        {
             return Ok(vec![]);
         }
         let titled = self.titled(piece);
@@ -242,7 +247,11 @@ impl Ipam {
         let Piece { span, register, .. } = piece;
         let mut spans = Vec::new();
         let mut why = Rejection::NoTitle;
-        for known in self.space.within(*span).filter(|known| known.register < *register) {
+        for known in self
+            .space
+            .within(*span)
+            .filter(|known| known.register < *register)
+        {
             match self.admits(known.span, &known.register, register) {
                 Ok(()) => spans.push(known.span),
                 Err(other) => why = other,
