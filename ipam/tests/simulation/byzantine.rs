@@ -20,7 +20,7 @@ use crate::forged::{
 use crate::world::{World, config, consensus, identity, name};
 
 /// How many histories a run of the tests goes through; before a release `IPAM_SEEDS=10000`
-const SEEDS: u64 = 500;
+const SEEDS: u64 = 400;
 const RANGE: &str = "10.0.0.0/26";
 
 #[test]

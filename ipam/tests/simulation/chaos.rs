@@ -12,7 +12,7 @@ use rand::RngExt as _;
 use crate::world::{World, config, consensus, name};
 
 /// How many histories a run of the tests goes through; before a release `IPAM_SEEDS=10000`
-const SEEDS: u64 = 1000;
+const SEEDS: u64 = 500;
 
 /// Histories that once failed
 const REGRESSIONS: [u64; 12] = [
