@@ -129,6 +129,7 @@ pub(crate) fn common(
             ended.extend(kept.map(|held| held.container.clone()));
             let config = Config {
                 name: own.name,
+                identity: own.identity.clone(),
                 range: handout.range,
                 init: args.ipalloc_init.0.clone(),
                 expected_peers: own.targets + 1,

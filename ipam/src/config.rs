@@ -3,14 +3,17 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use gossip::Identity;
 use ipnetwork::Ipv4Network;
 use model::PeerName;
 
 /// What a machine is made with
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Config {
     /// This peer
     pub name: PeerName,
+    /// Signs all that this peer writes
+    pub identity: Identity,
     /// What is handed out from
     pub range: Ipv4Network,
     /// How the first owners are found

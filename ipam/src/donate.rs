@@ -119,7 +119,7 @@ impl Ipam {
             let ends = [span.first, span.last]
                 .into_iter()
                 .filter(|end| block.contains(*end));
-            block.len() - ends.count() as u64
+            block.len().saturating_sub(ends.count() as u64)
         };
         let total: u64 = free.iter().map(usable).sum();
         let most = (total / 2).max(1);
@@ -185,16 +185,15 @@ impl Ipam {
         if self.left || !self.sure(now) {
             return;
         }
+        self.confirm();
         let own: Vec<(Span, Register)> = self.own_within(self.range).collect();
         let mut runs: Vec<(Span, Register, usize)> = Vec::new();
         for (span, register) in own {
             match runs.last_mut() {
-                Some((run, greatest, count))
-                    if run.last.checked_add(1) == Some(span.first) && greatest.epoch == register.epoch =>
-                {
+                Some((run, greatest, count)) if run.touches(span) && greatest.epoch == register.epoch => {
                     run.last = span.last;
                     *greatest = (*greatest).max(register);
-                    *count += 1;
+                    *count = count.saturating_add(1);
                 }
                 Some(_) | None => runs.push((span, register, 1)),
             }

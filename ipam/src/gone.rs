@@ -16,6 +16,11 @@ pub(crate) struct Heir {
 }
 
 impl Heir {
+    /// Whether `other` is right of the two
+    pub(crate) fn is_less(&self, other: Self) -> bool {
+        self.order() < other.order()
+    }
+
     const fn order(&self) -> (u64, Reverse<Owner>) {
         (self.generation, Reverse(self.heir))
     }
@@ -26,6 +31,10 @@ impl Heir {
 pub(crate) struct Gone(BTreeMap<Owner, Heir>);
 
 impl Gone {
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
     pub(crate) fn contains(&self, owner: Owner) -> bool {
         self.0.contains_key(&owner)
     }
@@ -73,20 +82,41 @@ impl Gone {
         lowest
     }
 
-    /// Forgets the oldest that have nothing and of which there are more than `most`
+    /// Whether it is somebody's heir
+    pub(crate) fn names(&self, heir: Owner) -> bool {
+        self.0.values().any(|of| of.heir == heir)
+    }
+
+    /// The first that came, or were to come, after `owner`
+    pub(crate) fn heirs(&self, owner: Owner, most: usize) -> BTreeSet<Owner> {
+        let mut heirs = BTreeSet::new();
+        let mut at = owner;
+        while let Some(next) = self.0.get(&at) {
+            if heirs.len() >= most || !heirs.insert(next.heir) {
+                break;
+            }
+            at = next.heir;
+        }
+        heirs
+    }
+
+    /// Forgets the oldest that `has` finds no use for and of which there are more than `most`: their heirs
+    /// take their place with those whose heirs they were
     pub(crate) fn prune(&mut self, most: usize, has: impl Fn(Owner) -> bool) -> bool {
         let Some(over) = self.0.len().checked_sub(most).filter(|over| *over > 0) else {
             return false;
         };
-        let named: BTreeSet<Owner> = self.0.values().map(|heir| heir.heir).collect();
-        let idle = self
-            .0
-            .keys()
-            .filter(|owner| !has(**owner) && !named.contains(owner));
-        let mut idle: Vec<Owner> = idle.copied().collect();
+        let mut idle: Vec<Owner> = self.0.keys().filter(|owner| !has(**owner)).copied().collect();
         idle.sort_unstable_by_key(|owner| (owner.incarnation, owner.name));
-        for owner in idle.iter().take(over) {
+        idle.truncate(over);
+        let ends: BTreeMap<Owner, Owner> = idle.iter().map(|owner| (*owner, self.resolve(*owner))).collect();
+        for owner in &idle {
             self.0.remove(owner);
+        }
+        for (owner, heir) in &mut self.0 {
+            if let Some(end) = ends.get(&heir.heir).filter(|end| *end != owner) {
+                heir.heir = *end;
+            }
         }
         !idle.is_empty()
     }
@@ -152,5 +182,16 @@ mod tests {
         assert!(gone.prune(3, |has| has == owner(2)));
         let left: Vec<Owner> = gone.iter().map(|(owner, _)| owner).collect();
         assert_eq!(left, [owner(2), owner(5), owner(6)]);
+    }
+
+    #[test]
+    fn a_chain_of_those_that_are_gone_is_forgotten_from_its_oldest() {
+        let mut gone = Gone::default();
+        for n in 1..=100 {
+            gone.join(owner(n), heir(0, n + 1));
+        }
+        assert!(gone.prune(3, |has| has == owner(1)));
+        assert_eq!(gone.iter().count(), 3);
+        assert_eq!(gone.resolve(owner(1)), owner(101));
     }
 }

@@ -14,14 +14,17 @@ use crate::output::{Event, Output, Why};
 use crate::owner::{Incarnation, Owner};
 use crate::record::{MOST_ACKS, MOST_OWNERS, Record};
 use crate::space::{Moved, Piece};
+use crate::time::after;
 
 impl Ipam {
     /// Becomes another owner, if this one is gone or its state is not the last one that it had
     pub(crate) fn renew_if_gone(&mut self, now: Instant) {
         let before = self.me;
-        // A later one of this name owns or votes: this peer lost that state, and its clock was set back.
-        let own = self.signs().filter(|owner| owner.name == before.name);
-        let last = own.fold(before, Owner::max);
+        // A later one of this name signed a record: this peer lost that state, and its clock was set back.
+        let last = self
+            .records
+            .latest(before.name)
+            .map_or(before, |last| last.max(before));
         let forgot = self.forgot || last > before;
         if self.left || !(self.gone.contains(before) || forgot) {
             return;
@@ -32,7 +35,7 @@ impl Ipam {
         self.born = incarnation;
         self.forgot = false;
         self.young_since = Some(now);
-        self.draft = Record::new(self.me, self.born, self.draft.elector);
+        self.draft = Record::new(self.me, self.born, self.draft.elector, self.draft.key);
         self.answered.clear();
         self.ready.clear();
         self.patience = None;
@@ -70,7 +73,10 @@ impl Ipam {
                 self.ready.remove(&owner);
                 continue;
             }
-            let at = *self.ready.entry(owner).or_insert(now + self.config.timers.settle);
+            let at = *self
+                .ready
+                .entry(owner)
+                .or_insert_with(|| after(now, self.config.timers.settle));
             if at <= now {
                 self.ready.remove(&owner);
                 self.take_over(owner);
@@ -117,17 +123,20 @@ impl Ipam {
     fn take_over(&mut self, gone: Owner) {
         let pieces = self.space.pieces().filter(|piece| piece.register.owner == gone);
         let pieces: Vec<Piece> = pieces.collect();
-        for Piece { span, register } in pieces {
+        for Piece { span, register, .. } in pieces {
             self.write(span, register.inherited(self.me), Why::Inherited, true);
         }
     }
 
     /// Passes on what one that is gone gave to this peer before all could hear of it
     pub(crate) fn hand_back(&mut self, moved: &[Moved]) {
-        for Moved { span, after, .. } in moved {
-            let heir = self.gone.resolve(after.by);
-            if after.owner == self.me && self.gone.contains(after.by) && heir != self.me {
-                self.write(*span, after.given(heir), Why::Given, true);
+        for Moved {
+            span, after: given, ..
+        } in moved
+        {
+            let heir = self.gone.resolve(given.by);
+            if given.owner == self.me && self.gone.contains(given.by) && heir != self.me {
+                self.write(*span, given.given(heir), Why::Given, true);
             }
         }
     }

@@ -20,6 +20,7 @@ use crate::machine::Ipam;
 use crate::output::{Event, Output};
 use crate::owner::Owner;
 use crate::record::{MOST_REPEATS, Record};
+use crate::time::part;
 
 impl Ipam {
     /// Whether nobody else can have what this peer has
@@ -48,7 +49,7 @@ impl Ipam {
         if self.is_young(lease, now) {
             return roll.voters.clone();
         }
-        let within = lease * 4 / 5;
+        let within = part(lease, 5).saturating_mul(4);
         let seen = |voter: &&Owner| {
             let counts = self.sight.saw(**voter, within, now) && !self.sight.is_doubted(**voter);
             **voter == self.me || counts
@@ -58,8 +59,14 @@ impl Ipam {
 
     /// Nobody can have removed this owner: it has not been there for a lease
     fn is_young(&self, lease: Duration, now: Instant) -> bool {
-        let young = |since| now.saturating_duration_since(since) < lease / 2;
+        let young = |since| now.saturating_duration_since(since) < part(lease, 2);
         self.young_since.is_some_and(young)
+    }
+
+    /// Whether the rest of the network may have gone on without what this peer has heard
+    pub(crate) fn may_have_missed_gifts(&self, now: Instant) -> bool {
+        let young = self.config.lease.is_some_and(|lease| self.is_young(lease, now));
+        young || self.is_fenced(now)
     }
 
     /// Hears out those that are doubted, if it takes them, and repeats what others asked

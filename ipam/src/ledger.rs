@@ -13,10 +13,12 @@
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
+use gossip::{Identity, IdentityKey, Purpose, Signature};
 use model::PeerName;
 use serde::{Deserialize, Serialize};
 
 use crate::owner::{Incarnation, Owner};
+use crate::wire::encode;
 
 /// Which first owners everything goes back to: of two that meet, the greater is right
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -25,7 +27,7 @@ pub(crate) struct Lineage(pub(crate) u64);
 impl Lineage {
     /// One that was begun now: the older one is greater, because more will hang on it
     pub(crate) const fn begun(at: Incarnation) -> Self {
-        Self(SEEDED - at.0)
+        Self(SEEDED.saturating_sub(at.0))
     }
 
     /// The one that begins with these; it is greater than any that peers agreed on
@@ -36,7 +38,11 @@ impl Lineage {
         }
         let mut hash = [0; 4];
         hasher.finalize_xof().fill(&mut hash);
-        Self(SEEDED + 1 + u64::from(u32::from_be_bytes(hash)))
+        Self(
+            SEEDED
+                .saturating_add(1)
+                .saturating_add(u32::from_be_bytes(hash) as u64),
+        )
     }
 
     /// Whether no vote was needed for its beginning
@@ -47,6 +53,11 @@ impl Lineage {
 
 /// Above all lineages that begin at a time
 const SEEDED: u64 = 1 << 63;
+
+/// The milliseconds of 2020-01-01: no network is older
+pub(crate) const EARLIEST_MS: u64 = 1_577_836_800_000;
+/// The bits of a lineage below its milliseconds
+pub(crate) const SALT_BITS: u32 = 20;
 
 /// One of the chain of decisions
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -75,6 +86,21 @@ pub(crate) struct Roll {
 }
 
 impl Roll {
+    /// Whether a peer can have begun this lineage: after 2020, or by the names that it is the hash of
+    pub(crate) fn is_begun(&self) -> bool {
+        let lineage = self.at.lineage;
+        if lineage.is_seeded() {
+            let names = self.first.iter().map(|owner| owner.name).collect();
+            return lineage == Lineage::seeded(&names)
+                && self
+                    .first
+                    .iter()
+                    .all(|owner| owner.incarnation == Incarnation::SEED);
+        }
+        let oldest = Lineage::begun(Incarnation(EARLIEST_MS << SALT_BITS));
+        lineage > Lineage::default() && lineage <= oldest
+    }
+
     /// The first one
     pub(crate) fn first(lineage: Lineage, owners: BTreeSet<Owner>) -> Self {
         Self {
@@ -93,7 +119,7 @@ impl Roll {
     /// The one after it
     pub(crate) const fn next(&self) -> At {
         At {
-            index: self.at.index + 1,
+            index: self.at.index.saturating_add(1),
             ..self.at
         }
     }
@@ -101,7 +127,7 @@ impl Roll {
 
 /// More than half of the voters, or half of them with the lowest: of a set and the rest, exactly one is
 pub(crate) fn is_quorum(voters: &BTreeSet<Owner>, those: &BTreeSet<Owner>) -> bool {
-    let count = voters.intersection(those).count() * 2;
+    let count = voters.intersection(those).count().saturating_mul(2);
     let lowest = voters.first().is_some_and(|lowest| those.contains(lowest));
     count > voters.len() || (count == voters.len() && lowest)
 }
@@ -151,7 +177,78 @@ pub(crate) struct Vote {
     pub(crate) at: At,
     /// No lesser ballot is accepted any more
     pub(crate) promised: Ballot,
-    pub(crate) accepted: Option<(Ballot, Value)>,
+    pub(crate) accepted: Option<Accepted>,
+}
+
+/// What a voter accepted
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Accepted {
+    pub(crate) ballot: Ballot,
+    pub(crate) value: Value,
+    /// The voter's, on its own: those of a quorum prove the decision
+    pub(crate) signature: Signature,
+}
+
+impl Accepted {
+    pub(crate) fn sign(voter: Owner, at: At, ballot: Ballot, value: Value, identity: &Identity) -> Self {
+        let message = acceptance(voter, at, ballot, &value);
+        Self {
+            signature: identity.sign(Purpose::Addresses, &message),
+            ballot,
+            value,
+        }
+    }
+
+    pub(crate) fn is_by(&self, voter: Owner, at: At, key: &IdentityKey) -> bool {
+        let message = acceptance(voter, at, self.ballot, &self.value);
+        key.verify(Purpose::Addresses, &message, &self.signature)
+    }
+}
+
+pub(crate) fn acceptance(voter: Owner, at: At, ballot: Ballot, value: &Value) -> Vec<u8> {
+    encode(&("acceptance", voter, at, ballot, value))
+}
+
+/// Something that was decided, and by whom
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Decision {
+    pub(crate) at: At,
+    pub(crate) ballot: Ballot,
+    pub(crate) value: Value,
+    pub(crate) by: Vec<(Owner, Signature)>,
+}
+
+impl Decision {
+    pub(crate) fn signers(&self) -> BTreeSet<Owner> {
+        self.by.iter().map(|(owner, _)| *owner).collect()
+    }
+}
+
+/// An operator's word that an owner is gone, where nobody could decide it
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Word {
+    pub(crate) owner: Owner,
+    pub(crate) generation: u64,
+    /// Who was told, and is the heir
+    pub(crate) by: Owner,
+    pub(crate) signature: Signature,
+}
+
+impl Word {
+    pub(crate) fn sign(owner: Owner, generation: u64, by: Owner, identity: &Identity) -> Self {
+        let message = encode(&("word", owner, generation, by));
+        Self {
+            owner,
+            generation,
+            by,
+            signature: identity.sign(Purpose::Addresses, &message),
+        }
+    }
+
+    pub(crate) fn is_by(&self, key: &IdentityKey) -> bool {
+        let message = encode(&("word", self.owner, self.generation, self.by));
+        key.verify(Purpose::Addresses, &message, &self.signature)
+    }
 }
 
 #[cfg(test)]

@@ -13,29 +13,38 @@
 //! `Exchange`, the driver polls outputs until there is none, and carries them out in order, before it
 //! sends anything that the `Exchange` has for the neighbours.
 #![forbid(unsafe_code)]
-#![cfg_attr(test, allow(clippy::disallowed_methods))]
+#![deny(clippy::arithmetic_side_effects)]
+#![cfg_attr(test, allow(clippy::disallowed_methods, clippy::arithmetic_side_effects))]
 
+mod admissible;
 mod config;
 mod donate;
 mod gone;
 mod inherit;
 mod lease;
 mod ledger;
+mod links;
 mod machine;
 mod members;
 mod output;
 mod owner;
+mod pieces;
+mod proof;
 mod range;
 mod record;
+mod rejection;
 mod replica;
 mod report;
 mod requests;
 mod restore;
+mod ring;
 mod sight;
 mod space;
 mod state;
 mod status;
 mod step;
+mod time;
+mod title;
 mod vote;
 mod wire;
 
@@ -43,8 +52,9 @@ pub use config::{Config, Init, Timers};
 pub use machine::Ipam;
 pub use output::{Event, Output, Refusal, Ticket, Why};
 pub use owner::{Incarnation, Owner};
+pub use rejection::Rejection;
 pub use state::{Change, Held, State};
-pub use status::{Conflict, Entry, Inheriting, OwnerStatus, Pending, Phase, Status, Waits, Wanted};
+pub use status::{Budget, Conflict, Entry, Inheriting, OwnerStatus, Pending, Phase, Status, Waits, Wanted};
 
 /// The most owners that are remembered
 pub const MAX_OWNERS: usize = 4096;

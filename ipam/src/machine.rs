@@ -11,16 +11,20 @@ use rand::rngs::StdRng;
 
 use crate::config::Config;
 use crate::gone::Gone;
-use crate::ledger::Roll;
+use crate::ledger::{Decision, Roll, Word};
+use crate::links::Links;
 use crate::output::{Event, Output, Refusal, Ticket, Why};
 use crate::owner::{Incarnation, Owner};
 use crate::range::Span;
 use crate::record::{MOST_OWNERS, Record, Records};
+use crate::rejection::Rejections;
 use crate::requests::{Ask, Kind, MOST_REQUESTS, Request};
+use crate::ring::Ring;
 use crate::sight::Sight;
-use crate::space::{Register, Space};
+use crate::space::{Piece, Register, Space};
 use crate::state::{Held, State};
 use crate::status::{Conflict, Waits};
+use crate::wire::Ledger;
 
 /// One peer's part in handing out the addresses
 #[derive(Debug)]
@@ -44,10 +48,27 @@ pub struct Ipam {
     pub(crate) hold_until: Instant,
 
     pub(crate) space: Space,
+    pub(crate) links: Links,
+    /// Signed pieces whose writers' right is not known as yet
+    pub(crate) untitled: VecDeque<Piece>,
+    pub(crate) ring: Ring,
     pub(crate) roll: Option<Roll>,
     /// Since when the roll is known
     pub(crate) learned: Instant,
+    /// The last ones that led to the roll
+    pub(crate) decisions: Vec<Decision>,
+    /// The voters of the rolls that led here, by their place in the chain
+    pub(crate) past: BTreeMap<u64, BTreeSet<Owner>>,
+    /// Of operators, where nobody could decide: of an owner that is gone, by the heir
+    pub(crate) words: BTreeMap<(Owner, Owner), Word>,
+    /// For each owner that is gone all whom a word or a decision named its heir
+    pub(crate) named: BTreeMap<Owner, BTreeSet<Owner>>,
     pub(crate) gone: Gone,
+    /// Of those, who was removed while this peer was cut off from a quorum: what it heard of since, heirs
+    /// may not have heard of
+    pub(crate) missed: BTreeSet<Owner>,
+    /// Rolls without enough support as yet
+    pub(crate) rivals: VecDeque<Ledger>,
     /// The newest record of each owner, this one's as it was told last
     pub(crate) records: Records,
     /// This one's record as it will be told
@@ -69,8 +90,11 @@ pub struct Ipam {
     pub(crate) ready: BTreeMap<Owner, Instant>,
     /// Until when the vote is left to others
     pub(crate) patience: Option<Instant>,
+    /// How often each proposer was promised something in this ballot's place of the chain
+    pub(crate) promised: BTreeMap<Owner, u32>,
     pub(crate) conflicts: BTreeSet<Conflict>,
     pub(crate) other_ranges: BTreeMap<PeerName, Ipv4Network>,
+    pub(crate) rejections: Rejections,
 
     /// Of the state as it is, once somebody wanted it
     pub(crate) summary: OnceCell<Vec<u8>>,
@@ -210,6 +234,11 @@ impl Ipam {
         }
     }
 
+    /// Whether the peer owns, or may come to own, addresses
+    pub fn knows(&self, name: PeerName) -> bool {
+        self.signs().any(|owner| owner.name == name)
+    }
+
     /// Removes a peer that is dead, by the operator's word
     pub fn remove_peer(&mut self, ticket: Ticket, name: PeerName, now: Instant) {
         let owners: BTreeSet<Owner> = self
@@ -317,7 +346,7 @@ impl Ipam {
         once.into_iter().flatten().chain(ready).chain(hold).min()
     }
 
-    fn ran(&self) -> Instant {
+    pub(crate) fn ran(&self) -> Instant {
         self.sight.ran()
     }
 

@@ -4,20 +4,28 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use crate::gone::Heir;
-use crate::ledger::{Removal, Roll, Value, is_quorum};
+use crate::ledger::{At, Removal, Roll, Value, is_quorum};
 use crate::machine::Ipam;
 use crate::output::{Event, Output};
 use crate::owner::{Incarnation, Owner};
-use crate::record::MOST_OWNERS;
+use crate::record::{MOST_OWNERS, Record};
 
 impl Ipam {
     /// Whether the owner cannot be running: it left, its peer lost its state, or somebody said so
     pub(crate) fn is_dead(&self, owner: Owner) -> bool {
         owner != self.me
             && (self.gone.contains(owner)
-                || self.said.contains(&owner)
+                || self.is_said(owner)
                 || self.records.is_succeeded(owner)
                 || self.records.get(owner).is_some_and(|record| record.left))
+    }
+
+    /// Whether an operator said so, and nothing speaks against it; those of other hosts are believed once it has
+    /// been out of sight for longer than a restart takes
+    fn is_said(&self, owner: Owner) -> bool {
+        self.said.contains(&owner)
+            && !self.reaches(owner)
+            && (self.sight.is_absent(owner) || self.draft.said.contains(&owner) || self.never_ran(owner))
     }
 
     /// Whether the mesh reaches the peer, and it is this owner
@@ -50,6 +58,20 @@ impl Ipam {
             && !self.heirs().any(|heir| heir == owner)
     }
 
+    /// Whether the record is of an owner in sight that goes on by another ledger, of another lineage or of a
+    /// fork: to be gone by the one known here says nothing about it there. Without its record this peer would
+    /// count less support for the other ledger than others do, and the two would never become one.
+    pub(crate) fn is_elsewhere(&self, record: &Record) -> bool {
+        let own = self.roll.as_ref().map_or(At::NONE, |roll| roll.at);
+        let at = record.at;
+        let other = at.lineage != At::NONE.lineage && (at.lineage != own.lineage || at.index >= own.index);
+        let latest = self.records.latest(record.owner.name);
+        other
+            && !record.left
+            && self.sight.reaches(record.owner.name)
+            && latest.is_none_or(|latest| latest <= record.owner)
+    }
+
     /// Who is to have what those had who are gone
     fn heirs(&self) -> impl Iterator<Item = Owner> {
         let holders = self.space.holdings().keys();
@@ -63,6 +85,10 @@ impl Ipam {
         if owner == heir.heir || !self.gone.join(owner, heir) {
             return false;
         }
+        if self.may_have_missed_gifts(self.ran()) {
+            self.missed.insert(owner);
+        }
+        self.list_heirs();
         let heir = heir.heir;
         self.dirty.later.push(Output::Event(Event::Gone { owner, heir }));
         self.dirty.keep_ledger = true;
@@ -129,7 +155,10 @@ impl Ipam {
         let mut removals = Vec::new();
         let mut remove = |owner, heir, lapsed| removals.push(Removal { owner, heir, lapsed });
         let heir = |owner| {
-            let generation = self.gone.get(owner).map_or(0, |heir| heir.generation + 1);
+            let generation = self
+                .gone
+                .get(owner)
+                .map_or(0, |heir| heir.generation.saturating_add(1));
             self.heir(Some(owner)).map(|heir| Heir { generation, heir })
         };
         for owner in known.iter().copied() {
@@ -161,7 +190,7 @@ impl Ipam {
     }
 
     /// Whether a quorum did not see the owner for a lease
-    fn is_listed(&self, roll: &Roll, owner: Owner) -> bool {
+    pub(crate) fn is_listed(&self, roll: &Roll, owner: Owner) -> bool {
         let lists = |voter: &&Owner| {
             let record = self.records.get(**voter);
             record.is_some_and(|record| record.lists(roll.at, owner))

@@ -37,7 +37,7 @@ impl Incarnation {
         let ms = unix_ms.min(Self::MAX.0 >> RANDOM_BITS).saturating_sub(1);
         let drawn = Self((ms << RANDOM_BITS) | rng.random_range(1..1 << RANDOM_BITS));
         match last {
-            Some(last) if last >= drawn => Self((last.0 + 1).min(Self::MAX.0)),
+            Some(last) if last >= drawn => Self(last.0.saturating_add(1).min(Self::MAX.0)),
             Some(_) | None => drawn,
         }
     }

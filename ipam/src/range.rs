@@ -40,7 +40,7 @@ impl Span {
     }
 
     pub(crate) const fn len(self) -> u64 {
-        (self.last - self.first) as u64 + 1
+        (self.last.saturating_sub(self.first) as u64).saturating_add(1)
     }
 
     pub(crate) const fn contains(self, address: u32) -> bool {
@@ -49,6 +49,11 @@ impl Span {
 
     pub(crate) const fn covers(self, other: Self) -> bool {
         self.first <= other.first && other.last <= self.last
+    }
+
+    /// Whether `next` begins right after this one
+    pub(crate) fn touches(self, next: Self) -> bool {
+        self.last.checked_add(1) == Some(next.first)
     }
 
     pub(crate) fn meet(self, other: Self) -> Option<Self> {
@@ -61,8 +66,8 @@ impl Span {
 
     /// The first block of so many addresses in it that begins at a multiple of its length, a power of two
     pub(crate) fn aligned(self, len: u64) -> Option<Self> {
-        let first = u64::from(self.first).next_multiple_of(len);
-        let last = first + len - 1;
+        let first = u64::from(self.first).checked_next_multiple_of(len)?;
+        let last = first.checked_add(len)?.checked_sub(1)?;
         (last <= u64::from(self.last)).then_some(Self {
             first: first as u32,
             last: last as u32,
@@ -73,11 +78,12 @@ impl Span {
     /// that can be
     pub(crate) fn shares(self, count: usize) -> Vec<Option<Self>> {
         let left = count / 2;
-        match Self::new(self.first, self.first + (self.len() / 2) as u32).filter(|_| self.len() > 1) {
+        let middle = self.first.saturating_add((self.len() / 2) as u32);
+        match Self::new(self.first, middle).filter(|_| self.len() > 1) {
             _ if count == 0 => vec![],
             Some(half) if count > 1 => {
                 let low = Self {
-                    last: half.last - 1,
+                    last: half.last.saturating_sub(1),
                     ..half
                 };
                 let high = Self {
@@ -85,7 +91,7 @@ impl Span {
                     ..self
                 };
                 let mut shares = low.shares(left);
-                shares.extend(high.shares(count - left));
+                shares.extend(high.shares(count.saturating_sub(left)));
                 shares
             }
             Some(_) | None => {

@@ -6,13 +6,15 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+use gossip::{Identity, IdentityKey, Purpose, Signature};
 use model::{Mac, PeerName};
 use serde::{Deserialize, Serialize};
 
 use crate::MAX_OWNERS;
-use crate::ledger::{At, Value, Vote};
+use crate::ledger::{Accepted, At, Ballot, Value, Vote};
 use crate::owner::{Incarnation, Owner};
 use crate::range::Span;
+use crate::wire::encode;
 
 /// What an owner says of itself
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -49,6 +51,10 @@ pub(crate) struct Record {
     pub(crate) refused: Vec<Refused>,
     /// Addresses of its containers that are not its own, or that others use as well; ascending
     pub(crate) uses: Vec<u32>,
+    /// The key that its name is bound to
+    pub(crate) key: IdentityKey,
+    /// Of all that comes before
+    pub(crate) signature: Signature,
 }
 
 /// A request for addresses
@@ -79,7 +85,7 @@ pub(crate) const MOST_REFUSED: usize = 256;
 pub(crate) const MOST_USES: usize = 1024;
 
 impl Record {
-    pub(crate) const fn new(owner: Owner, born: Incarnation, elector: bool) -> Self {
+    pub(crate) fn new(owner: Owner, born: Incarnation, elector: bool, key: IdentityKey) -> Self {
         Self {
             owner,
             born,
@@ -99,7 +105,32 @@ impl Record {
             wants: vec![],
             refused: vec![],
             uses: vec![],
+            key,
+            signature: Signature::default(),
         }
+    }
+
+    pub(crate) fn sign(&mut self, identity: &Identity) {
+        self.signature = identity.sign(Purpose::Addresses, &self.message());
+    }
+
+    /// Whether the record, and what it says to have accepted, are signed by its key
+    pub(crate) fn is_signed(&self) -> bool {
+        let accepted = |vote: &Vote| {
+            let accepted = vote.accepted.as_ref();
+            accepted.is_none_or(|accepted| accepted.is_by(self.owner, vote.at, &self.key))
+        };
+        self.key
+            .verify(Purpose::Addresses, &self.message(), &self.signature)
+            && self.vote.as_ref().is_none_or(accepted)
+    }
+
+    fn message(&self) -> Vec<u8> {
+        let unsigned = Self {
+            signature: Signature::default(),
+            ..self.clone()
+        };
+        encode(&("record", unsigned))
     }
 
     /// Which of the record's versions this is. The one that was born first is right: the other learns by
@@ -120,7 +151,9 @@ impl Record {
 
     /// Whether it accepted, or promised, something at this place of the chain or after it
     pub(crate) fn went_beyond(&self, at: At) -> bool {
-        let beyond = |vote: &Vote| vote.at > at || (vote.at == at && vote.accepted.is_some());
+        let beyond = |vote: &Vote| {
+            vote.at.lineage == at.lineage && (vote.at > at || (vote.at == at && vote.accepted.is_some()))
+        };
         self.vote.as_ref().is_some_and(beyond)
     }
 
@@ -128,13 +161,12 @@ impl Record {
     pub(crate) fn is_sound(&self, range: Span) -> bool {
         let lists = [&self.lapsed.1, &self.said, &self.inherits];
         let sound_vote = |vote: &Vote| {
-            is_owner(vote.promised.proposer)
+            is_ballot(vote.promised)
                 && vote.at.index < LIMIT
-                && vote.promised.round < LIMIT
                 && vote
                     .accepted
                     .as_ref()
-                    .is_none_or(|(ballot, value)| is_owner(ballot.proposer) && is_value(value))
+                    .is_none_or(|Accepted { ballot, value, .. }| is_ballot(*ballot) && is_value(value))
         };
         is_owner(self.owner)
             && self.born <= Incarnation::MAX
@@ -144,7 +176,8 @@ impl Record {
                 .all(|list| list.len() <= MOST_OWNERS && list.iter().all(|owner| is_owner(*owner)))
             && self.acks.len() <= MOST_ACKS
             && self.repeats.len() <= MOST_REPEATS
-            && self.question < LIMIT * 2
+            && self.at.index < LIMIT
+            && self.question < QUESTIONS
             && self.wants.len() <= MOST_WANTS
             && self
                 .wants
@@ -161,13 +194,20 @@ impl Record {
 /// Counters beyond this are nobody's: there has to be room for one more
 pub(crate) const LIMIT: u64 = 1 << 62;
 
+/// No question is greater; the first one of a run is drawn below [`LIMIT`]
+const QUESTIONS: u64 = 1 << 63;
+
 /// Whether a peer can be this owner
 pub(crate) fn is_owner(owner: Owner) -> bool {
     let mac = owner.name.mac();
     !mac.is_group() && mac != Mac::ZERO && owner.incarnation <= Incarnation::MAX
 }
 
-fn is_value(value: &Value) -> bool {
+pub(crate) fn is_ballot(ballot: Ballot) -> bool {
+    is_owner(ballot.proposer) && ballot.round < LIMIT
+}
+
+pub(crate) fn is_value(value: &Value) -> bool {
     match value {
         Value::First { voters, .. } => {
             !voters.is_empty() && voters.len() <= MAX_OWNERS && voters.iter().all(|owner| is_owner(*owner))
@@ -185,22 +225,41 @@ fn is_value(value: &Value) -> bool {
 
 /// The newest record of each owner
 #[derive(Debug, Default)]
-pub(crate) struct Records(BTreeMap<Owner, Record>);
+pub(crate) struct Records {
+    records: BTreeMap<Owner, Record>,
+    /// The encoded length of each
+    lens: BTreeMap<Owner, usize>,
+    bytes: usize,
+}
+
+/// The most bytes of all records that are not small
+pub(crate) const MOST_RECORD_BYTES: usize = 16 << 20;
+/// A record of no more bytes is small: there is room for as many of them as there are owners
+const SMALL: usize = 2048;
 
 impl Records {
     pub(crate) fn get(&self, owner: Owner) -> Option<&Record> {
-        self.0.get(&owner)
+        self.records.get(&owner)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// The owners of a name, the oldest first
+    pub(crate) fn of(&self, name: PeerName) -> impl DoubleEndedIterator<Item = Owner> {
+        let of = |incarnation| Owner { name, incarnation };
+        let range = of(Incarnation(0))..=of(Incarnation(u64::MAX));
+        self.records.range(range).map(|(owner, _)| *owner)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Record> {
-        self.0.values()
+        self.records.values()
     }
 
     /// The last owner of this name: its peer has lost what earlier ones had
     pub(crate) fn latest(&self, name: PeerName) -> Option<Owner> {
-        let of = |incarnation| Owner { name, incarnation };
-        let range = of(Incarnation(0))..=of(Incarnation(u64::MAX));
-        self.0.range(range).next_back().map(|(owner, _)| *owner)
+        self.of(name).next_back()
     }
 
     /// Whether there is a later owner of the same name
@@ -208,19 +267,35 @@ impl Records {
         self.latest(owner.name).is_some_and(|latest| latest > owner)
     }
 
-    /// Whether it is newer than what is here, and there is room
+    /// Whether it is newer than the one here
     pub(crate) fn is_news(&self, record: &Record) -> bool {
-        match self.0.get(&record.owner) {
-            Some(known) => known.stamp() < record.stamp(),
-            None => self.0.len() < MAX_OWNERS,
-        }
+        let known = self.records.get(&record.owner);
+        known.is_none_or(|known| known.stamp() < record.stamp())
+    }
+
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Whether the bytes of the record fit
+    pub(crate) fn has_room_for(&self, record: &Record) -> bool {
+        let len = encode(record).len();
+        len <= SMALL || self.bytes.saturating_add(len) <= MOST_RECORD_BYTES
     }
 
     pub(crate) fn put(&mut self, record: Record) {
-        self.0.insert(record.owner, record);
+        let owner = record.owner;
+        self.remove(owner);
+        let len = encode(&record).len();
+        self.bytes = self.bytes.saturating_add(len);
+        self.lens.insert(owner, len);
+        self.records.insert(owner, record);
     }
 
     pub(crate) fn remove(&mut self, owner: Owner) {
-        self.0.remove(&owner);
+        if self.records.remove(&owner).is_some() {
+            let len = self.lens.remove(&owner).unwrap_or(0);
+            self.bytes = self.bytes.saturating_sub(len);
+        }
     }
 }

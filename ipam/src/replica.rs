@@ -1,21 +1,31 @@
 //! What neighbours tell each other.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use gossip::{Keys, MAX_PART_BYTES, Malformed, Replica};
 use model::PeerName;
 
+use crate::MAX_OWNERS;
 use crate::gone::Heir;
-use crate::ledger::{Lineage, Roll};
+use crate::ledger::Lineage;
 use crate::machine::Ipam;
-use crate::output::{Event, Output, Why};
+use crate::output::{Event, Output};
 use crate::owner::Owner;
+use crate::range::Span;
 use crate::record::Record;
-use crate::space::{Moved, Piece};
-use crate::wire::{Body, MOST_PIECES, Part, Summary, buckets, encode};
+use crate::rejection::Rejection;
+use crate::space::Piece;
+use crate::wire::{Body, Ledger, MOST_PIECES, Part, Summary, buckets, encode};
 
 /// Of how many peers with another range is told
 const MOST_OTHERS: usize = 64;
+
+/// The most records of one name
+const MOST_INCARNATIONS: usize = 8;
+
+/// The most records of owners that the mesh does not reach, and that neither own anything nor vote
+const MOST_STRANGERS: usize = 512;
 
 impl Replica for Ipam {
     fn take_changes(&mut self) -> Vec<Vec<u8>> {
@@ -49,14 +59,15 @@ impl Replica for Ipam {
         let ours = self.summarised();
         let spans = buckets(self.range).zip(ours.space.iter().enumerate());
         let differ = spans.filter(|(_, (n, digest))| theirs.space.get(*n) != Some(*digest));
-        let pieces = differ.flat_map(|(span, _)| self.space.within(span)).collect();
-        let mut parts = self.space_parts(pieces);
-        if theirs.lineage < ours.lineage {
-            // They take nothing of an order of things that they have not heard of.
-            parts.insert(0, self.ledger_part());
-        } else if theirs.ledger != ours.ledger {
-            parts.push(self.ledger_part());
-        }
+        let differ: Vec<Span> = differ.map(|(span, _)| span).collect();
+        // What leads from an earlier owner to the present one comes first.
+        let links = differ.iter().flat_map(|span| self.links.within(*span));
+        let present = differ.iter().flat_map(|span| self.space.within(*span));
+        let signed = links.chain(present).filter(|piece| piece.deed.is_some());
+        let mut pieces: Vec<Piece> = signed.collect();
+        pieces.sort_by_key(|piece| piece.register);
+        let space = self.space_parts(pieces);
+        let ledger = (theirs.ledger != ours.ledger).then(|| self.ledger_part());
         let there: std::collections::BTreeMap<Owner, _> = theirs
             .records
             .iter()
@@ -66,18 +77,30 @@ impl Replica for Ipam {
             let stamp = there.get(&record.owner);
             stamp.is_none_or(|stamp| *stamp < record.stamp())
         };
-        parts.extend(self.record_parts(self.records.iter().filter(newer)));
-        Ok(parts)
+        let records = self.record_parts(self.records.iter().filter(newer));
+        if theirs.lineage == ours.lineage {
+            // Again after the ledger: what heirs took is taken over once it is known whose heirs they are.
+            let again = if ledger.is_some() { space.clone() } else { vec![] };
+            let parts = space.into_iter().chain(ledger).chain(again).chain(records);
+            return Ok(parts.collect());
+        }
+        // They take nothing of an order of things before they have heard of it, and of whom it is.
+        Ok(records.into_iter().chain(ledger).chain(space).collect())
     }
 
     fn merge(
         &mut self,
         _neighbor: PeerName,
         part: &[u8],
-        _keys: &dyn Keys,
+        keys: &dyn Keys,
         now: Instant,
     ) -> Result<Option<Vec<u8>>, Malformed> {
-        let Part { range, teller, body } = Part::parse(part)?;
+        let Part {
+            range,
+            teller,
+            keys: hints,
+            body,
+        } = Part::parse(part)?;
         if range != self.config.range {
             self.other_range(teller, range);
             self.step(now);
@@ -85,24 +108,52 @@ impl Replica for Ipam {
         }
         let news = match body {
             Body::Nothing => None,
-            Body::Space(pieces) => self.merge_space(pieces),
-            Body::Ledger(roll, gone) => self.merge_ledger(roll, gone, now),
-            Body::Records(records) => self.merge_records(records, now),
+            Body::Space(pieces) => {
+                let news = self.merge_pieces(pieces, &hints, keys);
+                (!news.is_empty()).then_some(Body::Space(news))
+            }
+            Body::Ledger(ledger) => {
+                let news = self.merge_ledger(&ledger, &hints, keys, now);
+                news.then_some(Body::Ledger(ledger))
+            }
+            Body::Records(records) => self.merge_records(records, keys, now),
         };
         if news.is_some() || self.forgot || self.dirty.work {
             self.step(now);
         } else {
             self.advance(now);
         }
-        Ok(news.map(|body| encode(&Part { range, teller, body })))
+        let part = news.map(|body| Part {
+            range,
+            teller,
+            keys: hints,
+            body,
+        });
+        Ok(part.map(|part| encode(&part)))
     }
 }
 
 impl Ipam {
     fn part(&self, body: Body) -> Vec<u8> {
+        let signers: BTreeSet<PeerName> = match &body {
+            Body::Nothing | Body::Records(_) => BTreeSet::new(),
+            Body::Space(pieces) => pieces.iter().map(|piece| piece.register.by.name).collect(),
+            Body::Ledger(ledger) => {
+                let voters = ledger.decisions.iter().flat_map(|decision| &decision.by);
+                let voters = voters.map(|(voter, _)| voter.name);
+                voters
+                    .chain(ledger.words.iter().map(|word| word.by.name))
+                    .collect()
+            }
+        };
+        let key = |name: PeerName| {
+            let own = (name == self.me.name).then(|| self.config.identity.key());
+            own.or_else(|| self.ring.known(name)).map(|key| (name, key))
+        };
         encode(&Part {
             range: self.config.range,
             teller: self.me.name,
+            keys: signers.into_iter().filter_map(key).collect(),
             body,
         })
     }
@@ -115,7 +166,12 @@ impl Ipam {
     }
 
     fn ledger_part(&self) -> Vec<u8> {
-        self.part(Body::Ledger(self.roll.clone(), self.gone.iter().collect()))
+        self.part(Body::Ledger(Ledger {
+            roll: self.roll.clone(),
+            gone: self.gone.iter().collect(),
+            decisions: self.decisions.clone(),
+            words: self.words.values().copied().collect(),
+        }))
     }
 
     fn record_parts<'a>(&self, records: impl Iterator<Item = &'a Record>) -> Vec<Vec<u8>> {
@@ -123,8 +179,8 @@ impl Ipam {
         for record in records {
             let len = encode(record).len();
             match parts.last_mut() {
-                Some((total, part)) if *total + len < MAX_PART_BYTES / 2 => {
-                    *total += len;
+                Some((total, part)) if total.saturating_add(len) < MAX_PART_BYTES / 2 => {
+                    *total = total.saturating_add(len);
                     part.push(record.clone());
                 }
                 Some(_) | None => parts.push((len, vec![record.clone()])),
@@ -138,10 +194,11 @@ impl Ipam {
 
     fn summarised(&self) -> Summary {
         let gone: Vec<(Owner, Heir)> = self.gone.iter().collect();
+        let words: Vec<&(Owner, Owner)> = self.words.keys().collect();
         let mut ledger = [0; 16];
         let mut hasher = blake3::Hasher::new();
         hasher
-            .update(&encode(&(&self.roll, gone)))
+            .update(&encode(&(&self.roll, gone, words)))
             .finalize_xof()
             .fill(&mut ledger);
         Summary {
@@ -157,7 +214,7 @@ impl Ipam {
         }
     }
 
-    fn lineage(&self) -> Option<Lineage> {
+    pub(crate) fn lineage(&self) -> Option<Lineage> {
         self.roll.as_ref().map(|roll| roll.at.lineage)
     }
 
@@ -172,56 +229,27 @@ impl Ipam {
             .push(Output::Event(Event::OtherRange { peer, range }));
     }
 
-    fn merge_space(&mut self, pieces: Vec<Piece>) -> Option<Body> {
-        let mut news = Vec::new();
-        // Of an order of things without its roll, nobody could say who decides in it.
-        let lineage = self.lineage();
-        let known = |piece: &Piece| Some(piece.register.lineage) <= lineage;
-        for Piece { span, register } in pieces.into_iter().filter(known) {
-            let moved = self.space.join(span, register);
-            for moved in &moved {
-                self.moved(std::slice::from_ref(moved), why(moved));
-                news.push(Piece {
-                    span: moved.span,
-                    register,
-                });
-            }
-            self.hand_back(&moved);
-        }
-        (!news.is_empty()).then_some(Body::Space(news))
-    }
-
-    fn merge_ledger(&mut self, roll: Option<Roll>, gone: Vec<(Owner, Heir)>, now: Instant) -> Option<Body> {
-        let mut news = false;
-        for (owner, heir) in &gone {
-            news |= self.take_gone(*owner, *heir);
-        }
-        let later = |roll: &&Roll| {
-            self.roll
-                .as_ref()
-                .is_none_or(|known| known.order() < roll.order())
-        };
-        if let Some(roll) = roll.as_ref().filter(later) {
-            self.take_roll(roll.clone(), now);
-            news = true;
-        }
-        news.then_some(Body::Ledger(roll, gone))
-    }
-
-    fn merge_records(&mut self, records: Vec<Record>, now: Instant) -> Option<Body> {
+    fn merge_records(&mut self, records: Vec<Record>, keys: &dyn Keys, now: Instant) -> Option<Body> {
         let mut news = Vec::new();
         for record in records {
             let owner = record.owner;
+            // A later one of this peer's own name tells that it lost a state.
+            let own = owner.name == self.me.name && owner > self.me;
+            let over = self.gone.contains(owner) && !own && !self.is_elsewhere(&record);
+            if over || self.is_forgettable(owner) || !self.records.is_news(&record) {
+                continue;
+            }
+            if let Err(why) = self.check(&record, keys) {
+                self.reject(why);
+                continue;
+            }
             if owner.name == self.me.name {
-                let own = self.records.get(self.me).map(Record::stamp);
-                self.forgot |= owner > self.me || (owner == self.me && own < Some(record.stamp()));
+                self.forgot = true;
                 if owner == self.me {
                     continue;
                 }
             }
-            if self.gone.contains(owner) || self.is_forgettable(owner) || !self.records.is_news(&record) {
-                continue;
-            }
+            self.ring.remember(owner.name, record.key);
             self.records.put(record.clone());
             if self.records.latest(owner.name) == Some(owner) {
                 self.sight.heard(owner, now);
@@ -234,14 +262,40 @@ impl Ipam {
         }
         (!news.is_empty()).then_some(Body::Records(news))
     }
-}
 
-/// By what right another peer changed registers, as far as it can be seen
-fn why(moved: &Moved) -> Why {
-    match moved.before {
-        None => Why::First,
-        Some(before) if before.lineage != moved.after.lineage => Why::Joined,
-        Some(before) if before.epoch != moved.after.epoch => Why::Inherited,
-        Some(_) => Why::Given,
+    fn check(&self, record: &Record, keys: &dyn Keys) -> Result<(), Rejection> {
+        let Record { owner, key, .. } = record;
+        if self.key_of(owner.name, Some(*key), keys) != Some(*key) {
+            return Err(Rejection::ForeignKey);
+        }
+        let known = self.records.get(*owner).is_some();
+        if !self.records.has_room_for(record) || !(known || self.has_room_for(*owner)) {
+            return Err(Rejection::OverBudget);
+        }
+        if record.is_signed() {
+            Ok(())
+        } else {
+            Err(Rejection::BadSignature)
+        }
+    }
+
+    /// Whether one more record fits; the last places are for those that the mesh reaches, or that own something
+    fn has_room_for(&self, owner: Owner) -> bool {
+        let is_stranger = |owner: Owner| {
+            let votes = self
+                .roll
+                .as_ref()
+                .is_some_and(|roll| roll.voters.contains(&owner));
+            !self.sight.reaches(owner.name) && !votes && self.space.held_by(owner) == 0
+        };
+        let strangers = || {
+            self.records
+                .iter()
+                .filter(|record| is_stranger(record.owner))
+                .count()
+        };
+        self.records.len() < MAX_OWNERS
+            && self.records.of(owner.name).count() < MOST_INCARNATIONS
+            && (!is_stranger(owner) || strangers() < MOST_STRANGERS)
     }
 }

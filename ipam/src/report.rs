@@ -4,13 +4,24 @@ use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
 use std::time::Instant;
 
+use crate::MAX_OWNERS;
 use crate::config::Init;
+use crate::links::MOST_LINKS;
 use crate::machine::Ipam;
 use crate::owner::Owner;
-use crate::status::{Entry, Inheriting, OwnerStatus, Pending, Phase, Status, Waits};
-use crate::vote::Electorate;
+use crate::record::MOST_RECORD_BYTES;
+use crate::rejection::Rejection;
+use crate::status::{Budget, Entry, Inheriting, OwnerStatus, Pending, Phase, Status, Waits};
+use crate::title::{MOST_PIECES_IN_ALL, MOST_UNTITLED};
+use crate::vote::{Electorate, MOST_PAST_VOTERS};
+use crate::wire::{MOST_DECISIONS, MOST_GONE};
 
 impl Ipam {
+    /// How often something that peers told was not taken over, by reason
+    pub fn rejections(&self) -> impl Iterator<Item = (Rejection, u64)> {
+        self.rejections.iter().map(|(reason, count)| (*reason, *count))
+    }
+
     /// What an operator is shown
     pub fn status(&self, now: Instant) -> Status {
         let pending = self.requests.iter().map(|request| Pending {
@@ -36,7 +47,24 @@ impl Ipam {
             inheriting: self.inheriting(now),
             entries: self.entries(),
             conflicts: self.conflicts.iter().cloned().collect(),
+            rejections: self.rejections.clone(),
+            budgets: self.budgets(),
         }
+    }
+
+    fn budgets(&self) -> Vec<Budget> {
+        let budget = |name, used, most| Budget { name, used, most };
+        vec![
+            budget("records", self.records.len(), MAX_OWNERS),
+            budget("record_bytes", self.records.bytes(), MOST_RECORD_BYTES),
+            budget("pieces", self.space.len(), MOST_PIECES_IN_ALL),
+            budget("links", self.links.len(), MOST_LINKS),
+            budget("gone", self.gone.len(), MOST_GONE),
+            budget("decisions", self.decisions.len(), MOST_DECISIONS),
+            budget("words", self.words.len(), MOST_DECISIONS),
+            budget("past_voters", self.past_voters(), MOST_PAST_VOTERS),
+            budget("untitled", self.untitled.len(), MOST_UNTITLED),
+        ]
     }
 
     fn phase(&self, now: Instant) -> Phase {

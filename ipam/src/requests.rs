@@ -9,6 +9,7 @@ use model::{ContainerId, PeerName};
 use rand::RngExt;
 
 use crate::gone::Heir;
+use crate::ledger::Word;
 use crate::machine::Ipam;
 use crate::output::{Output, Refusal, Ticket};
 use crate::owner::Owner;
@@ -17,6 +18,7 @@ use crate::record::{MOST_WANTS, Want};
 use crate::space::Register;
 use crate::state::Held;
 use crate::status::{Waits, Wanted};
+use crate::time::after;
 
 /// Something that was asked for and is not granted yet
 #[derive(Debug)]
@@ -188,16 +190,19 @@ impl Ipam {
         if owners.iter().all(|owner| self.gone.contains(*owner)) {
             return Outcome::Done(Output::Removed { ticket, addresses });
         }
-        let here = |owner: &Owner| *owner == self.me || self.reaches(*owner);
-        let known: BTreeSet<Owner> = self.known().into_iter().filter(here).collect();
-        if !self.electorate().suffice(&known, false) {
+        if !self.can_decide() {
             // Nobody can decide it, so the operator's word counts.
             let heir = Heir {
                 generation: 0,
                 heir: self.me,
             };
             for owner in owners {
-                self.dirty.tell_ledger |= self.take_gone(*owner, heir);
+                if self.take_gone(*owner, heir) {
+                    let word = Word::sign(*owner, heir.generation, self.me, &self.config.identity);
+                    self.words.insert((*owner, self.me), word);
+                    self.list_heirs();
+                    self.dirty.tell_ledger = true;
+                }
             }
             return Outcome::Done(Output::Removed { ticket, addresses });
         }
@@ -271,7 +276,9 @@ impl Ipam {
     fn owners_of(&self, span: Span) -> BTreeMap<Owner, u64> {
         let mut owners = BTreeMap::new();
         for piece in self.space.within(span) {
-            *owners.entry(self.gone.resolve(piece.register.owner)).or_default() += piece.span.len();
+            let owner = self.gone.resolve(piece.register.owner);
+            let count: &mut u64 = owners.entry(owner).or_default();
+            *count = count.saturating_add(piece.span.len());
         }
         owners
     }
@@ -279,7 +286,7 @@ impl Ipam {
     /// Reads the answers, and asks again or others
     fn drive_asks(&mut self, now: Instant) {
         let keys: Vec<(Span, bool)> = self.asks.keys().copied().collect();
-        let each = MOST_WANTS / keys.len().max(1);
+        let each = MOST_WANTS.checked_div(keys.len()).unwrap_or(MOST_WANTS);
         let mut wants = Vec::new();
         for (span, exact) in keys {
             let mut ask = self.asks.remove(&(span, exact)).unwrap_or_default();
@@ -312,17 +319,17 @@ impl Ipam {
             return;
         }
         ask.to = donor.map(|donor| {
-            self.number += 1;
+            self.number = self.number.saturating_add(1);
             (donor, self.number)
         });
         let retry = self.config.timers.retry;
         let wait = if ask.to.is_some() {
             retry
         } else {
-            ask.rounds = (ask.rounds + 1).min(MOST_DOUBLINGS);
-            retry * (1 << (ask.rounds - 1))
+            ask.rounds = ask.rounds.saturating_add(1).min(MOST_DOUBLINGS);
+            retry.saturating_mul(1 << ask.rounds.saturating_sub(1))
         };
-        ask.until = Some(now + wait);
+        ask.until = Some(after(now, wait));
     }
 
     fn read_answer(&mut self, ask: &mut Ask, exact: bool) {

@@ -1,25 +1,30 @@
 //! What is kept, and how a machine goes on from it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
+use gossip::IdentityKey;
 use ipnetwork::Ipv4Network;
+use model::PeerName;
 use rand::RngExt;
 use rand::rngs::StdRng;
 use serde::{Deserialize, Serialize};
 
 use crate::config::{Config, Init};
 use crate::gone::{Gone, Heir};
-use crate::ledger::{Lineage, Roll};
+use crate::ledger::{Decision, Lineage, Roll, Word};
+use crate::links::Links;
 use crate::machine::{Dirty, Ipam};
 use crate::output::{Event, Output};
 use crate::owner::{Incarnation, Owner};
 use crate::range::Span;
 use crate::record::{LIMIT, Record, Records};
+use crate::ring::Ring;
 use crate::sight::Sight;
 use crate::space::{Piece, Space};
 use crate::state::{Change, Held, State};
-use crate::wire::{decode, encode};
+use crate::time::{after, part};
+use crate::wire::{MOST_BYTES, decode, encode};
 
 #[derive(Serialize, Deserialize)]
 struct KeptSpace {
@@ -27,12 +32,21 @@ struct KeptSpace {
     owner: Owner,
     born: Incarnation,
     pieces: Vec<Piece>,
+    links: Vec<Piece>,
+    /// Of the writers
+    keys: Vec<(PeerName, IdentityKey)>,
 }
 
 #[derive(Serialize, Deserialize)]
 struct KeptLedger {
     roll: Option<Roll>,
     gone: Vec<(Owner, Heir)>,
+    decisions: Vec<Decision>,
+    words: Vec<Word>,
+    /// Of those who signed the decisions and words
+    keys: Vec<(PeerName, IdentityKey)>,
+    /// The voters of earlier rolls, by their place in the chain
+    past: Vec<(u64, BTreeSet<Owner>)>,
     met: bool,
 }
 
@@ -101,11 +115,12 @@ impl Ipam {
             incarnation: Incarnation::draw(unix_ms, None, &mut rng),
         };
         let elector = matches!(config.init, Init::Consensus { .. });
-        let tick = config.lease.map_or(config.timers.tick, |lease| lease / 20);
-        let doubt_after = config.lease.map(|lease| lease / 2);
-        let mut sight = Sight::new(tick * 3, doubt_after, now);
+        let tick = config.lease.map_or(config.timers.tick, |lease| part(lease, 20));
+        let doubt_after = config.lease.map(|lease| part(lease, 2));
+        let mut sight = Sight::new(tick.saturating_mul(3), doubt_after, config.timers.retry, now);
         // Nobody repeats what an earlier run asked.
         sight.begin_questions(rng.random_range(1..LIMIT));
+        let key = config.identity.key();
         Self {
             range: Span::of(config.range),
             config,
@@ -119,11 +134,20 @@ impl Ipam {
             met: false,
             hold_until: now,
             space: Space::default(),
+            links: Links::default(),
+            ring: Ring::default(),
             roll: None,
             learned: now,
+            decisions: vec![],
+            past: BTreeMap::new(),
+            words: BTreeMap::new(),
+            named: BTreeMap::new(),
+            untitled: VecDeque::new(),
+            missed: BTreeSet::new(),
             gone: Gone::default(),
+            rivals: VecDeque::new(),
             records: Records::default(),
-            draft: Record::new(me, me.incarnation, elector),
+            draft: Record::new(me, me.incarnation, elector, key),
             said: BTreeSet::new(),
             sight,
             young_since: Some(now),
@@ -135,12 +159,14 @@ impl Ipam {
             answered: BTreeSet::new(),
             ready: BTreeMap::new(),
             patience: None,
+            promised: BTreeMap::new(),
             conflicts: BTreeSet::new(),
             other_ranges: BTreeMap::new(),
+            rejections: BTreeMap::new(),
             summary: std::cell::OnceCell::new(),
             tick_at: None,
             dirty: Dirty::default(),
-            outputs: std::collections::VecDeque::new(),
+            outputs: VecDeque::new(),
         }
     }
 
@@ -159,7 +185,7 @@ impl Ipam {
             self.young_since = None;
             self.draft.owner = self.me;
             // Should the state have been lost, others have the time to say so.
-            self.hold_until = now + self.config.timers.settle;
+            self.hold_until = after(now, self.config.timers.settle);
         }
         let voters: BTreeSet<Owner> = names
             .iter()
@@ -186,24 +212,37 @@ impl Ipam {
         self.me = space.owner;
         self.young_since = None;
         self.born = space.born;
-        for Piece { span, register } in space.pieces {
-            self.space.join(span, register);
+        for Piece { span, register, deed } in space.pieces {
+            self.space.join(span, register, deed);
+        }
+        for link in space.links {
+            self.links.keep(link);
         }
         self.roll = ledger.roll;
+        self.decisions = ledger.decisions;
+        let words = ledger.words.into_iter();
+        self.words = words.map(|word| ((word.owner, word.by), word)).collect();
         self.met = ledger.met;
         for (owner, heir) in ledger.gone {
             self.gone.join(owner, heir);
         }
-        self.number = record.version << 8;
-        let elector = self.draft.elector;
+        self.list_heirs();
+        self.number = record.version.saturating_mul(256);
+        let Record { elector, key, .. } = self.draft;
         self.records.put(record.clone());
         self.draft = Record {
             elector,
+            key,
             wants: vec![],
             ..record
         };
+        self.past = ledger.past.into_iter().collect();
         for record in heard.records {
+            self.ring.remember(record.owner.name, record.key);
             self.records.put(record);
+        }
+        for (name, key) in space.keys.into_iter().chain(ledger.keys) {
+            self.ring.remember(name, key);
         }
         for (owner, ago) in heard.seen {
             let ago = away.and_then(|away| away.checked_add(Duration::from_millis(ago)));
@@ -221,7 +260,7 @@ impl Ipam {
     pub(crate) fn tick(&self) -> Duration {
         self.config
             .lease
-            .map_or(self.config.timers.tick, |lease| lease / 20)
+            .map_or(self.config.timers.tick, |lease| part(lease, 20))
     }
 
     /// What has to be made durable now
@@ -237,33 +276,56 @@ impl Ipam {
         );
         Change {
             addresses: std::mem::take(&mut dirty.addresses),
-            space: space.then(|| self.kept_space()),
-            ledger: ledger.then(|| self.kept_ledger()),
-            record: record.then(|| encode(&self.draft)),
-            heard: heard.then(|| self.kept_heard(now)),
+            space: space.then(|| self.kept_space()).flatten(),
+            ledger: ledger.then(|| self.kept_ledger()).flatten(),
+            record: record.then(|| Self::kept(&self.draft)).flatten(),
+            heard: heard.then(|| self.kept_heard(now)).flatten(),
         }
     }
 
-    fn kept_space(&self) -> Vec<u8> {
-        encode(&KeptSpace {
+    /// What can be read again, or nothing, so that what was kept before stays
+    fn kept(value: &impl Serialize) -> Option<Vec<u8>> {
+        let bytes = encode(value);
+        if bytes.len() > MOST_BYTES {
+            log::error!(
+                "{} bytes of state are too many to be read again, and are not kept",
+                bytes.len()
+            );
+            return None;
+        }
+        Some(bytes)
+    }
+
+    fn kept_space(&self) -> Option<Vec<u8>> {
+        Self::kept(&KeptSpace {
             range: self.config.range,
             owner: self.me,
             born: self.born,
             pieces: self.space.pieces().collect(),
+            links: self.links.iter().collect(),
+            keys: self.ring.of(&self.writers()),
         })
     }
 
-    fn kept_ledger(&self) -> Vec<u8> {
-        encode(&KeptLedger {
+    fn kept_ledger(&self) -> Option<Vec<u8>> {
+        Self::kept(&KeptLedger {
             roll: self.roll.clone(),
             gone: self.gone.iter().collect(),
+            decisions: self.decisions.clone(),
+            words: self.words.values().copied().collect(),
+            keys: self.ring.of(&self.signers()),
+            past: self
+                .past
+                .iter()
+                .map(|(at, voters)| (*at, voters.clone()))
+                .collect(),
             met: self.met,
         })
     }
 
-    fn kept_heard(&self, now: Instant) -> Vec<u8> {
+    fn kept_heard(&self, now: Instant) -> Option<Vec<u8>> {
         let ago = |at: Instant| now.saturating_duration_since(at).as_millis() as u64;
-        encode(&KeptHeard {
+        Self::kept(&KeptHeard {
             records: self
                 .records
                 .iter()

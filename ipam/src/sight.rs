@@ -6,11 +6,18 @@ use std::time::{Duration, Instant};
 use model::PeerName;
 
 use crate::owner::Owner;
+use crate::time::part;
 
 /// When each owner was seen last
 #[derive(Debug)]
 pub(crate) struct Sight {
     reachable: BTreeSet<PeerName>,
+    /// When the mesh lost each name that it reached lately
+    lost: BTreeMap<PeerName, Instant>,
+    /// How long a restart takes at most
+    restart: Duration,
+    /// When this run began
+    began: Instant,
     seen: BTreeMap<Owner, Instant>,
     /// Since when each was known of, seen or not
     known: BTreeMap<Owner, Instant>,
@@ -30,9 +37,17 @@ pub(crate) struct Sight {
 }
 
 impl Sight {
-    pub(crate) const fn new(gap: Duration, doubt_after: Option<Duration>, now: Instant) -> Self {
+    pub(crate) const fn new(
+        gap: Duration,
+        doubt_after: Option<Duration>,
+        restart: Duration,
+        now: Instant,
+    ) -> Self {
         Self {
             reachable: BTreeSet::new(),
+            lost: BTreeMap::new(),
+            restart,
+            began: now,
             seen: BTreeMap::new(),
             known: BTreeMap::new(),
             ran: now,
@@ -51,7 +66,7 @@ impl Sight {
             self.stale = true;
         }
         self.ran = now;
-        let fine = self.gap / 8;
+        let fine = part(self.gap, 8);
         if self
             .refreshed
             .is_none_or(|at| now.saturating_duration_since(at) >= fine)
@@ -70,7 +85,7 @@ impl Sight {
         for owner in owners {
             doubt |= self.see(owner, now);
         }
-        self.question += u64::from(doubt);
+        self.question = self.question.saturating_add(doubt.into());
     }
 
     /// Whether it is doubted from now on
@@ -118,6 +133,12 @@ impl Sight {
     ) -> bool {
         self.refresh(&latest, now);
         let other = self.reachable != *peers || self.stale;
+        for name in self.reachable.difference(peers) {
+            self.lost.insert(*name, now);
+        }
+        let restart = self.restart;
+        self.lost
+            .retain(|name, since| !peers.contains(name) && now.saturating_duration_since(*since) < restart);
         self.reachable.clone_from(peers);
         self.stale = false;
         self.ran = now;
@@ -135,7 +156,7 @@ impl Sight {
         self.known.entry(owner).or_insert(now);
         if !self.stale && self.reachable.contains(&owner.name) {
             let doubt = self.see(owner, now);
-            self.question += u64::from(doubt);
+            self.question = self.question.saturating_add(doubt.into());
         }
     }
 
@@ -160,6 +181,14 @@ impl Sight {
 
     pub(crate) fn reaches(&self, name: PeerName) -> bool {
         self.reachable.contains(&name)
+    }
+
+    /// Whether the owner is out of sight for longer than a restart takes, of that peer or of this one
+    pub(crate) fn is_absent(&self, owner: Owner) -> bool {
+        let lost = self.lost.get(&owner.name).unwrap_or(&self.began);
+        let known = self.known.get(&owner).unwrap_or(lost);
+        let since = *lost.max(known);
+        !self.reaches(owner.name) && self.ran.saturating_duration_since(since) >= self.restart
     }
 
     /// When those were seen that are not doubted: a doubt outlives a restart

@@ -1,15 +1,17 @@
-//! Whose each address is: a register for each, kept as stretches of equal ones.
+//! The owner of each address: a register for each, kept as stretches of equal ones.
 //!
-//! Two spaces become one by taking the greater register for each address. Nobody but an address's
-//! owner writes a greater one, other than its heir, once it is gone.
+//! Two spaces become one by taking the greater register for each address. Only an address's owner writes a
+//! greater one, or its heir, once the owner is gone; [`crate::title`] checks that.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+use gossip::Signature;
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::Lineage;
 use crate::owner::Owner;
+use crate::pieces::Pieces;
 use crate::range::Span;
 
 /// Whose an address is, by whom, and what comes before what
@@ -30,7 +32,7 @@ impl Register {
     /// What its owner writes to give it away
     pub(crate) const fn given(self, to: Owner) -> Self {
         Self {
-            version: self.version + 1,
+            version: self.version.saturating_add(1),
             owner: to,
             by: self.owner,
             ..self
@@ -40,7 +42,7 @@ impl Register {
     /// What an heir writes to take it
     pub(crate) const fn inherited(self, heir: Owner) -> Self {
         Self {
-            epoch: self.epoch + 1,
+            epoch: self.epoch.saturating_add(1),
             version: 0,
             owner: heir,
             by: heir,
@@ -71,11 +73,20 @@ impl Ord for Register {
     }
 }
 
+/// The writer's signature of a register, for all addresses it was written for at once
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Deed {
+    pub(crate) span: Span,
+    pub(crate) signature: Signature,
+}
+
 /// Addresses with equal registers
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Piece {
     pub(crate) span: Span,
     pub(crate) register: Register,
+    /// None for the shares of the first owners, which follow from the roll
+    pub(crate) deed: Option<Deed>,
 }
 
 /// Addresses whose register became another
@@ -89,45 +100,52 @@ pub(crate) struct Moved {
 /// All registers
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Space {
-    pieces: BTreeMap<u32, Piece>,
-    /// How many addresses each owner has
+    pieces: Pieces,
+    /// The number of addresses of each owner
     holdings: BTreeMap<Owner, u64>,
 }
 
 impl Space {
     pub(crate) fn get(&self, address: u32) -> Option<Register> {
-        let (_, piece) = self.pieces.range(..=address).next_back()?;
-        piece.span.contains(address).then_some(piece.register)
+        self.pieces.get(address).map(|piece| piece.register)
     }
 
     pub(crate) fn pieces(&self) -> impl Iterator<Item = Piece> {
-        self.pieces.values().copied()
+        self.pieces.iter()
     }
 
-    /// How many addresses each owner has, if any
+    /// The number of pieces
+    pub(crate) fn len(&self) -> usize {
+        self.pieces.len()
+    }
+
+    /// The number of addresses of each owner that has any
     pub(crate) const fn holdings(&self) -> &BTreeMap<Owner, u64> {
         &self.holdings
     }
 
-    /// How many addresses an owner has
+    /// The number of addresses of an owner
     pub(crate) fn held_by(&self, owner: Owner) -> u64 {
         self.holdings.get(&owner).copied().unwrap_or(0)
     }
 
-    /// The pieces, cut to what of them is in `span`
-    pub(crate) fn within(&self, span: Span) -> impl Iterator<Item = Piece> {
-        let before = self.pieces.range(..span.first).next_back();
-        let from = before
-            .into_iter()
-            .chain(self.pieces.range(span.first..=span.last));
-        from.filter_map(move |(_, piece)| {
-            let span = piece.span.meet(span)?;
-            Some(Piece { span, ..*piece })
-        })
+    /// Who wrote the pieces
+    pub(crate) fn writers(&self) -> impl Iterator<Item = Owner> {
+        self.pieces.writers()
     }
 
-    /// Takes the greater register for each address of `span`; what became another by that
-    pub(crate) fn join(&mut self, span: Span, register: Register) -> Vec<Moved> {
+    /// The number of pieces that an owner wrote
+    pub(crate) fn written_by(&self, writer: Owner) -> usize {
+        self.pieces.written_by(writer)
+    }
+
+    /// The pieces, cut to the part of them in `span`
+    pub(crate) fn within(&self, span: Span) -> impl Iterator<Item = Piece> {
+        self.pieces.within(span)
+    }
+
+    /// Takes the greater register for each address of `span`; returns the changes
+    pub(crate) fn join(&mut self, span: Span, register: Register, deed: Option<Deed>) -> Vec<Moved> {
         let mut moved = Vec::new();
         let mut next = Some(span.first);
         let fresh = |first, last| {
@@ -153,85 +171,56 @@ impl Space {
         moved.extend(next.and_then(|first| fresh(first, span.last)));
         for Moved { span, before, .. } in &moved {
             self.count(before.map(|before| before.owner), register.owner, span.len());
-            self.put(*span, register);
+            self.pieces.put(Piece {
+                span: *span,
+                register,
+                deed,
+            });
         }
         moved
     }
 
     fn count(&mut self, from: Option<Owner>, to: Owner, addresses: u64) {
-        *self.holdings.entry(to).or_default() += addresses;
+        let held = self.holdings.entry(to).or_default();
+        *held = held.saturating_add(addresses);
         if let Some(held) = from.and_then(|from| self.holdings.get_mut(&from)) {
-            *held -= addresses;
+            *held = held.saturating_sub(addresses);
         }
         self.holdings.retain(|_, held| *held > 0);
     }
 
-    fn put(&mut self, span: Span, register: Register) {
-        let old: Vec<Piece> = self.within(span).collect();
-        for piece in old {
-            let (start, whole) = self
-                .pieces
-                .range(..=piece.span.first)
-                .next_back()
-                .map(|(start, whole)| (*start, *whole))
-                .expect("the piece was just found");
-            self.pieces.remove(&start);
-            let before = span
-                .first
-                .checked_sub(1)
-                .and_then(|last| Span::new(whole.span.first, last));
-            let after = span
-                .last
-                .checked_add(1)
-                .and_then(|first| Span::new(first, whole.span.last));
-            for span in before.into_iter().chain(after) {
-                self.pieces.insert(span.first, Piece { span, ..whole });
-            }
-        }
-        self.insert(span, register);
-    }
-
-    /// Puts a piece where there is none, and joins it with equal neighbours
-    fn insert(&mut self, mut span: Span, register: Register) {
-        let left = self
-            .pieces
-            .range(..span.first)
-            .next_back()
-            .map(|(_, piece)| *piece);
-        if let Some(left) = left.filter(|left| left.register == register && left.span.last + 1 == span.first)
-        {
-            self.pieces.remove(&left.span.first);
-            span.first = left.span.first;
-        }
-        let right = span
-            .last
-            .checked_add(1)
-            .and_then(|next| self.pieces.get(&next))
-            .copied();
-        if let Some(right) = right.filter(|right| right.register == register) {
-            self.pieces.remove(&right.span.first);
-            span.last = right.span.last;
-        }
-        self.pieces.insert(span.first, Piece { span, register });
-    }
-
-    /// A hash of the pieces in `span`
+    /// A hash of the registers in `span`; independent of signatures
     pub(crate) fn digest(&self, span: Span) -> [u8; 16] {
         let mut hasher = blake3::Hasher::new();
-        for Piece { span, register } in self.within(span) {
-            hasher.update(&span.first.to_be_bytes());
-            hasher.update(&span.last.to_be_bytes());
-            for number in [register.lineage.0, register.epoch, register.version] {
-                hasher.update(&number.to_be_bytes());
+        let mut run: Option<(Span, Register)> = None;
+        for Piece { span, register, .. } in self.within(span) {
+            match &mut run {
+                Some((whole, same)) if *same == register && whole.touches(span) => whole.last = span.last,
+                Some(done) => {
+                    hash(&mut hasher, *done);
+                    *done = (span, register);
+                }
+                None => run = Some((span, register)),
             }
-            for owner in [register.owner, register.by] {
-                hasher.update(&owner.name.mac().octets());
-                hasher.update(&owner.incarnation.0.to_be_bytes());
-            }
+        }
+        if let Some(done) = run {
+            hash(&mut hasher, done);
         }
         let mut digest = [0; 16];
         hasher.finalize_xof().fill(&mut digest);
         digest
+    }
+}
+
+fn hash(hasher: &mut blake3::Hasher, (span, register): (Span, Register)) {
+    hasher.update(&span.first.to_be_bytes());
+    hasher.update(&span.last.to_be_bytes());
+    for number in [register.lineage.0, register.epoch, register.version] {
+        hasher.update(&number.to_be_bytes());
+    }
+    for owner in [register.owner, register.by] {
+        hasher.update(&owner.name.mac().octets());
+        hasher.update(&owner.incarnation.0.to_be_bytes());
     }
 }
 

@@ -1,5 +1,6 @@
 //! What an operator is shown.
 
+use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use model::{ContainerId, PeerName};
 
 use crate::output::Ticket;
 use crate::owner::Owner;
+use crate::rejection::Rejection;
 
 /// How things stand
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +38,21 @@ pub struct Status {
     pub entries: Vec<Entry>,
     /// Addresses that containers of two peers have
     pub conflicts: Vec<Conflict>,
+    /// How often something that peers told was not taken over, by reason
+    pub rejections: BTreeMap<Rejection, u64>,
+    /// How much of what is kept for other peers is used up
+    pub budgets: Vec<Budget>,
+}
+
+/// A bound of what is kept for other peers
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Budget {
+    /// The stable name of what is counted
+    pub name: &'static str,
+    /// The number of them
+    pub used: usize,
+    /// The most that are kept
+    pub most: usize,
 }
 
 /// How far a peer is

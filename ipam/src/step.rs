@@ -3,19 +3,20 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
+use model::PeerName;
+
 use crate::machine::{Dirty, Ipam};
 use crate::output::{Event, Output, Why};
 use crate::owner::Owner;
 use crate::range::Span;
-use crate::record::MOST_USES;
+use crate::record::{MOST_USES, Record};
 use crate::space::{Moved, Register};
 use crate::status::Conflict;
+use crate::time::after;
+use crate::wire::MOST_GONE;
 
 /// How often what was done may lead to more; it never takes so many, and the next call goes on
 const ROUNDS: usize = 32;
-
-/// How many are remembered that are gone and have nothing
-const MOST_GONE: usize = 1024;
 
 impl Ipam {
     /// Does what follows, and says what has to be kept and told
@@ -24,6 +25,8 @@ impl Ipam {
         self.summary.take();
         for _ in 0..ROUNDS {
             self.dirty.work = false;
+            self.reconsider(now);
+            self.retry_untitled();
             self.forget();
             self.renew_if_gone(now);
             self.question(now);
@@ -37,12 +40,18 @@ impl Ipam {
                 break;
             }
         }
-        let known = self.known();
+        let mut known = self.known();
+        known.extend(self.records.iter().map(|record| record.owner));
         self.sight.know(&known, now);
+        self.forget_keys(&known);
         self.tell_fence(now);
         self.tell_conflicts();
+        if self.dirty.tell_record {
+            self.draft.sign(&self.config.identity);
+            self.records.put(self.draft.clone());
+        }
         if self.tick_at.is_none() && self.roll.is_some() && self.config.lease.is_some() {
-            self.tick_at = Some(now + self.tick());
+            self.tick_at = Some(after(now, self.tick()));
         }
         self.flush(now);
     }
@@ -55,17 +64,25 @@ impl Ipam {
 
     /// Drops the records of those that are gone, or of which nothing is left
     fn forget(&mut self) {
-        let useless =
-            |owner: &Owner| *owner != self.me && (self.gone.contains(*owner) || self.is_forgettable(*owner));
-        let owners = self.records.iter().map(|record| record.owner);
-        let useless: Vec<Owner> = owners.filter(useless).collect();
+        let useless = |record: &&Record| {
+            let over = self.gone.contains(record.owner) && !self.is_elsewhere(record);
+            record.owner != self.me && (over || self.is_forgettable(record.owner))
+        };
+        let useless = self.records.iter().filter(useless);
+        let useless: Vec<Owner> = useless.map(|record| record.owner).collect();
         for owner in useless {
             self.records.remove(owner);
         }
-        let space = &self.space;
-        if self.gone.prune(MOST_GONE, |owner| space.held_by(owner) > 0) {
+        let Self { space, roll, .. } = self;
+        let first = |owner| roll.as_ref().is_some_and(|roll| roll.first.contains(&owner));
+        if self
+            .gone
+            .prune(MOST_GONE / 2, |owner| space.held_by(owner) > 0 || first(owner))
+        {
             self.dirty.keep_ledger = true;
         }
+        let gone = &self.gone;
+        self.words.retain(|(owner, _), _| gone.contains(*owner));
         let gone = &self.gone;
         self.draft.said.retain(|owner| !gone.contains(*owner));
         let said = self.records.iter().flat_map(|record| &record.said);
@@ -73,9 +90,35 @@ impl Ipam {
         self.said.remove(&self.me);
     }
 
+    /// Keeps the keys of those of whom anything is held here
+    fn forget_keys(&mut self, known: &BTreeSet<Owner>) {
+        if self.ring.len() <= known.len() {
+            return;
+        }
+        let mut names: BTreeSet<PeerName> = known.iter().map(|owner| owner.name).collect();
+        names.append(&mut self.writers());
+        names.append(&mut self.signers());
+        self.ring.retain(&names);
+    }
+
+    /// Those whose signatures prove the space
+    pub(crate) fn writers(&self) -> BTreeSet<PeerName> {
+        let writers = self.space.writers().chain(self.links.writers());
+        let untitled = self.untitled.iter().map(|piece| piece.register.by);
+        writers.chain(untitled).map(|owner| owner.name).collect()
+    }
+
+    /// Those whose signatures prove the ledger
+    pub(crate) fn signers(&self) -> BTreeSet<PeerName> {
+        let voters = self.decisions.iter().flat_map(|decision| &decision.by);
+        let said = self.words.values().map(|word| word.by.name);
+        voters.map(|(voter, _)| voter.name).chain(said).collect()
+    }
+
     /// Writes registers that are this peer's to write
     pub(crate) fn write(&mut self, span: Span, register: Register, why: Why, tell: bool) {
-        let moved = self.space.join(span, register);
+        let deed = (tell && register.by == self.me).then(|| self.deed(span, &register));
+        let moved = self.put(span, register, deed);
         if moved.is_empty() {
             return;
         }
@@ -120,7 +163,7 @@ impl Ipam {
         if told == Some(&self.draft) {
             return;
         }
-        self.draft.version += 1;
+        self.draft.version = self.draft.version.saturating_add(1);
         self.records.put(self.draft.clone());
         self.dirty.keep_record = true;
         self.dirty.tell_record = true;
@@ -133,10 +176,11 @@ impl Ipam {
         }
         let own = self.own_within(self.range).map(|(span, _)| {
             let held = self.held.range(span.first..=span.last).count() as u64;
-            span.len() - held
+            span.len().saturating_sub(held)
         });
         let free: u64 = own.sum();
-        free.checked_ilog2().map_or(0, |log| log as u8 + 1)
+        free.checked_ilog2()
+            .map_or(0, |log| (log as u8).saturating_add(1))
     }
 
     /// Addresses of containers here that are not this peer's, or that others use as well

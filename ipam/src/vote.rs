@@ -1,16 +1,29 @@
 //! A peer's part in deciding who votes and who is gone: Paxos by records, as in [`crate::ledger`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use rand::RngExt;
 
 use crate::config::Init;
-use crate::ledger::{At, Ballot, Lineage, Roll, Value, Vote, is_quorum};
+use crate::ledger::{
+    Accepted, At, Ballot, Decision, EARLIEST_MS, Lineage, Roll, SALT_BITS, Value, Vote, is_quorum,
+};
+use crate::links::Links;
 use crate::machine::Ipam;
 use crate::output::{Event, Output, Why};
 use crate::owner::{Incarnation, Owner};
-use crate::space::Register;
+use crate::space::{Register, Space};
+use crate::time::after;
+use crate::wire::MOST_DECISIONS;
+
+/// How far ahead of the round known here another one may be
+const MOST_ROUNDS_AHEAD: u64 = 1 << 16;
+/// How many ballots of one proposer are followed for one decision: who outbids all others for ever is left alone
+const MOST_PROMISES: u32 = 64;
+
+/// The most voters of earlier rolls that are remembered
+pub(crate) const MOST_PAST_VOTERS: usize = 65_536;
 
 /// Who decides next
 #[derive(Debug)]
@@ -89,11 +102,11 @@ impl Ipam {
             Init::Consensus { peers } => peers.unwrap_or(self.config.expected_peers),
             Init::Seed(_) | Init::Observer => self.config.expected_peers,
         };
-        peers.max(1) / 2 + 1
+        (peers.max(1) / 2).saturating_add(1)
     }
 
     /// Which decision is next
-    fn next(&self) -> At {
+    pub(crate) fn next(&self) -> At {
         self.roll.as_ref().map_or_else(At::default, Roll::next)
     }
 
@@ -123,28 +136,61 @@ impl Ipam {
             // How many it takes, only they know.
             return false;
         }
-        let mut accepted: BTreeMap<Ballot, (BTreeSet<Owner>, &Value)> = BTreeMap::new();
+        let mut accepted: Vec<(Decision, BTreeSet<Owner>)> = Vec::new();
         for (owner, vote) in self.votes(at, electorate) {
-            if let Some((ballot, value)) = &vote.accepted {
-                let entry = accepted.entry(*ballot).or_insert((BTreeSet::new(), value));
-                entry.0.insert(owner);
+            let Some(Accepted {
+                ballot,
+                value,
+                signature,
+            }) = &vote.accepted
+            else {
+                continue;
+            };
+            let same = |(of, _): &&mut (Decision, _)| of.ballot == *ballot && of.value == *value;
+            match accepted.iter_mut().find(same) {
+                Some((decision, owners)) => {
+                    decision.by.push((owner, *signature));
+                    owners.insert(owner);
+                }
+                None => {
+                    let decision = Decision {
+                        at,
+                        ballot: *ballot,
+                        value: value.clone(),
+                        by: vec![(owner, *signature)],
+                    };
+                    accepted.push((decision, BTreeSet::from([owner])));
+                }
             }
         }
-        let by_enough =
-            |(owners, value): &(BTreeSet<Owner>, &Value)| electorate.suffice(owners, value.has_lapse());
-        let decided = accepted.into_iter().find(|(_, of)| by_enough(of));
-        let Some((ballot, value)) = decided.map(|(ballot, (_, value))| (ballot, value.clone())) else {
+        accepted.sort_by_key(|(decision, _)| decision.ballot);
+        let by_enough = |(decision, owners): &(Decision, BTreeSet<Owner>)| {
+            electorate.suffice(owners, decision.value.has_lapse())
+        };
+        let Some((decision, _)) = accepted.into_iter().find(by_enough) else {
             return false;
         };
         // How many it takes at first may be fewer here than at who proposed it, who then does not know.
-        let tell = ballot.proposer == self.me || self.roll.is_none();
-        self.adopt(value, tell, now);
+        let tell = decision.ballot.proposer == self.me || self.roll.is_none();
+        self.adopt(decision, tell, now);
         true
+    }
+
+    /// The ballots that count: of each proposer only so many, and none that leaps ahead
+    fn ballots(&self, at: At, electorate: &Electorate) -> Vec<Ballot> {
+        let own = self.own_vote(at).map_or(0, |own| own.promised.round);
+        let counts = |ballot: &Ballot| {
+            let outbids = self.promised.get(&ballot.proposer).copied().unwrap_or(0);
+            let known = self.own_vote(at).is_some_and(|own| own.promised == *ballot);
+            known || (ballot.round <= own.saturating_add(MOST_ROUNDS_AHEAD) && outbids < MOST_PROMISES)
+        };
+        let ballots = self.votes(at, electorate).map(|(_, vote)| vote.promised);
+        ballots.filter(counts).collect()
     }
 
     /// Promises and accepts what a greater ballot asks for
     fn follow(&mut self, at: At, electorate: &Electorate, now: Instant) {
-        let greatest = self.votes(at, electorate).map(|(_, vote)| vote.promised).max();
+        let greatest = self.ballots(at, electorate).into_iter().max();
         let Some(greatest) = greatest else { return };
         if self.own_vote(at).is_none_or(|own| own.promised < greatest) {
             let accepted = self.own_vote(at).and_then(|own| own.accepted.clone());
@@ -153,24 +199,39 @@ impl Ipam {
                 promised: greatest,
                 accepted,
             });
+            if greatest.proposer != self.me {
+                let promised = self.promised.entry(greatest.proposer).or_default();
+                *promised = promised.saturating_add(1);
+            }
             self.be_patient(now);
         }
-        let accepted = self
-            .votes(at, electorate)
-            .filter_map(|(_, vote)| vote.accepted.clone());
-        let Some(accepted) = accepted.max_by_key(|(ballot, _)| *ballot) else {
-            return;
-        };
-        self.accept(at, accepted);
+        if let Some((ballot, value)) = self.greatest_accepted(at, electorate, now) {
+            self.accept(at, ballot, value);
+        }
     }
 
-    fn accept(&mut self, at: At, (ballot, value): (Ballot, Value)) {
+    /// What was accepted last of what this peer itself finds right
+    fn greatest_accepted(&self, at: At, electorate: &Electorate, now: Instant) -> Option<(Ballot, Value)> {
+        let accepted = self.votes(at, electorate).filter_map(|(owner, vote)| {
+            let accepted = vote.accepted.as_ref()?;
+            let right = owner == self.me || self.is_admissible(&accepted.value, electorate, now);
+            right.then_some((accepted.ballot, &accepted.value))
+        });
+        let last = accepted.max_by_key(|(ballot, _)| *ballot);
+        last.map(|(ballot, value)| (ballot, value.clone()))
+    }
+
+    fn accept(&mut self, at: At, ballot: Ballot, value: Value) {
         let Some(own) = self.draft.vote.as_mut().filter(|own| own.at == at) else {
             return;
         };
-        let known = own.accepted.as_ref().is_some_and(|(before, _)| *before >= ballot);
+        let known = own
+            .accepted
+            .as_ref()
+            .is_some_and(|before| before.ballot >= ballot);
         if ballot >= own.promised && !known {
-            own.accepted = Some((ballot, value));
+            let accepted = Accepted::sign(self.me, at, ballot, value, &self.config.identity);
+            own.accepted = Some(accepted);
         }
     }
 
@@ -187,7 +248,7 @@ impl Ipam {
         if own
             .accepted
             .as_ref()
-            .is_some_and(|(accepted, _)| *accepted == ballot)
+            .is_some_and(|accepted| accepted.ballot == ballot)
         {
             return;
         }
@@ -197,20 +258,17 @@ impl Ipam {
         if !electorate.suffice(&promised.map(|(owner, _)| owner).collect(), false) {
             return;
         }
-        let accepted = self
-            .votes(at, electorate)
-            .filter_map(|(_, vote)| vote.accepted.clone());
-        let before = accepted.max_by_key(|(ballot, _)| *ballot).map(|(_, value)| value);
+        let before = self
+            .greatest_accepted(at, electorate, now)
+            .map(|(_, value)| value);
         if let Some(value) = before.or_else(|| self.wanted(electorate, now)) {
-            self.accept(at, (ballot, value));
+            self.accept(at, ballot, value);
         }
     }
 
     /// Starts a ballot if something has to be decided, and it is this peer's turn
     fn propose(&mut self, at: At, electorate: &Electorate, now: Instant) {
-        let begun = self
-            .votes(at, electorate)
-            .any(|(_, vote)| vote.accepted.is_some());
+        let begun = self.greatest_accepted(at, electorate, now).is_some();
         if !begun && self.wanted(electorate, now).is_none() {
             self.patience = None;
             return;
@@ -221,7 +279,7 @@ impl Ipam {
             self.patience = None;
             return;
         }
-        let greatest = self.votes(at, electorate).map(|(_, vote)| vote.promised).max();
+        let greatest = self.ballots(at, electorate).into_iter().max();
         let first = here.first() == Some(&self.me) && greatest.is_none();
         match self.patience {
             _ if first => {}
@@ -230,7 +288,7 @@ impl Ipam {
             Some(_) => {}
         }
         let promised = Ballot {
-            round: greatest.map_or(0, |ballot| ballot.round) + 1,
+            round: greatest.map_or(0, |ballot| ballot.round).saturating_add(1),
             proposer: self.me,
         };
         let accepted = self.own_vote(at).and_then(|own| own.accepted.clone());
@@ -245,7 +303,7 @@ impl Ipam {
     /// Leaves it to others for a while
     fn be_patient(&mut self, now: Instant) {
         let wait = self.config.timers.retry.mul_f64(self.rng.random_range(1.0..2.0));
-        self.patience = Some(now + wait);
+        self.patience = Some(after(now, wait));
     }
 
     fn wanted(&self, electorate: &Electorate, now: Instant) -> Option<Value> {
@@ -276,12 +334,14 @@ impl Ipam {
     fn begun(&self, value: Value, now: Instant) -> Value {
         match value {
             Value::First { voters, .. } => {
-                let ms = self.unix_ms(now).min(Incarnation::MAX.0 >> 20);
+                let ms = self
+                    .unix_ms(now)
+                    .clamp(EARLIEST_MS, Incarnation::MAX.0 >> SALT_BITS);
                 // Two peers that begin in the same millisecond differ in their names.
                 let [.., a, b, c] = self.me.name.mac().octets();
                 let salt = u64::from(u32::from_be_bytes([0, a, b, c]) >> 4);
                 Value::First {
-                    lineage: Lineage::begun(Incarnation((ms << 20) | salt)),
+                    lineage: Lineage::begun(Incarnation((ms << SALT_BITS) | salt)),
                     voters,
                 }
             }
@@ -290,8 +350,8 @@ impl Ipam {
     }
 
     /// Goes on as was decided
-    fn adopt(&mut self, value: Value, tell: bool, now: Instant) {
-        let (roll, gone) = match (value, &self.roll) {
+    pub(crate) fn adopt(&mut self, decision: Decision, tell: bool, now: Instant) {
+        let (roll, gone) = match (decision.value.clone(), &self.roll) {
             (Value::First { lineage, voters }, _) => {
                 (Roll::first(lineage, voters.into_iter().collect()), vec![])
             }
@@ -318,6 +378,7 @@ impl Ipam {
             }
             (Value::Next { .. }, None) => return,
         };
+        self.keep_decision(decision);
         self.take_roll(roll, now);
         for (owner, heir) in gone {
             self.take_gone(owner, heir);
@@ -335,17 +396,33 @@ impl Ipam {
                 });
             }
             Some(last) if last.at.lineage != roll.at.lineage => {
+                self.space = Space::default();
+                self.links = Links::default();
+                self.untitled.clear();
+                self.missed.clear();
+                self.past.clear();
                 self.share(&roll, Why::Joined);
                 self.event(Event::Joined);
             }
             Some(_) => {}
         }
         self.draft.lapsed = (roll.at, vec![]);
+        self.past.insert(roll.at.index, roll.voters.clone());
+        while self.past.len() > MOST_DECISIONS || self.past_voters() > MOST_PAST_VOTERS {
+            self.past.pop_first();
+        }
         self.roll = Some(roll);
         self.learned = now;
         self.patience = None;
+        self.promised.clear();
         self.dirty.keep_ledger = true;
         self.dirty.work = true;
+    }
+
+    /// The number of voters of all rolls that are remembered
+    pub(crate) fn past_voters(&self) -> usize {
+        let voters = self.past.values().map(BTreeSet::len);
+        voters.fold(0, usize::saturating_add)
     }
 
     fn event(&mut self, event: Event) {

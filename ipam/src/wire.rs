@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use gossip::Malformed;
+use gossip::{IdentityKey, Malformed};
 use ipnetwork::Ipv4Network;
 use model::PeerName;
 use serde::de::DeserializeOwned;
@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::MAX_OWNERS;
 use crate::gone::Heir;
-use crate::ledger::{Lineage, Roll};
+use crate::ledger::{Decision, Lineage, Roll, Word};
 use crate::owner::{Incarnation, Owner};
 use crate::range::Span;
-use crate::record::{LIMIT, Record, is_owner};
+use crate::record::{LIMIT, Record, is_ballot, is_owner, is_value};
 use crate::space::Piece;
 
 /// Something of the state
@@ -23,6 +23,8 @@ pub(crate) struct Part {
     /// What the teller hands out from: of another range nothing is taken over
     pub(crate) range: Ipv4Network,
     pub(crate) teller: PeerName,
+    /// Of those who signed something in it, other than records, which bring their own
+    pub(crate) keys: Vec<(PeerName, IdentityKey)>,
     pub(crate) body: Body,
 }
 
@@ -31,9 +33,18 @@ pub(crate) enum Body {
     /// Only that the teller is there
     Nothing,
     Space(Vec<Piece>),
-    /// In one, so that nobody knows of a roll and not of those whom it removed
-    Ledger(Option<Roll>, Vec<(Owner, Heir)>),
+    Ledger(Ledger),
     Records(Vec<Record>),
+}
+
+/// Who votes and who is gone, in one, so that nobody knows of a roll and not of those whom it removed
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Ledger {
+    pub(crate) roll: Option<Roll>,
+    pub(crate) gone: Vec<(Owner, Heir)>,
+    /// The last ones that led there, in order
+    pub(crate) decisions: Vec<Decision>,
+    pub(crate) words: Vec<Word>,
 }
 
 /// What is here, in short
@@ -47,8 +58,15 @@ pub(crate) struct Summary {
     pub(crate) records: Vec<(Owner, Incarnation, u64)>,
 }
 
-/// The most pieces in a part: each takes less than 80 bytes
-pub(crate) const MOST_PIECES: usize = 8192;
+/// The most pieces in a part: each takes less than 180 bytes
+pub(crate) const MOST_PIECES: usize = 4096;
+
+/// The most decisions, and words, that are kept and told
+pub(crate) const MOST_DECISIONS: usize = 256;
+/// The most bytes of decisions that are kept and told
+pub(crate) const MOST_DECISION_BYTES: usize = 384 << 10;
+/// The most that are remembered to be gone, and are told
+pub(crate) const MOST_GONE: usize = 2048;
 
 impl Part {
     /// # Errors
@@ -65,18 +83,46 @@ impl Part {
 
     fn is_sound(&self) -> bool {
         let range = Span::of(self.range);
+        if self.keys.len() > MAX_OWNERS {
+            return false;
+        }
         match &self.body {
             Body::Nothing => true,
             Body::Space(pieces) => pieces.iter().all(|piece| is_piece(piece, range)),
-            Body::Ledger(roll, gone) => {
+            Body::Ledger(Ledger {
+                roll,
+                gone,
+                decisions,
+                words,
+            }) => {
                 let some = |owners: &BTreeSet<Owner>| {
                     (1..=MAX_OWNERS).contains(&owners.len()) && owners.iter().all(|owner| is_owner(*owner))
                 };
-                let sound = |roll: &Roll| roll.at.index < LIMIT && some(&roll.first) && some(&roll.voters);
+                let sound = |roll: &Roll| {
+                    roll.at.index < LIMIT && some(&roll.first) && some(&roll.voters) && roll.is_begun()
+                };
                 let heirs = |(owner, heir): &(Owner, Heir)| {
                     is_owner(*owner) && is_owner(heir.heir) && heir.generation < LIMIT && *owner != heir.heir
                 };
-                roll.as_ref().is_none_or(sound) && gone.len() <= MAX_OWNERS && gone.iter().all(heirs)
+                let decided = |decision: &Decision| {
+                    decision.at.index < LIMIT
+                        && is_ballot(decision.ballot)
+                        && is_value(&decision.value)
+                        && decision.by.len() <= MAX_OWNERS
+                };
+                let said = |word: &Word| {
+                    is_owner(word.owner)
+                        && is_owner(word.by)
+                        && word.generation < LIMIT
+                        && word.owner != word.by
+                };
+                roll.as_ref().is_none_or(sound)
+                    && gone.len() <= MOST_GONE
+                    && gone.iter().all(heirs)
+                    && decisions.len() <= MOST_DECISIONS
+                    && decisions.iter().all(decided)
+                    && words.len() <= MOST_DECISIONS
+                    && words.iter().all(said)
             }
             Body::Records(records) => records.iter().all(|record| record.is_sound(range)),
         }
@@ -84,9 +130,10 @@ impl Part {
 }
 
 fn is_piece(piece: &Piece, range: Span) -> bool {
-    let Piece { span, register } = piece;
+    let Piece { span, register, deed } = piece;
     span.first <= span.last
         && range.covers(*span)
+        && deed.is_none_or(|deed| deed.span.first <= deed.span.last && range.covers(deed.span))
         && register.epoch < LIMIT
         && register.version < LIMIT
         && is_owner(register.owner)
@@ -115,8 +162,10 @@ pub(crate) fn buckets(range: Span) -> impl Iterator<Item = Span> {
     let len = (range.len() / BUCKETS).max(16);
     let count = range.len().div_ceil(len);
     (0..count).filter_map(move |n| {
-        let first = u64::from(range.first) + n * len;
-        let last = (first + len - 1).min(u64::from(range.last));
+        let first = u64::from(range.first).saturating_add(n.saturating_mul(len));
+        let last = first
+            .saturating_add(len.saturating_sub(1))
+            .min(u64::from(range.last));
         Span::new(first as u32, last as u32)
     })
 }
@@ -126,12 +175,17 @@ pub(crate) fn encode(value: &impl Serialize) -> Vec<u8> {
         .expect("nothing here is of a kind that cannot be encoded")
 }
 
+/// The most bytes of a part, and of anything that is kept
+pub(crate) const MOST_BYTES: usize = 64 << 20;
+
 /// The value that the bytes are, and nothing more
 pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Option<T> {
-    const LIMIT: usize = 64 << 20;
-    let config = bincode::config::standard().with_limit::<LIMIT>();
+    let config = bincode::config::standard().with_limit::<MOST_BYTES>();
     match bincode::serde::decode_from_slice(bytes, config) {
         Ok((value, read)) if read == bytes.len() => Some(value),
         Ok(_) | Err(_) => None,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -145,12 +145,17 @@ impl Asked {
                 }
                 None => return Reply::Primed(reply).fail(is_off()),
             },
-            ForAddresses::Remove { ticket, peer, reply } => match (ipam, directory.named(&peer)) {
-                (None, _) => return Reply::Removed(reply).fail(is_off()),
-                (_, Err(error)) => return Reply::Removed(reply).fail(error),
-                (Some(ipam), Ok(name)) => {
-                    ipam.remove_peer(ticket, name, now);
-                    (ticket, Reply::Removed(reply))
+            ForAddresses::Remove { ticket, peer, reply } => match ipam {
+                None => return Reply::Removed(reply).fail(is_off()),
+                Some(ipam) => {
+                    let named = directory.named(&peer);
+                    match named.or_else(|error| owner(ipam, &peer).ok_or(error)) {
+                        Err(error) => return Reply::Removed(reply).fail(error),
+                        Ok(name) => {
+                            ipam.remove_peer(ticket, name, now);
+                            (ticket, Reply::Removed(reply))
+                        }
+                    }
                 }
             },
         };
@@ -422,6 +427,11 @@ fn unix_ms() -> u64 {
     clock.map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(0))
 }
 
+/// The owner of this name, of which only the address space knows
+fn owner(ipam: &Ipam, text: &str) -> Option<PeerName> {
+    text.parse().ok().filter(|name| ipam.knows(*name))
+}
+
 /// The peer that people mean
 impl Directory {
     /// The peer of this name or nickname, reachable or gone
@@ -439,5 +449,36 @@ impl Directory {
                 Err(ApiError::new(ErrorKind::Conflict, text))
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use gossip::Identity;
+    use ipam::{Config, Init, Timers};
+    use rand::SeedableRng as _;
+    use rand::rngs::StdRng;
+
+    use super::*;
+
+    #[test]
+    fn an_owner_named_by_seed_that_never_ran_can_be_removed_by_name() {
+        let (here, absent) = ("02:00:00:00:00:11", "02:00:00:00:00:99");
+        let name: PeerName = here.parse().unwrap();
+        let config = Config {
+            name,
+            identity: Identity::from_seed([1; 32].into()),
+            range: "10.32.0.0/12".parse().unwrap(),
+            init: Init::Seed([name, absent.parse().unwrap()].into()),
+            expected_peers: 1,
+            lease: None,
+            timers: Timers::default(),
+        };
+        let rng = StdRng::seed_from_u64(1);
+        let ipam = Ipam::new(config, None, None, 1_800_000_000_000, rng, Instant::now());
+        assert_eq!(owner(&ipam, absent), absent.parse().ok());
+        assert_eq!(owner(&ipam, "02:00:00:00:00:98"), None);
     }
 }

@@ -208,6 +208,7 @@ fn mesh_drops(plane: &Plane) -> BTreeMap<String, u64> {
     .filter(|(_, count)| *count > 0)
     .map(|(name, count)| (name.to_owned(), count))
     .chain(refused_names(plane))
+    .chain(rejected_addresses(plane))
     .collect()
 }
 
@@ -231,6 +232,12 @@ fn refused_names(plane: &Plane) -> impl Iterator<Item = (String, u64)> {
         .into_iter()
         .filter(lost)
         .map(|(reason, count)| (format!("names: {reason}"), count))
+}
+
+/// What was told of addresses and not taken over
+fn rejected_addresses(plane: &Plane) -> impl Iterator<Item = (String, u64)> {
+    let rejected = plane.ipam.iter().flat_map(|ipam| ipam.state.rejections());
+    rejected.map(|(reason, count)| (format!("addresses: {reason}"), count))
 }
 
 pub(crate) fn connections(plane: &Plane, now: Instant) -> Vec<Connection> {

@@ -39,14 +39,14 @@ fn writes() -> impl Strategy<Value = Vec<(Span, Register)>> {
 fn space(writes: &[(Span, Register)]) -> Space {
     let mut space = Space::default();
     for (span, register) in writes {
-        space.join(*span, *register);
+        space.join(*span, *register, None);
     }
     space
 }
 
 fn joined(mut one: Space, other: &Space) -> Space {
     for piece in other.pieces() {
-        one.join(piece.span, piece.register);
+        one.join(piece.span, piece.register, None);
     }
     one
 }
@@ -54,10 +54,10 @@ fn joined(mut one: Space, other: &Space) -> Space {
 #[test]
 fn equal_neighbours_are_one_piece() {
     let mut space = Space::default();
-    space.join(span(0, 9), register(0, 0, 1));
-    space.join(span(20, u32::MAX), register(0, 0, 1));
+    space.join(span(0, 9), register(0, 0, 1), None);
+    space.join(span(20, u32::MAX), register(0, 0, 1), None);
     assert_eq!(space.pieces().count(), 2);
-    let moved = space.join(span(5, 25), register(0, 0, 1));
+    let moved = space.join(span(5, 25), register(0, 0, 1), None);
     assert_eq!(space.pieces().count(), 1);
     assert_eq!(moved.len(), 1);
     assert_eq!(moved[0].span, span(10, 19));
@@ -100,7 +100,7 @@ proptest! {
         let mut space = space(&writes);
         for (span, register) in last {
             let before = space.clone();
-            let moved = space.join(span, register);
+            let moved = space.join(span, register, None);
             for address in (0..64).chain(u32::MAX - 64..=u32::MAX) {
                 let told = moved.iter().find(|moved| moved.span.contains(address));
                 prop_assert_eq!(told.is_some(), before.get(address) != space.get(address));

@@ -136,6 +136,10 @@ impl Judge {
         let names: BTreeSet<_> = alive.iter().map(|(_, host)| host.name()).collect();
         for (n, host) in &alive {
             if host.ipam().summary() != first.ipam().summary() {
+                if std::env::var("IPAM_SEED").is_ok() {
+                    println!("{n}: {:#?}", host.ipam());
+                    println!("{}: {:#?}", alive[0].0, first.ipam());
+                }
                 self.violations
                     .push(format!("{n} knows something else than {}", alive[0].0));
             }

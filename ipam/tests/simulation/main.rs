@@ -1,7 +1,8 @@
 //! Many allocators on one virtual clock.
 //!
 //! `IPAM_SEED=n` runs the random history of that seed only and prints what happens; `IPAM_SEEDS=n` says
-//! how many histories there are.
+//! how many histories there are. Before a release:
+//! `IPAM_SEEDS=10000 cargo test -p ipam --test simulation -- --nocapture chaos:: byzantine::`
 #![allow(
     clippy::disallowed_methods,
     reason = "the first instant of a virtual clock has to come from somewhere"
@@ -14,7 +15,10 @@
     reason = "a test"
 )]
 
+mod attacks;
+mod byzantine;
 mod chaos;
+mod forged;
 mod host;
 mod judge;
 mod network;

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
+use gossip::{Binding, DerivedKeys, Identity, IdentityKey, Keys};
 use ipam::{Config, Event, Init, Output, State, Ticket, Timers};
 use ipnetwork::Ipv4Network;
 use model::{ContainerId, Mac, PeerName};
@@ -64,15 +65,41 @@ pub struct World {
     pub events: Vec<(usize, Event)>,
     pub messages: u64,
     pub wakes: u64,
+    /// Names that the mesh reaches although no host has them
+    pub strangers: BTreeSet<PeerName>,
+    /// Which keys speak for the hosts' names is known beforehand
+    pub pinned: bool,
+}
+
+/// Knows the keys of hosts, if they are pinned, and of names that are derived from theirs
+struct HostKeys {
+    pinned: bool,
+    hosts: usize,
+}
+
+impl Keys for HostKeys {
+    fn binding(&self, of: PeerName, key: &IdentityKey) -> Binding {
+        match (0..self.hosts).find(|n| self.pinned && name(*n) == of) {
+            Some(n) if identity(n).key() == *key => Binding::Bound,
+            Some(_) => Binding::Other,
+            None => DerivedKeys.binding(of, key),
+        }
+    }
 }
 
 pub fn name(n: usize) -> PeerName {
     PeerName::from(Mac::from_bits(0x0200_0000_0001 + n as u64))
 }
 
+/// The key pair of a host
+pub fn identity(n: usize) -> Identity {
+    Identity::from_seed([n as u8; 32].into())
+}
+
 pub fn config(n: usize, range: &str, init: Init, lease: Option<u64>) -> Config {
     Config {
         name: name(n),
+        identity: identity(n),
         range: range.parse().unwrap(),
         init,
         expected_peers: 1,
@@ -107,6 +134,8 @@ impl World {
             events: vec![],
             messages: 0,
             wakes: 0,
+            strangers: BTreeSet::new(),
+            pinned: false,
         }
     }
 
@@ -289,7 +318,8 @@ impl World {
             Due::View { at } => {
                 if self.hosts[at].runs() {
                     let view = self.network.view(at, &self.running());
-                    let names: BTreeSet<PeerName> = view.iter().map(|n| name_of(&self.hosts, *n)).collect();
+                    let hosts = view.iter().map(|n| name_of(&self.hosts, *n));
+                    let names: BTreeSet<PeerName> = hosts.chain(self.strangers.iter().copied()).collect();
                     self.note(|| format!("{at} reaches {view:?}"));
                     self.doubt(at);
                     self.with(at, |ipam, now| ipam.reachable(&names, now));
@@ -352,6 +382,10 @@ impl World {
             now,
             ..
         } = self;
+        let keys = HostKeys {
+            pinned: self.pinned,
+            hosts: hosts.len(),
+        };
         let host = &mut hosts[to];
         let local = host.local(*now);
         let Some(daemon) = &mut host.daemon else { return };
@@ -361,16 +395,28 @@ impl World {
         };
         daemon
             .exchange
-            .heard(
-                peer,
-                bytes,
-                &mut daemon.ipam,
-                &gossip::DerivedKeys,
-                reaches,
-                local,
-            )
+            .heard(peer, bytes, &mut daemon.ipam, &keys, reaches, local)
             .unwrap();
         self.settle(to);
+    }
+
+    /// A host hears something from a neighbor that is no host; returns whether it was malformed
+    pub fn inject(&mut self, from: PeerName, to: usize, bytes: &[u8]) -> bool {
+        let keys = HostKeys {
+            pinned: self.pinned,
+            hosts: self.hosts.len(),
+        };
+        let host = &mut self.hosts[to];
+        let now = host.local(self.now);
+        let Some(daemon) = &mut host.daemon else {
+            return false;
+        };
+        let nobody = |_, _| false;
+        let heard = daemon
+            .exchange
+            .heard(from, bytes, &mut daemon.ipam, &keys, nobody, now);
+        self.settle(to);
+        heard.is_err()
     }
 
     fn wake(&mut self, at: usize) {
