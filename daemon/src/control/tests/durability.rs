@@ -23,6 +23,7 @@ fn an_address_waits_for_the_disk_and_nothing_else_does() {
     let (name, now) = (world.hosts[0].name(), world.now());
     let config = Config {
         name,
+        identity: world.hosts[0].key.clone(),
         range: "10.32.0.0/24".parse().unwrap(),
         init: Init::Seed(BTreeSet::from([name])),
         expected_peers: 1,

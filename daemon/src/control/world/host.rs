@@ -49,7 +49,7 @@ impl Setup {
 pub(crate) struct Host {
     setup: Setup,
     index: usize,
-    key: Identity,
+    pub(crate) key: Identity,
     starts: u64,
     pub(crate) address: IpAddr,
     /// The address that others see it at, where something on the way translates
