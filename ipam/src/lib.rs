@@ -17,6 +17,8 @@
 
 mod config;
 mod donate;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod gone;
 mod inherit;
 mod lease;
