@@ -19,7 +19,7 @@ use crate::record::{LIMIT, Record, Records};
 use crate::sight::Sight;
 use crate::space::{Piece, Space};
 use crate::state::{Change, Held, State};
-use crate::wire::{decode, encode};
+use crate::wire::{Body, Part, decode, encode};
 
 #[derive(Serialize, Deserialize)]
 struct KeptSpace {
@@ -53,7 +53,7 @@ struct Kept {
 
 impl Kept {
     fn read(state: &State) -> Option<Self> {
-        Some(Self {
+        let kept = Self {
             space: decode(state.space.as_ref()?)?,
             ledger: decode(state.ledger.as_ref()?)?,
             record: decode(state.record.as_ref()?)?,
@@ -64,7 +64,32 @@ impl Kept {
                     seen: vec![],
                 },
             },
-        })
+        };
+        kept.is_sound().then_some(kept)
+    }
+
+    /// Whether it is what a peer could tell: a machine counts on that whatever it knows is within its bounds
+    fn is_sound(&self) -> bool {
+        let Self {
+            space,
+            ledger,
+            record,
+            heard,
+        } = self;
+        let can_be_told = |body| {
+            let part = Part {
+                range: space.range,
+                teller: space.owner.name,
+                body,
+            };
+            Part::parse(&encode(&part)).is_ok()
+        };
+        let records = std::iter::once(record).chain(&heard.records);
+        record.owner == space.owner
+            && space.born <= Incarnation::MAX
+            && can_be_told(Body::Space(space.pieces.clone()))
+            && can_be_told(Body::Ledger(ledger.roll.clone(), ledger.gone.clone()))
+            && can_be_told(Body::Records(records.cloned().collect()))
     }
 }
 
@@ -272,5 +297,84 @@ impl Ipam {
                 .collect(),
             seen: self.sight.seen().map(|(owner, at)| (owner, ago(at))).collect(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::{Mac, PeerName};
+    use rand::SeedableRng as _;
+
+    use super::*;
+    use crate::config::Timers;
+    use crate::space::Register;
+
+    #[test]
+    fn a_state_out_of_bounds_is_unreadable() {
+        let kept = |span: Span| {
+            let piece = Piece {
+                span,
+                register: Register {
+                    lineage: Lineage(1),
+                    epoch: 0,
+                    version: 0,
+                    owner: owner(),
+                    by: owner(),
+                },
+            };
+            State {
+                space: Some(encode(&KeptSpace {
+                    range: range(),
+                    owner: owner(),
+                    born: owner().incarnation,
+                    pieces: vec![piece],
+                })),
+                ledger: Some(encode(&KeptLedger {
+                    roll: None,
+                    gone: vec![],
+                    met: false,
+                })),
+                record: Some(encode(&Record::new(owner(), owner().incarnation, true))),
+                ..State::default()
+            }
+        };
+        let [first, last] = [0x0a20_0000, 0x0a20_00ff];
+        assert!(!is_unreadable(kept(Span { first, last })));
+        let beyond = Span {
+            first,
+            last: last + 1,
+        };
+        assert!(is_unreadable(kept(beyond)), "it ends beyond the range");
+        let turned = Span {
+            first: last,
+            last: first,
+        };
+        assert!(is_unreadable(kept(turned)), "it ends before it begins");
+    }
+
+    fn is_unreadable(state: State) -> bool {
+        let config = Config {
+            name: owner().name,
+            range: range(),
+            init: Init::Observer,
+            expected_peers: 1,
+            lease: None,
+            timers: Timers::default(),
+        };
+        let (rng, now) = (StdRng::seed_from_u64(1), Instant::now());
+        let mut ipam = Ipam::new(config, Some(state), None, 0, rng, now);
+        let mut outputs = std::iter::from_fn(|| ipam.poll_output());
+        outputs.any(|output| matches!(output, Output::Event(Event::Unreadable)))
+    }
+
+    fn owner() -> Owner {
+        Owner {
+            name: PeerName::from(Mac::new([2, 0, 0, 0, 0, 1])),
+            incarnation: Incarnation(1),
+        }
+    }
+
+    fn range() -> Ipv4Network {
+        "10.32.0.0/24".parse().unwrap()
     }
 }
