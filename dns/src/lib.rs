@@ -40,6 +40,8 @@ mod budget;
 mod copies;
 mod domain;
 mod entry;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod names;
 mod part;
 mod proof;

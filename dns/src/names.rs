@@ -403,6 +403,12 @@ impl Names {
         }
     }
 
+    /// The copy of another peer's part
+    #[cfg(fuzzing)]
+    pub(crate) fn copy(&self, origin: PeerName) -> Option<&Part> {
+        Some(&self.others.get(origin)?.part)
+    }
+
     /// The own part and those of peers that can be reached, which are answered and told of: nobody could
     /// answer with the others, and peers would never stop giving back to each other what they forget
     fn parts(&self) -> impl Iterator<Item = (PeerName, &Part)> {

@@ -220,6 +220,17 @@ impl Part {
     ///
     /// If that is more than a peer may have, or not what was signed.
     pub(crate) fn step(&self, delta: Delta<Entry>) -> Result<Step, Refused> {
+        let signed = delta.head.proof.digest;
+        let step = self.outcome(delta);
+        fits(step.entries, step.text)?;
+        if step.digest() != signed {
+            return Err(Refused::Digest);
+        }
+        Ok(step)
+    }
+
+    /// What a delta would make of it, whether that is right or not
+    pub(crate) fn outcome(&self, delta: Delta<Entry>) -> Step {
         let known = self.stamp.sequence;
         let mut step = Step {
             stamp: delta.head.stamp,
@@ -241,11 +252,7 @@ impl Part {
             step.text = step.text.saturating_add(budget::text(entry));
             step.entries = step.entries.saturating_add(1);
         }
-        fits(step.entries, step.text)?;
-        if step.digest() != delta.head.proof.digest {
-            return Err(Refused::Digest);
-        }
-        Ok(step)
+        step
     }
 
     /// Takes over a step that was made of this part as it is

@@ -57,6 +57,8 @@ mod digest;
 mod doorkeeper;
 mod flood;
 mod frame;
+#[cfg(fuzzing)]
+pub mod fuzz;
 #[cfg(feature = "hostile")]
 pub mod hostile;
 mod identity;

@@ -19,6 +19,8 @@
 mod admissible;
 mod config;
 mod donate;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod gone;
 mod inherit;
 mod lease;

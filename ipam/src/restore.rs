@@ -24,7 +24,7 @@ use crate::sight::Sight;
 use crate::space::{Piece, Space};
 use crate::state::{Change, Held, State};
 use crate::time::{after, part};
-use crate::wire::{MOST_BYTES, decode, encode};
+use crate::wire::{Body, Ledger, MOST_BYTES, MOST_DECISIONS, MOST_GONE, Part, decode, encode};
 
 #[derive(Serialize, Deserialize)]
 struct KeptSpace {
@@ -67,7 +67,7 @@ struct Kept {
 
 impl Kept {
     fn read(state: &State) -> Option<Self> {
-        Some(Self {
+        let kept = Self {
             space: decode(state.space.as_ref()?)?,
             ledger: decode(state.ledger.as_ref()?)?,
             record: decode(state.record.as_ref()?)?,
@@ -78,7 +78,56 @@ impl Kept {
                     seen: vec![],
                 },
             },
-        })
+        };
+        kept.is_sound().then_some(kept)
+    }
+
+    /// Whether it is what a peer could tell: a machine counts on that whatever it knows is within its bounds
+    fn is_sound(&self) -> bool {
+        let Self {
+            space,
+            ledger,
+            record,
+            heard,
+        } = self;
+        let can_be_told = |body| {
+            let part = Part {
+                range: space.range,
+                teller: space.owner.name,
+                keys: vec![],
+                body,
+            };
+            Part::parse(&encode(&part)).is_ok()
+        };
+        let records = std::iter::once(record).chain(&heard.records);
+        record.owner == space.owner
+            && space.born <= Incarnation::MAX
+            && can_be_told(Body::Space(space.pieces.clone()))
+            && can_be_told(Body::Space(space.links.clone()))
+            && can_be_told(Body::Ledger(Ledger {
+                roll: ledger.roll.clone(),
+                ..Ledger::default()
+            }))
+            // More may be kept than one message has room for.
+            && ledger.gone.chunks(MOST_GONE).all(|gone| {
+                can_be_told(Body::Ledger(Ledger {
+                    gone: gone.to_vec(),
+                    ..Ledger::default()
+                }))
+            })
+            && ledger.decisions.chunks(MOST_DECISIONS).all(|decisions| {
+                can_be_told(Body::Ledger(Ledger {
+                    decisions: decisions.to_vec(),
+                    ..Ledger::default()
+                }))
+            })
+            && ledger.words.chunks(MOST_DECISIONS).all(|words| {
+                can_be_told(Body::Ledger(Ledger {
+                    words: words.to_vec(),
+                    ..Ledger::default()
+                }))
+            })
+            && can_be_told(Body::Records(records.cloned().collect()))
     }
 }
 
@@ -334,5 +383,97 @@ impl Ipam {
                 .collect(),
             seen: self.sight.seen().map(|(owner, at)| (owner, ago(at))).collect(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gossip::Identity;
+    use rand::SeedableRng as _;
+
+    use super::*;
+    use crate::config::Timers;
+    use crate::space::Register;
+
+    #[test]
+    fn a_state_out_of_bounds_is_unreadable() {
+        let key = identity().key();
+        let kept = |span: Span| {
+            let piece = Piece {
+                span,
+                register: Register {
+                    lineage: Lineage(1),
+                    epoch: 0,
+                    version: 0,
+                    owner: owner(),
+                    by: owner(),
+                },
+                deed: None,
+            };
+            State {
+                space: Some(encode(&KeptSpace {
+                    range: range(),
+                    owner: owner(),
+                    born: owner().incarnation,
+                    pieces: vec![piece],
+                    links: vec![],
+                    keys: vec![],
+                })),
+                ledger: Some(encode(&KeptLedger {
+                    roll: None,
+                    gone: vec![],
+                    decisions: vec![],
+                    words: vec![],
+                    keys: vec![],
+                    past: vec![],
+                    met: false,
+                })),
+                record: Some(encode(&Record::new(owner(), owner().incarnation, true, key))),
+                ..State::default()
+            }
+        };
+        let [first, last] = [0x0a20_0000, 0x0a20_00ff];
+        assert!(!is_unreadable(kept(Span { first, last })));
+        let beyond = Span {
+            first,
+            last: last + 1,
+        };
+        assert!(is_unreadable(kept(beyond)), "it ends beyond the range");
+        let turned = Span {
+            first: last,
+            last: first,
+        };
+        assert!(is_unreadable(kept(turned)), "it ends before it begins");
+    }
+
+    fn is_unreadable(state: State) -> bool {
+        let config = Config {
+            name: owner().name,
+            identity: identity(),
+            range: range(),
+            init: Init::Observer,
+            expected_peers: 1,
+            lease: None,
+            timers: Timers::default(),
+        };
+        let (rng, now) = (StdRng::seed_from_u64(1), Instant::now());
+        let mut ipam = Ipam::new(config, Some(state), None, 0, rng, now);
+        let mut outputs = std::iter::from_fn(|| ipam.poll_output());
+        outputs.any(|output| matches!(output, Output::Event(Event::Unreadable)))
+    }
+
+    fn identity() -> Identity {
+        Identity::from_seed([1; 32].into())
+    }
+
+    fn owner() -> Owner {
+        Owner {
+            name: identity().peer_name(),
+            incarnation: Incarnation(1),
+        }
+    }
+
+    fn range() -> Ipv4Network {
+        "10.32.0.0/24".parse().unwrap()
     }
 }

@@ -21,6 +21,8 @@
 
 mod container;
 mod counter;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod ifname;
 mod mac;
 mod path;

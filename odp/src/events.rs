@@ -88,7 +88,7 @@ impl VportEvents {
     }
 }
 
-fn decode(message: &Message<'_>, family: u16) -> Result<VportEvent, DecodeError> {
+pub(crate) fn decode(message: &Message<'_>, family: u16) -> Result<VportEvent, DecodeError> {
     let Payload::Generic(generic) = message.decode()? else {
         return Err(DecodeError::Truncated);
     };

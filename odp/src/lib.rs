@@ -35,6 +35,8 @@ mod dpif;
 mod error;
 mod events;
 mod fake;
+#[cfg(fuzzing)]
+pub mod fuzz;
 mod kernel;
 mod raw;
 mod reconcile;

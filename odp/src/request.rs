@@ -5,6 +5,8 @@
 //! batch only the last request does: when its answer is there, silence on the others is success.
 
 mod answers;
+#[cfg(fuzzing)]
+pub(crate) mod fuzz;
 
 use std::collections::BTreeMap;
 use std::io;

@@ -11,7 +11,11 @@ use crate::stage::Stages;
 pub(crate) fn lint() -> Result<()> {
     let workspace = Workspace::find()?;
     let mut stages = Stages::default();
-    stages.run("formatting", || run(cargo().args(["fmt", "--all", "--check"])))?;
+    stages.run("formatting", || {
+        run(cargo().args(["fmt", "--all", "--check"]))?;
+        // A workspace of its own
+        run(cargo().args(["fmt", "--check", "--manifest-path", "fuzz/Cargo.toml"]))
+    })?;
     stages.run("pure crates", || purity::check(&workspace.root))?;
     stages.run("clippy", || {
         run(cargo().args([

@@ -4,6 +4,7 @@
 //!  demo ─┬─► setup ─► release build ─► three hosts, shown
 //!  test ─┘      └───► unit tests ─► build of the lab ─► scenarios: in a guest with Open vSwitch,
 //!  lint                                                  and on this machine's own kernel
+//!  fuzz ───► cargo-fuzz ─► every target for a while
 //!  bench ──► setup ─► release build ─► weave-bench on either kernel ─► one report of both
 //! ```
 #![forbid(unsafe_code)]
@@ -20,6 +21,7 @@ mod build;
 mod command;
 mod demo;
 mod docker_py;
+mod fuzz;
 mod guest;
 mod lint;
 mod newest;
@@ -46,12 +48,14 @@ enum Task {
         /// Only scenarios whose names contain this, and no unit tests; may be given again
         #[arg(long, value_name = "TEXT")]
         filter: Vec<String>,
-        /// The slow scenarios too
+        /// The slow scenarios too, and a minute of each fuzz target
         #[arg(long, conflicts_with = "filter")]
         all: bool,
     },
     /// How fast every way between two hosts is, beside what the kernel does by itself
     Bench(bench::Args),
+    /// What any peer, user, container or kernel may send: decoders and state machines with random inputs
+    Fuzz(fuzz::Args),
     /// Formatting, clippy, documentation, and that pure crates are pure
     Lint,
     /// Install what demo and test need and this machine lacks
@@ -69,6 +73,7 @@ fn main() -> ExitCode {
         Task::Demo => demo::demo(),
         Task::Test { filter, all } => test::test(&filter, all),
         Task::Bench(args) => bench::bench(&args),
+        Task::Fuzz(args) => fuzz::fuzz(&args),
         Task::Lint => lint::lint(),
         Task::Setup => setup::setup_for_tests(&[]),
         Task::Guest { command } => in_guest(&command),

@@ -76,15 +76,21 @@ pub(crate) fn setup_for_tests(named: &[String]) -> Result<()> {
 
 /// The same with more that is needed
 pub(crate) fn setup_with(more: &[Needed]) -> Result<()> {
-    ensure_root()?;
-    let missing: Vec<_> = NEEDED
-        .iter()
-        .chain(more)
-        .filter(|(program, ..)| !is_installed(program))
-        .collect();
+    ensure_root("this makes network namespaces")?;
+    get(NEEDED.iter().chain(more))
+}
+
+/// Installs what is missing of this, and nothing else
+pub(crate) fn setup_only(needed: &[Needed]) -> Result<()> {
+    get(needed.iter())
+}
+
+fn get<'a>(needed: impl Iterator<Item = &'a Needed>) -> Result<()> {
+    let missing: Vec<_> = needed.filter(|(program, ..)| !is_installed(program)).collect();
     if missing.is_empty() {
         return Ok(());
     }
+    ensure_root("apt-get installs what is missing")?;
     println!("this machine lacks, and gets now:");
     for (_program, package, purpose) in &missing {
         println!("  {package:<20} {purpose}");
@@ -112,13 +118,11 @@ pub(crate) fn setup_with(more: &[Needed]) -> Result<()> {
     Ok(())
 }
 
-fn ensure_root() -> Result<()> {
+fn ensure_root(why: &str) -> Result<()> {
     if nix::unistd::geteuid().is_root() {
         return Ok(());
     }
-    bail!(
-        "this makes network namespaces and needs root; run: sudo --preserve-env=HOME env \"PATH=$PATH\" cargo xtask …"
-    );
+    bail!("{why} and needs root; run: sudo --preserve-env=HOME env \"PATH=$PATH\" cargo xtask …");
 }
 
 fn install(packages: &[&str]) -> Result<()> {

@@ -7,12 +7,13 @@ use anyhow::{Result, bail};
 
 use crate::build::{self, Profile, Workspace};
 use crate::command::{cargo, is_installed, quoted, run, run_labelled};
+use crate::fuzz;
 use crate::guest::{Guest, WHOLE_RUN};
 use crate::report::Reports;
 use crate::setup::setup_for_tests;
 use crate::stage::Stages;
 
-/// Everything, with the slow scenarios or without, or only the scenarios with these names
+/// Everything, with the slow scenarios and fuzzing or without, or only the scenarios with these names
 pub(crate) fn test(filters: &[String], all: bool) -> Result<()> {
     let workspace = Workspace::find()?;
     let mut stages = Stages::default();
@@ -31,6 +32,9 @@ pub(crate) fn test(filters: &[String], all: bool) -> Result<()> {
     }
     stages.run("build of the lab", || build::lab(Profile::Dev))?;
     scenarios(&mut stages, &workspace, filters, all)?;
+    if all {
+        stages.run("a minute of each fuzz target", fuzz::a_minute_of_each)?;
+    }
     stages.summary();
     Ok(())
 }

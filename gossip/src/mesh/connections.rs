@@ -142,7 +142,7 @@ impl Mesh {
         }
     }
 
-    fn heard(&mut self, conn: ConnId, message: Message, now: Instant) {
+    pub(super) fn heard(&mut self, conn: ConnId, message: Message, now: Instant) {
         let connection = self.connections.get_mut(&conn);
         let Some((connection, peer)) = connection.and_then(|it| it.peer.map(|peer| (it, peer))) else {
             return;

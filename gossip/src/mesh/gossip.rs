@@ -182,7 +182,7 @@ impl Mesh {
     }
 
     /// The records of these names as messages that fit the limit
-    fn batches(&self, names: &[PeerName]) -> Vec<Vec<u8>> {
+    pub(super) fn batches(&self, names: &[PeerName]) -> Vec<Vec<u8>> {
         let mut batches: Vec<(usize, Vec<PeerRecord>)> = Vec::new();
         for record in names.iter().filter_map(|name| self.table.get(*name)) {
             let size = wire::record_bytes(record);

@@ -194,7 +194,7 @@ impl Mesh {
     }
 
     /// A peer becomes a neighbour, again or on another connection
-    fn welcome(&mut self, conn: ConnId, hello: &Hello, now: Instant) {
+    pub(super) fn welcome(&mut self, conn: ConnId, hello: &Hello, now: Instant) {
         let Some(connection) = self.connections.get_mut(&conn) else {
             return;
         };

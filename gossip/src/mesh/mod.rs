@@ -8,6 +8,8 @@
 //! | `timers` | what happens when, and the rule for a process that did not run |
 
 mod connections;
+#[cfg(fuzzing)]
+mod fuzz;
 mod gossip;
 mod greeting;
 mod timers;
