@@ -17,6 +17,14 @@ use crate::neighbours::{Arrival, Greeting, State};
 use crate::output::{ConnId, Event};
 use crate::reject::Reject;
 
+/// One run of a peer, as far as a handshake proves it: a name alone is anybody's
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Guest {
+    name: PeerName,
+    key: IdentityKey,
+    uid: Uid,
+}
+
 impl Mesh {
     /// The handshake is complete: say who we are
     pub(super) fn introduce(&mut self, conn: ConnId) {
@@ -77,13 +85,14 @@ impl Mesh {
     }
 
     fn answer_guest(&mut self, conn: ConnId, now: Instant) {
-        let Some((peer, uid, own)) = self.guest(conn) else {
+        let Some((guest, own)) = self.guest(conn) else {
             return;
         };
+        let peer = guest.name;
         let others = self.connections.keys().filter(|other| **other != conn);
         let rivals = others.filter_map(|other| {
-            let (of, run, place) = self.guest(*other)?;
-            (of == peer && run == uid).then_some((*other, place))
+            let (of, place) = self.guest(*other)?;
+            (of == guest).then_some((*other, place))
         });
         let (first, after): (Vec<_>, Vec<_>) = rivals.partition(|(_, place)| *place < own);
         if !first.is_empty() {
@@ -113,12 +122,17 @@ impl Mesh {
         }
     }
 
-    /// Returns who introduced itself on a connection, of which run, and the connection's place among those with that peer
-    fn guest(&self, conn: ConnId) -> Option<(PeerName, Uid, Precedence)> {
+    /// Returns who introduced itself on a connection, and the connection's place among those with that peer
+    fn guest(&self, conn: ConnId) -> Option<(Guest, Precedence)> {
         let connection = self.connections.get(&conn)?;
         let hello = connection.guest.as_ref()?;
         let place = self.precedence(connection, hello);
-        Some((hello.name, hello.uid, place))
+        let guest = Guest {
+            name: hello.name,
+            key: hello.identity,
+            uid: hello.uid,
+        };
+        Some((guest, place))
     }
 
     fn precedence(&self, connection: &Connection, hello: &Hello) -> Precedence {
