@@ -68,7 +68,7 @@ pub trait Replica {
 
 /// Bytes that no peer would send
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("a malformed message: {0}")]
+#[error("{0}")]
 pub struct Malformed(pub &'static str);
 
 /// What neighbours tell each other of one state

@@ -30,7 +30,7 @@ use crate::sleeve::ControlDatagram;
 const EXPIRE: Duration = Duration::from_secs(60);
 
 /// The gossip channel that carries the sleeve's key offers
-const SLEEVE_KEYS: Channel = Channel(1);
+pub(crate) const SLEEVE_KEYS: Channel = Channel(1);
 
 /// The gossip channel that carries who owns which addresses
 pub(crate) const ADDRESSES: Channel = Channel(2);
@@ -399,7 +399,8 @@ impl Plane {
                 channel: SLEEVE_KEYS,
                 bytes,
             } => {
-                self.neighbours.key_message(peer, &bytes, now);
+                let heard = self.neighbours.key_message(peer, &bytes, now);
+                self.expect_sound(peer, "keys", heard, now);
             }
             Event::Message {
                 peer,
@@ -450,11 +451,11 @@ impl Plane {
         &mut self,
         peer: PeerName,
         subject: &str,
-        heard: Result<(), gossip::Malformed>,
+        heard: Result<(), impl std::error::Error>,
         now: Instant,
     ) {
         if let Err(error) = heard {
-            log::warn!("{peer} sent about {subject} {error}: its connection is closed");
+            log::warn!("{peer} sent a malformed message about {subject}: {error}; its connection is closed");
             self.mesh.refuse_message(peer, now);
         }
     }

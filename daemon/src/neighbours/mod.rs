@@ -17,6 +17,7 @@ use std::time::{Duration, Instant};
 use fallback_sleeve::Opener;
 use fallback_sleeve::datagram::SessionId;
 use fallback_sleeve::heartbeat::Beat;
+use fallback_sleeve::rekey::KeyMessageError;
 use gossip::{Entropy, Hello};
 use model::{PathKind, PeerName};
 use overlay::FastdpHere;
@@ -217,8 +218,21 @@ impl Neighbours {
     }
 
     /// A message about keys came over the neighbour's control connection
-    pub(crate) fn key_message(&mut self, peer: PeerName, message: &[u8], now: Instant) {
-        self.with(peer, now, |neighbour, _rng| neighbour.key_message(message, now));
+    ///
+    /// # Errors
+    ///
+    /// If no peer would send it; it changed nothing.
+    pub(crate) fn key_message(
+        &mut self,
+        peer: PeerName,
+        message: &[u8],
+        now: Instant,
+    ) -> Result<(), KeyMessageError> {
+        let mut heard = Ok(());
+        self.with(peer, now, |neighbour, _rng| {
+            heard = neighbour.key_message(message, now)
+        });
+        heard
     }
 
     /// The kernel would not send a heartbeat of this size to a neighbour

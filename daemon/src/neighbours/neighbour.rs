@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use fallback_sleeve::heartbeat::Beat;
 use fallback_sleeve::probe::Transmit;
-use fallback_sleeve::rekey::{Keys, KeysConfig, Output as Keyed};
+use fallback_sleeve::rekey::{KeyMessageError, Keys, KeysConfig, KeysError, Output as Keyed};
 use fallback_sleeve::{Suite, mtu};
 use gossip::Offer;
 use model::{PathKind, PeerName};
@@ -191,9 +191,25 @@ impl Neighbour {
     }
 
     /// A message about keys came
-    pub(super) fn key_message(&mut self, message: &[u8], now: Instant) {
-        if let Err(error) = self.keys.handle_message(message, now) {
-            log::debug!("key message from {}: {error}", self.peer);
+    ///
+    /// # Errors
+    ///
+    /// If no peer would send it. One of a version that is not spoken here may come from a newer peer.
+    pub(super) fn key_message(&mut self, message: &[u8], now: Instant) -> Result<(), KeyMessageError> {
+        let Err(error) = self.keys.handle_message(message, now) else {
+            return Ok(());
+        };
+        log::debug!("key message from {}: {error}", self.peer);
+        match error {
+            KeysError::Message(error @ (KeyMessageError::Length(_) | KeyMessageError::Reserved)) => {
+                Err(error)
+            }
+            KeysError::Message(
+                KeyMessageError::Version(_) | KeyMessageError::Kind(_) | KeyMessageError::Suite(_),
+            )
+            | KeysError::ClearRefused
+            | KeysError::Repeated(_)
+            | KeysError::NotOffered(_) => Ok(()),
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use model::{ContainerId, PathKind};
 
 use crate::control::command::Kept;
-use crate::control::plane::NAMES;
+use crate::control::plane::{NAMES, SLEEVE_KEYS};
 use crate::control::world::{Setup, Wire, World};
 
 const USUAL: Setup = Setup::USUAL;
@@ -133,13 +133,17 @@ fn a_host_that_is_back_without_names_has_none_anywhere() {
 }
 
 #[test]
-fn a_malformed_message_of_names_ends_the_connection_that_it_came_on() {
-    let mut world = World::pair(USUAL, USUAL);
-    world.run(Duration::from_secs(4));
-    world.send(1, 0, NAMES, &[255; 16]);
-    world.run(Duration::from_millis(50));
-    assert_eq!(world.hosts[0].plane().mesh.counters().malformed, 1);
-    world.wait("connected again", Duration::from_secs(8), |world| {
-        world.hosts[0].plane().mesh.held().is_empty()
-    });
+fn a_malformed_message_ends_the_connection_that_it_came_on() {
+    for channel in [SLEEVE_KEYS, NAMES] {
+        let mut world = World::pair(USUAL, USUAL);
+        world.run(Duration::from_secs(4));
+        world.send(1, 0, channel, &[255; 16]);
+        // Too short for any key, of a version that is spoken.
+        world.send(1, 0, channel, &[2, 1]);
+        world.run(Duration::from_millis(50));
+        assert_eq!(world.hosts[0].plane().mesh.counters().malformed, 1, "{channel:?}");
+        world.wait("connected again", Duration::from_secs(8), |world| {
+            world.hosts[0].plane().mesh.held().is_empty()
+        });
+    }
 }
