@@ -1,5 +1,8 @@
 //! What the switch thread does: upcalls in; verdicts, flows and packets out.
 
+mod flows;
+mod status;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::fd::AsFd as _;
 use std::sync::Arc;
@@ -8,23 +11,19 @@ use std::sync::mpsc::Receiver;
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use api::DatapathStats;
 use model::{IfName, PeerName};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use odp::{
-    Datapath, Dpif as _, Execute, Odp, Reasserted, Received, UpcallSocket, VportEvents, VportSpec,
-    monotonic_ms,
-};
-use openvswitch_sys::{Action, FlowKey, FlowMatch, PortNo, SetTunnel, Ufid, Vport, VportKind};
-use overlay::{Config, DropReason, Path as SwitchPath, Place, PortRole, SeenFlow, Switch, Tunnel};
+use odp::{Datapath, Dpif as _, Odp, Reasserted, Received, UpcallSocket, VportEvents, VportSpec};
+use openvswitch_sys::{Action, PortNo, SetTunnel, Vport, VportKind};
+use overlay::{Config, DropReason, Path as SwitchPath, Place, PortRole, Switch, Tunnel};
 use tokio::sync::mpsc;
 
 use super::answer::Answer;
 use super::moderation::Moderation;
-use super::switch_thread::{Message, Shared, Status};
+use super::switch_thread::{Message, Shared};
 use super::tunnels::Tunnels;
-use super::work::{Change, Counters, Packet, Work};
-use super::{BeatOut, FlowDump, MacPlace, Plan};
+use super::work::{Counters, Packet, Work};
+use super::{BeatOut, MacPlace, Plan};
 use crate::control::Input;
 use crate::neighbours::{Fastdp, Path};
 use crate::routes::TopologyRoutes;
@@ -478,138 +477,8 @@ impl Worker {
         self.take_outputs();
     }
 
-    fn look_at_flows(&mut self, asked: Instant) -> anyhow::Result<()> {
-        let flows = self.odp.dump_flows(&self.datapath)?;
-        let clock = monotonic_ms();
-        let seen = flows.into_iter().map(|flow| SeenFlow {
-            ufid: flow.ufid,
-            key: match flow.matches {
-                FlowMatch::Canonical(key) => Some(key),
-                FlowMatch::Other { .. } => None,
-            },
-            actions: flow.actions,
-            used_ago: flow
-                .used
-                .map(|used| Duration::from_millis(clock.saturating_sub(used))),
-        });
-        self.switch.flows_seen(seen, asked, Instant::now());
-        self.take_outputs();
-        Ok(())
-    }
-
     fn take_outputs(&mut self) {
         self.work.take_outputs(&mut self.switch);
-    }
-
-    /// Carries out what was decided: flows first, then the packets that will meet them
-    fn flush(&mut self) {
-        let Work { changes, packets } = std::mem::take(&mut self.work);
-        let (mut put, mut deleted) = (Vec::new(), Vec::new());
-        for change in changes {
-            // A flow may be deleted and put again: what is of one kind goes together, in order.
-            match change {
-                Change::Put(key, actions) => {
-                    self.delete(&mut deleted);
-                    put.push((key, actions));
-                }
-                Change::Delete(ufid) => {
-                    self.install(&mut put, &[]);
-                    deleted.push(ufid);
-                }
-            }
-        }
-        self.delete(&mut deleted);
-        self.install(&mut put, &packets);
-    }
-
-    fn delete(&mut self, flows: &mut Vec<Ufid>) {
-        if !flows.is_empty()
-            && let Err(error) = self.odp.del_flows(&self.datapath, flows)
-        {
-            log::error!("deleting flows: {:#}", anyhow::Error::from(error));
-        }
-        flows.clear();
-    }
-
-    fn install(&mut self, flows: &mut Vec<(FlowKey, Vec<Action>)>, packets: &[Packet]) {
-        if flows.is_empty() && packets.is_empty() {
-            return;
-        }
-        let executes: Vec<Execute<'_>> = packets.iter().map(Packet::execute).collect();
-        match self.odp.install_and_execute(&self.datapath, flows, &executes) {
-            Ok(installed) => {
-                for ((key, _), result) in flows.iter().zip(installed.flows) {
-                    if let Err(refusal) = result {
-                        log::warn!("flow {key}: {refusal}");
-                        self.counters.flows_failed += 1;
-                    }
-                }
-                for refusal in installed.packets.into_iter().filter_map(Result::err) {
-                    log::debug!("sending a packet: {refusal}");
-                    self.counters.packets_failed += 1;
-                }
-            }
-            Err(error) => log::error!("installing flows: {:#}", anyhow::Error::from(error)),
-        }
-        flows.clear();
-    }
-
-    fn status(&mut self) -> anyhow::Result<Status> {
-        let found = self
-            .odp
-            .datapath(&self.datapath.name)?
-            .context("the datapath is gone")?;
-        let stats = DatapathStats {
-            hit: found.stats.hit,
-            missed: found.stats.missed,
-            lost: found.stats.lost,
-            flows: found.stats.flows,
-            masks: found.megaflow_stats.masks.into(),
-        };
-        let mut drops = self.drops.by_name();
-        for (reason, count) in self.switch.counters().drops.iter() {
-            *drops.entry(format!("switch: {}", reason.label())).or_default() += count;
-        }
-        let counters = &self.counters;
-        for (name, count) in [
-            ("upcalls lost by the kernel", found.stats.lost),
-            ("upcall sockets overrun", counters.overruns),
-            ("upcalls that make no sense", counters.malformed),
-            ("heartbeats dropped on the way in", counters.beats_dropped),
-            ("flows that the kernel refused", counters.flows_failed),
-            ("packets that the kernel refused", counters.packets_failed),
-            ("fastdp: too big, answered by ICMP", counters.oversize_answered),
-            (
-                "fastdp: too big, sent by the sleeve",
-                counters.oversize_fragmented,
-            ),
-            ("fastdp: too big", counters.oversize_dropped),
-            (
-                "flows not installed, too many",
-                self.switch.counters().flows_refused,
-            ),
-        ] {
-            if count > 0 {
-                drops.insert(name.to_owned(), count);
-            }
-        }
-        drops.extend(counters.beats.by_name("fastdp"));
-        drops.retain(|_, count| *count > 0);
-        Ok(Status { stats, drops })
-    }
-
-    fn dump(&mut self) -> anyhow::Result<FlowDump> {
-        let flows = self.odp.dump_flows(&self.datapath)?;
-        let ports = self
-            .ports
-            .iter()
-            .map(|(port, (name, _))| (*port, name.clone()))
-            .collect();
-        Ok(FlowDump {
-            flows,
-            ports,
-            monotonic_ms: monotonic_ms(),
-        })
     }
 }
 
