@@ -66,7 +66,7 @@ impl Member {
         };
         let begun = Instant::now();
         while member.peer.is_none() {
-            member.run_for(PAUSE)?;
+            member.run_for(PAUSE);
             if let Some(why) = &member.ended {
                 bail!("weaved refused the member: {why}");
             }
@@ -78,28 +78,28 @@ impl Member {
     }
 
     /// Sends a message of whatever content; nothing happens if the connection is over
-    pub fn forge(&mut self, forged: Forged) -> Result<()> {
+    pub fn forge(&mut self, forged: Forged) {
         if let Some(peer) = self.peer {
             self.mesh.forge(peer, forged);
         }
-        self.drain()
+        self.drain();
     }
 
     /// Sends the bytes of another protocol; nothing happens if the connection is over
-    pub fn send(&mut self, channel: Channel, bytes: Vec<u8>) -> Result<()> {
+    pub fn send(&mut self, channel: Channel, bytes: Vec<u8>) {
         if let Some(peer) = self.peer {
             self.mesh.send(peer, channel, bytes, Instant::now()).ok();
         }
-        self.drain()
+        self.drain();
     }
 
     /// Lets the connection live for a while, as an honest peer does
-    pub fn run_for(&mut self, time: Duration) -> Result<()> {
+    pub fn run_for(&mut self, time: Duration) {
         let until = Instant::now() + time;
         let mut buffer = vec![0; 1 << 16];
         while self.ended.is_none() {
             self.mesh.handle_timeout(Instant::now());
-            self.drain()?;
+            self.drain();
             match self.stream.read(&mut buffer) {
                 Ok(0) => self.end("the weaved closed the connection"),
                 Ok(len) => {
@@ -109,12 +109,11 @@ impl Member {
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
                 Err(error) => self.end(&error.to_string()),
             }
-            self.drain()?;
+            self.drain();
             if Instant::now() >= until {
                 break;
             }
         }
-        Ok(())
     }
 
     /// Returns why the connection is over, if it is
@@ -128,7 +127,7 @@ impl Member {
         self.ended.get_or_insert_with(|| why.to_owned());
     }
 
-    fn drain(&mut self) -> Result<()> {
+    fn drain(&mut self) {
         while let Some(output) = self.mesh.poll_output() {
             match output {
                 Output::Send { bytes, .. } if self.ended.is_none() => {
@@ -142,7 +141,6 @@ impl Member {
                 Output::Send { .. } | Output::Event(_) | Output::Dial { .. } => {}
             }
         }
-        Ok(())
     }
 }
 
