@@ -78,6 +78,13 @@ pub(crate) fn lab(profile: Profile) -> Result<()> {
     programs(profile, &PROGRAMS)
 }
 
+/// Builds all programs and tests of the workspace, for tests
+///
+/// In one run of cargo: a part of them alone would have other features of shared crates, and build those again.
+pub(crate) fn all() -> Result<()> {
+    run(cargo().args(["build", "--workspace", "--bins", "--tests"]))
+}
+
 /// Builds these programs
 pub(crate) fn programs(profile: Profile, programs: &[&str]) -> Result<()> {
     let mut command = cargo();
@@ -88,8 +95,8 @@ pub(crate) fn programs(profile: Profile, programs: &[&str]) -> Result<()> {
     run(&mut command)
 }
 
-/// Builds the tests of one package, and tells the program of the test with this name
-pub(crate) fn test_program(package: &str, test: &str) -> Result<PathBuf> {
+/// Builds the test with this name, and returns its program
+pub(crate) fn test_program(test: &str) -> Result<PathBuf> {
     #[derive(Deserialize)]
     struct Message {
         executable: Option<PathBuf>,
@@ -103,8 +110,7 @@ pub(crate) fn test_program(package: &str, test: &str) -> Result<PathBuf> {
         "test",
         "--no-run",
         "--message-format=json",
-        "--package",
-        package,
+        "--workspace",
         "--test",
         test,
     ];
@@ -115,5 +121,5 @@ pub(crate) fn test_program(package: &str, test: &str) -> Result<PathBuf> {
     messages
         .filter(|message| message.target.as_ref().is_some_and(|target| target.name == test))
         .find_map(|message| message.executable)
-        .with_context(|| format!("cargo built no test {test} of {package}"))
+        .with_context(|| format!("cargo built no test {test}"))
 }

@@ -2,8 +2,8 @@
 //!
 //! ```text
 //!  demo ─┬─► setup ─► release build ─► three hosts, shown
-//!  test ─┘      └───► unit tests ─► build of the lab ─► scenarios: in a guest with Open vSwitch,
-//!  lint                                                  and on this machine's own kernel
+//!  test ─┘      └───► build ─► unit tests ─► scenarios: in a guest with Open vSwitch,
+//!  lint                                       and on this machine's own kernel
 //!  fuzz ───► cargo-fuzz ─► every target for a while
 //!  bench ──► setup ─► release build ─► weave-bench on either kernel ─► one report of both
 //! ```

@@ -18,19 +18,22 @@ pub(crate) fn test(filters: &[String], all: bool) -> Result<()> {
     let workspace = Workspace::find()?;
     let mut stages = Stages::default();
     stages.run("set-up", || setup_for_tests(filters))?;
+    stages.run("build", || match filters {
+        [] => build::all(),
+        [_, ..] => build::lab(Profile::Dev),
+    })?;
     if filters.is_empty() {
         stages.run("unit tests", unit_tests)?;
         stages.run("documentation tests", || {
             run(cargo().args(["test", "--workspace", "--doc", "--quiet"]))
         })?;
         let kernel_tests = stages.run("build of the datapath's kernel tests", || {
-            build::test_program("odp", "kernel")
+            build::test_program("kernel")
         })?;
         stages.run("the datapath against a kernel with Open vSwitch", || {
             Guest::new(WHOLE_RUN).run(&quoted(&kernel_tests.to_string_lossy()))
         })?;
     }
-    stages.run("build of the lab", || build::lab(Profile::Dev))?;
     scenarios(&mut stages, &workspace, filters, all)?;
     if all {
         stages.run("a minute of each fuzz target", fuzz::a_minute_of_each)?;
